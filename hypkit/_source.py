@@ -1,0 +1,257 @@
+"""Assembly text -> statements: comments, `;`, and the substitution that macros and .rept do."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from hypkit._expr import Complaint
+
+MAX_STATEMENT = 4096
+
+COMMENT_OR_STRING = re.compile(
+    r""""(?:\\.|[^"\\\n])*" | '(?:\\.|[^\\\n]) | //[^\n]* | /\*.*?\*/ | /\*.*""",
+    re.VERBOSE | re.DOTALL,
+)
+CPP = re.compile(r"#\s*(define|include|if|ifdef|ifndef|else|elif|endif|undef|pragma)\b")
+NAME = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*")
+
+
+class Stmt(NamedTuple):
+    """One statement; line and column (1-based) are those of the text, or of the macro's call."""
+
+    text: str
+    line: int
+    column: int
+    via: tuple[str, ...] = ()  # the macros it came out of, outermost first
+    prelude: bool = False
+
+
+def blank(match: re.Match[str]) -> str:
+    """Comments become spaces, so that columns stay what they were; strings stay."""
+    found = match.group()
+    return re.sub(r"[^\n]", " ", found) if found[0] == "/" else found
+
+
+def statements(text: str, prelude: bool = False) -> list[Stmt]:
+    """All statements of a text. A line that starts with # is a comment, as in GNU as."""
+    out: list[Stmt] = []
+    for number, line in enumerate(COMMENT_OR_STRING.sub(blank, text).split("\n"), 1):
+        if not line or line.isspace():
+            continue
+        start = line.lstrip()
+        if start[0] == "#":
+            if CPP.match(start):
+                out.append(Stmt(start, number, len(line) - len(start) + 1, (), prelude))
+            continue
+        if ";" not in line:
+            out.append(Stmt(line.strip(), number, len(line) - len(start) + 1, (), prelude))
+            continue
+        column = 0
+        for piece in split_semicolons(line):
+            body = piece.strip()
+            if body:
+                lead = len(piece) - len(piece.lstrip())
+                out.append(Stmt(body, number, column + lead + 1, (), prelude))
+            column += len(piece) + 1
+    return out
+
+
+def split_semicolons(line: str) -> list[str]:
+    pieces, quote, start, skip = [], "", 0, False
+    for i, c in enumerate(line):
+        if skip:
+            skip = False
+        elif quote:
+            if c == "\\":
+                skip = True
+            elif c == quote:
+                quote = ""
+        elif c == '"':
+            quote = c
+        elif c == "'":
+            skip = True
+        elif c == ";":
+            pieces.append(line[start:i])
+            start = i + 1
+    pieces.append(line[start:])
+    return pieces
+
+
+def split_commas(text: str, brackets: bool = True) -> list[tuple[str, int]]:
+    """(part, offset) between top-level commas; commas in strings and brackets do not count."""
+    if "," not in text:
+        return [(text, 0)]
+    parts, depth, quote, start, skip = [], 0, False, 0, False
+    for i, c in enumerate(text):
+        if skip:
+            skip = False
+        elif quote:
+            if c == "\\":
+                skip = True
+            elif c == '"':
+                quote = False
+        elif c == '"':
+            quote = True
+        elif c == "'":
+            skip = True
+        elif brackets and c in "[({":
+            depth += 1
+        elif brackets and c in "])}":
+            depth -= 1
+        elif c == "," and depth <= 0:
+            parts.append((text[start:i], start))
+            start = i + 1
+    parts.append((text[start:], start))
+    return parts
+
+
+def macro_arguments(text: str) -> list[str]:
+    """Macro arguments, by GNU as's rules: split at commas (also inside brackets) and at blanks
+    between two words; other blanks vanish; quotes group and are taken off."""
+    out: list[str] = []
+    for part, offset in split_commas(text, brackets=False):
+        words = _words(part)
+        if not words and (out or offset or "," in text):
+            out.append("")
+        for word in words:
+            if word.count("[") != word.count("]") or word.count("(") != word.count(")"):
+                raise Complaint(
+                    f"the macro argument {word!r} has an unclosed bracket: a comma splits macro "
+                    'arguments even inside brackets, so put quotes around it: "[x0, #8]"',
+                    offset,
+                )
+            out.append(word)
+    return out
+
+
+def _words(part: str) -> list[str]:
+    words: list[str] = []
+    current, was_space, quoted, i = "", False, False, 0
+    while i < len(part):
+        c = part[i]
+        if c in " \t":
+            was_space = True
+            i += 1
+            continue
+        if c == '"':
+            end = i + 1
+            while end < len(part) and part[end] != '"':
+                end += 2 if part[end] == "\\" else 1
+            if current:
+                words.append(current)
+            words.append(part[i + 1 : end])
+            current, was_space, quoted, i = "", False, True, end + 1
+            continue
+        if was_space and current and (_wordy(current[-1]) and _wordy(c)):
+            words.append(current)
+            current = ""
+        was_space = False
+        current += c
+        i += 1
+    if current:
+        words.append(current)
+    return words
+
+
+def _wordy(c: str) -> bool:
+    return c.isalnum() or c in "_.$\\"
+
+
+class Macro:
+    """A .macro: parameters (name, default, required, vararg) and a body of statements."""
+
+    def __init__(self, head: str):
+        match = NAME.match(head)
+        if match is None:
+            raise Complaint(".macro needs a name", 0)
+        self.name = match.group()
+        self.params: list[tuple[str, str, bool, bool]] = []
+        self.body: list[Stmt] = []
+        rest = head[match.end() :].strip().lstrip(",")
+        for word, offset in split_commas(re.sub(r"\s*=\s*", "=", rest)):
+            for piece in word.split() if '"' not in word else [word.strip()]:
+                name, equals, default = piece.partition("=")
+                name, _, kind = name.partition(":")
+                if not NAME.fullmatch(name) or kind not in ("", "req", "vararg"):
+                    raise Complaint(
+                        f"did not understand the parameter {piece!r} of macro {self.name!r}", offset
+                    )
+                if name in (p[0] for p in self.params):
+                    raise Complaint(f"macro {self.name!r} has two parameters called {name!r}", 0)
+                if len(default) > 1 and default[0] == default[-1] == '"':
+                    default = default[1:-1]
+                self.params.append(
+                    (name, default if equals else "", kind == "req", kind == "vararg")
+                )
+
+    def bind(self, text: str) -> dict[str, str]:
+        """Parameter -> argument for one call."""
+        names = [p[0] for p in self.params]
+        bound = {p[0]: p[1] for p in self.params}
+        given: set[str] = set()
+        if self.params and self.params[-1][3]:
+            pieces = split_commas(text)[: len(names) - 1]
+            used = sum(len(p) + 1 for p, _ in pieces)
+            arguments = [a for p, _ in pieces for a in (macro_arguments(p) or [""])]
+            tail = text[used:].strip()
+            arguments += [tail] if tail else []
+        else:
+            arguments = macro_arguments(text) if text.strip() else []
+        place = 0
+        for argument in arguments:
+            key, equals, value = argument.partition("=")
+            if equals and key in names and not value.startswith("="):
+                bound[key] = value
+                given.add(key)
+                continue
+            if place >= len(names):
+                raise Complaint(
+                    f"macro {self.name!r} takes {len(names)} argument{'s' * (len(names) != 1)} "
+                    f"({', '.join(names) or 'none'}), and {argument!r} is one too many",
+                    None,
+                )
+            if argument:
+                bound[names[place]] = argument
+                given.add(names[place])
+            place += 1
+        for name, _, required, _ in self.params:
+            if required and name not in given:
+                raise Complaint(f"macro {self.name!r} needs its argument {name!r}", None)
+        return bound
+
+
+def substitute(
+    body: list[Stmt], bound: dict[str, str], call: Stmt, name: str, count: int
+) -> list[Stmt]:
+    r"""The body with \name, \@ and \() replaced; every statement takes the call's line."""
+    keys = sorted(map(re.escape, bound), key=len, reverse=True)
+    pattern = re.compile(r"\\(?:(\(\))|(@)|(" + "|".join(keys or ["(?!)"]) + r")(?![A-Za-z0-9_$]))")
+
+    def value(match: re.Match[str]) -> str:
+        if match.group(1):
+            return ""
+        return str(count) if match.group(2) else bound[match.group(3)]
+
+    via = (*call.via, name) if name else call.via
+    out = []
+    for stmt in body:
+        line, column, prelude = (
+            (call.line, call.column, call.prelude)
+            if name
+            else (stmt.line, stmt.column, stmt.prelude)
+        )
+        text = stmt.text
+        if "\\" in text:
+            text = pattern.sub(value, text).strip()
+            if len(text) > MAX_STATEMENT:
+                raise Complaint(
+                    f"a statement grew past {MAX_STATEMENT} characters in macro {name!r}"
+                )
+            if ";" in text:
+                pieces = [p.strip() for p in split_semicolons(text)]
+                out += [Stmt(p, line, column, via, prelude) for p in pieces if p]
+                continue
+        if text:
+            out.append(Stmt(text, line, column, via, prelude))
+    return out
