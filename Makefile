@@ -1,0 +1,47 @@
+# Every target works from a fresh clone: it makes the virtual environment that it needs.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --prefer-binary
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test check notebooks clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "PYTHON=python3.12 picks the interpreter of a new virtual environment,"
+	@echo "VENV=folder its place (now $(VENV)), ARGS=... adds to the command that is run."
+
+lab: $(VENV)/for-lab ## open the first lesson in JupyterLab
+	$(BIN)/jupyter lab $(ARGS) notebooks/00-start-here.ipynb
+
+test: $(VENV)/for-test ## run all tests and every notebook
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/for-test ## lint, and name the notebooks that are older than their text (seconds)
+	$(BIN)/ruff check
+	$(BIN)/python -m notebooks.src.build --check
+
+notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)
+	$(BIN)/python -m notebooks.src.build $(ARGS)
+
+clean: ## remove the virtual environment and the caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+
+# A stamp stands for an installation of what pyproject.toml said when the stamp was made.
+$(VENV)/for-lab: pyproject.toml | $(BIN)/pip
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/for-test: pyproject.toml | $(BIN)/pip
+	$(INSTALL) --editable '.[test]'
+	@touch $@ $(VENV)/for-lab
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "hypkit needs Python 3.11 or newer, and $(PYTHON) is not."; \
+	  echo "Name another with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; \
+	  exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
