@@ -1,0 +1,151 @@
+"""Turns the lessons' text in this folder into run notebooks: `python -m notebooks.src.build`.
+
+A lesson is one MyST Markdown file, NN-name.md (or solutions/NN-name.md): code to run stands in
+```{code-cell} blocks, a line `+++` parts two cells of prose. The notebook goes to the same place
+under notebooks/, run from top to bottom in a fresh kernel, without anything that changes from
+run to run.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbformat import NotebookNode
+
+from notebooks.src.rules import complaints
+
+TEXTS = Path(__file__).resolve().parent
+NOTEBOOKS = TEXTS.parent
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
+
+class BuildError(Exception):
+    """A lesson that cannot be built: which one, which cell, why."""
+
+
+def texts(folder: Path = TEXTS) -> list[Path]:
+    """The lessons' text files below `folder`, in reading order, solutions last."""
+    return sorted(folder.glob("[0-9]*.md")) + sorted(folder.glob("solutions/[0-9]*.md"))
+
+
+def target(text: Path) -> Path:
+    """The notebook that `text` becomes: x/src/solutions/01-a.md -> x/solutions/01-a.ipynb."""
+    solution = text.parent.name == "solutions"
+    folder = text.parents[2] / "solutions" if solution else text.parents[1]
+    return folder / f"{text.stem}.ipynb"
+
+
+def read(text: Path) -> NotebookNode:
+    """The notebook that `text` says, its cells not yet run; equal text gives equal cell ids."""
+    written = text.read_text(encoding="utf-8")
+    notebook = jupytext.reads(written, fmt="md:myst")
+    notebook.metadata = NotebookNode(
+        kernelspec=NotebookNode(KERNELSPEC),
+        hypkit=NotebookNode(source_sha256=hashlib.sha256(written.encode()).hexdigest()),
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        mark = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
+        seen[mark] += 1
+        cell.id = mark if seen[mark] == 1 else f"{mark}-{seen[mark]}"
+    return notebook
+
+
+def run(notebook: NotebookNode, folder: Path, name: str) -> None:
+    """Run every cell in one fresh kernel that works in `folder`; BuildError for a cell that fails.
+
+    A widget's view is taken out: without its model it is dead on arrival. What stays is the
+    static twin that must stand beside it.
+    """
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=60,
+        record_timing=False,
+        store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError) as error:
+        raise BuildError(f"{name}: {error}") from None
+    notebook.metadata.language_info = NotebookNode(name="python")
+    for number, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", ()):
+            if WIDGET_VIEW not in output.get("data", ()):
+                continue
+            if "text/html" not in output.data:
+                raise BuildError(
+                    f"{name}: cell {number} shows a widget without text/html beside it, "
+                    "so the notebook would show nothing until it is run"
+                )
+            del output.data[WIDGET_VIEW]
+
+
+def build(text: Path) -> Path:
+    """Build `text`'s notebook, if the rules for lessons find nothing, and give its path."""
+    path = target(text)
+    path.parent.mkdir(exist_ok=True)
+    notebook = read(text)
+    run(notebook, path.parent, text.stem)
+    found = complaints(notebook, path)
+    if found:
+        raise BuildError("\n".join(f"{text.stem}: {complaint}" for complaint in found))
+    nbformat.validate(notebook)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        nbformat.write(notebook, file)
+    return path
+
+
+def stale(text: Path) -> str | None:
+    """Why `text`'s notebook is not what `text` says, in a sentence; None when it is."""
+    path = target(text)
+    if not path.exists():
+        return f"{path.name} has not been built"
+    wanted, found = read(text), nbformat.read(path, as_version=4)
+    if found.metadata.get("hypkit") != wanted.metadata.hypkit:
+        return f"{path.name} is older than {text.name}"
+    for number, (want, have) in enumerate(zip(wanted.cells, found.cells, strict=False)):
+        if any(want[key] != have.get(key) for key in ("id", "cell_type", "source", "metadata")):
+            return f"{path.name}: cell {number} was edited by hand, {text.name} says otherwise"
+    if len(wanted.cells) != len(found.cells):
+        return f"{path.name} has {len(found.cells)} cells, {text.name} has {len(wanted.cells)}"
+    return None
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m notebooks.src.build", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="build nothing, name what is stale")
+    parser.add_argument("names", nargs="*", help="beginnings of names, such as 01 (default: all)")
+    options = parser.parse_args(arguments)
+    wanted = tuple(options.names)
+    chosen = [text for text in texts() if not wanted or text.stem.startswith(wanted)]
+    if wanted and not chosen:
+        parser.error(f"no lesson's name begins with {' or '.join(wanted)}")
+    failed = False
+    for text in chosen:
+        try:
+            trouble = stale(text) if options.check else None
+            if not options.check:
+                print(build(text).relative_to(NOTEBOOKS.parent), flush=True)
+        except BuildError as error:
+            trouble = str(error)
+        if trouble:
+            failed = True
+            print(trouble, file=sys.stderr)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
