@@ -1,0 +1,240 @@
+"""What a newcomer meets first: the two commands, the environment files, and the wheel."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from hypkit.facts import data_path
+from tests import judges
+
+TOP = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+MAKEFILE = (TOP / "Makefile").read_text()
+TARGETS = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
+
+
+def make(*arguments, **more):
+    """A finished `make`, with its output as text and none of an outer make's settings."""
+    outside = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "VENV")}
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=TOP, env=outside, capture_output=True, text=True, **more)
+
+
+def normal(lines):
+    """Requirements as comparable (name, bounds, marker) rows."""
+    rows = (Requirement(line) for line in lines)
+    return sorted((row.name, str(row.specifier), str(row.marker or "")) for row in rows)
+
+
+# The two files that name what hypkit needs.
+
+
+def test_environment_yml_names_what_pyproject_names_with_the_same_bounds():
+    wanted = yaml.safe_load((TOP / "environment.yml").read_text())["dependencies"]
+    (pip,) = (entry["pip"] for entry in wanted if isinstance(entry, dict))
+    conda = [entry for entry in wanted if isinstance(entry, str) and entry != "pip"]
+    python = f"python{PROJECT['requires-python']}"
+    assert pip[-1] == "-e ."
+    assert normal(conda + pip[:-1]) == normal([python, *PROJECT["dependencies"]])
+
+
+def test_each_requirement_is_named_once_with_bounds_and_not_pinned():
+    extras = PROJECT["optional-dependencies"].values()
+    wanted = [Requirement(line) for line in sum(extras, PROJECT["dependencies"])]
+    names = [row.name for row in wanted]
+    assert len(set(names)) == len(names)
+    for row in wanted:
+        if row.name == "hatchling":  # its bound stands in [build-system]
+            continue
+        operators = [bound.operator for bound in row.specifier]
+        assert sorted(operators) == ["<", ">="], f"{row} wants a lower and an upper bound"
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "has_wheel"),
+    [
+        ("Linux", "x86_64", True),
+        ("Darwin", "x86_64", True),
+        ("Windows", "AMD64", True),
+        ("Darwin", "arm64", False),
+        ("Linux", "aarch64", False),
+        ("Windows", "ARM64", False),
+    ],
+)
+def test_keystone_is_asked_for_only_where_it_has_a_wheel(system, machine, has_wheel):
+    rows = map(Requirement, PROJECT["dependencies"])
+    (keystone,) = (row for row in rows if row.name == "keystone-engine")
+    here = {"platform_system": system, "platform_machine": machine}
+    assert keystone.marker.evaluate(here) is has_wheel
+
+
+# The Makefile and what the README says of it.
+
+
+def test_every_make_command_in_the_readme_exists():
+    readme = (TOP / "README.md").read_text()
+    named = set(re.findall(r"(?:`|^    )make ([a-z]+)", readme, re.MULTILINE))
+    assert {"lab", "test"} <= named <= set(TARGETS)
+
+
+def test_make_alone_lists_every_target():
+    done = make(check=True)
+    listed = re.findall(r"^make (\w+) +\S", done.stdout, re.MULTILINE)
+    assert sorted(listed) == sorted(TARGETS)
+
+
+@pytest.mark.parametrize("target", ["lab", "test"])
+def test_an_old_python_is_refused_in_a_sentence(target, tmp_path):
+    old = tmp_path / "python3.10"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    done = make(target, f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
+    assert done.returncode != 0
+    assert f"hypkit needs Python 3.11 or newer, and {old} is not." in done.stderr
+    assert f"make {target} PYTHON=" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_the_linter_finds_nothing():
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check"], cwd=TOP, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+# The judges.
+
+
+def test_a_missing_judge_skips_its_test_and_names_the_debian_package(monkeypatch):
+    monkeypatch.setattr(judges.shutil, "which", lambda program: None)
+    monkeypatch.delenv("HYPKIT_REQUIRE", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install qemu-system-arm"):
+        judges.judge("qemu")
+    with pytest.raises(pytest.skip.Exception, match="aarch64-linux-gnu-ld .*binutils-aarch64"):
+        judges.tool("ld")
+
+
+def test_a_missing_judge_that_is_required_fails_its_test(monkeypatch):
+    monkeypatch.setattr(judges.shutil, "which", lambda program: None)
+    monkeypatch.setenv("HYPKIT_REQUIRE", "mca, qemu")
+    with pytest.raises(pytest.fail.Exception, match="HYPKIT_REQUIRE names 'qemu'"):
+        judges.judge("qemu")
+    with pytest.raises(pytest.skip.Exception):
+        judges.judge("browser")
+
+
+def test_a_judge_is_found_under_its_newest_name(monkeypatch):
+    there = {"llvm-mca-14": "/old", "llvm-mca-19": "/new"}
+    monkeypatch.setattr(judges.shutil, "which", there.get)
+    assert judges.judge("mca") == "/new"
+
+
+def test_names_that_are_no_judge_are_refused(monkeypatch):
+    monkeypatch.setenv("HYPKIT_REQUIRE", "qemu,gcc")
+    with pytest.raises(ValueError, match="'gcc': the judges are qemu, as, mca, browser"):
+        judges.required()
+    with pytest.raises(KeyError, match="no judge named 'gcc'"):
+        judges.judge("gcc")
+    with pytest.raises(KeyError, match="no tool named 'gcc'"):
+        judges.tool("gcc")
+
+
+def test_the_summary_names_every_judge_and_adds_up_the_counts(monkeypatch):
+    monkeypatch.setattr(judges, "_counts", judges.Counter())
+    monkeypatch.setattr(judges.shutil, "which", {"chromium": "/bin/chromium"}.get)
+    judges.judged("rows compared", 1200)
+    judges.judged("rows compared", 34)
+    assert judges.summary() == [
+        "judge qemu: MISSING (Debian package qemu-system-arm)",
+        "judge as: MISSING (Debian package binutils-aarch64-linux-gnu)",
+        "judge mca: MISSING (Debian package llvm)",
+        "judge browser: /bin/chromium",
+        "rows compared: 1,234",
+    ]
+
+
+# The data folder and the wheel.
+
+
+@pytest.mark.parametrize("name", ["", "../pyproject.toml", "/etc/passwd"])
+def test_a_name_that_leads_out_of_the_data_folder_is_refused(name):
+    with pytest.raises(ValueError, match="takes a name inside data/"):
+        data_path(name)
+
+
+def test_a_missing_data_file_is_named_with_the_place_where_it_was_sought():
+    with pytest.raises(FileNotFoundError, match=r"no data file 'none\.toml'.*data/none\.toml"):
+        data_path("none.toml")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """The Python of an environment outside the checkout that has hypkit's wheel installed.
+
+    Its other packages are those of this environment, by a path entry; pip fetches nothing.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=TOP, check=True, capture_output=True)
+    (wheel,) = folder.glob("hypkit-*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    site = say(python, "import sysconfig; print(sysconfig.get_path('purelib'))", folder)
+    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    Path(site, "others.pth").write_text("\n".join(sorted(here)))
+    install = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *install], check=True)
+    return python
+
+
+def say(python, program, folder):
+    """What `program` prints when `python` runs it in `folder`, all by itself."""
+    alone = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    command = [python, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_wheel_carries_the_data_the_guest_and_the_views(elsewhere, tmp_path):
+    program = "import hypkit.facts as f; print(f.__file__)"
+    room = Path(say(elsewhere, program, tmp_path)).parent
+    assert elsewhere.parents[1] in room.parents
+    carried = {path.relative_to(room).as_posix() for path in room.rglob("*") if path.is_file()}
+    ours = [*(TOP / "hypkit").rglob("*"), *(TOP / "data").rglob("*")]
+    wanted = {
+        path.relative_to(TOP).as_posix().removeprefix("hypkit/")
+        for path in ours
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+    assert wanted <= carried
+
+
+HYPERCALLS = """
+from hypkit import Machine
+machine = Machine("numbered", seed=1)
+machine.call("__kvm_timer_set_cntvoff", 0x1234)
+print(hex(machine.sysreg("CNTVOFF_EL2")), hex(machine.hvc(0x10e).x0))
+"""
+
+
+def test_the_installed_wheel_makes_hypercalls(elsewhere, tmp_path):
+    minus_enosys = 2**64 - 38
+    assert say(elsewhere, HYPERCALLS, tmp_path) == f"0x1234 {minus_enosys:#x}"
+
+
+def test_importing_hypkit_loads_no_widgets_and_no_plots():
+    program = """
+import sys, hypkit
+print(*sorted({"anywidget", "ipywidgets", "matplotlib"} & sys.modules.keys()))
+"""
+    assert say(sys.executable, program, TOP) == ""
