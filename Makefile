@@ -21,7 +21,7 @@ test: $(VENV)/for-test ## run all tests and every notebook
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/for-test ## lint, and name the notebooks that are older than their text (seconds)
-	$(BIN)/ruff check
+	$(BIN)/ruff check --output-format concise
 	$(BIN)/python -m notebooks.src.build --check
 
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)

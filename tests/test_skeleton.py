@@ -105,9 +105,8 @@ def test_an_old_python_is_refused_in_a_sentence(target, tmp_path):
 
 
 def test_the_linter_finds_nothing():
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check"], cwd=TOP, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise"]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
