@@ -3,27 +3,407 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
+from hypkit import arch
 from hypkit._expr import Complaint
 
 NO_KEYSTONE = (
-    "this machine has no Keystone, which is needed to assemble an instruction that the kit does not "
-    "ship; Keystone runs on x86-64 Linux and macOS and on Windows amd64 (or on a hub), and "
+    "this machine has no Keystone, which is needed to assemble an instruction that the kit does "
+    "not ship; Keystone runs on x86-64 Linux and macOS and on Windows amd64 (or on a hub), and "
     "everything else works here without it"
 )
 
+# How common instructions are written; also the names that a misspelt one is compared with.
+SHAPES = {
+    **dict.fromkeys("add sub adds subs".split(), "{} x0, x1, x2 or {} x0, x1, #12"),
+    **dict.fromkeys("cmp cmn".split(), "{} x0, x1 or {} x0, #12"),
+    **dict.fromkeys("and orr eor ands".split(), "{} x0, x1, x2 or {} x0, x1, #0xff"),
+    "tst": "tst x0, x1 or tst x0, #0xff",
+    **dict.fromkeys(
+        "bic bics orn eon adc adcs sbc sbcs mul mneg sdiv udiv smulh umulh".split(), "{} x0, x1, x2"
+    ),
+    **dict.fromkeys("lsl lsr asr ror".split(), "{} x0, x1, #3 or {} x0, x1, x2"),
+    **dict.fromkeys("mov".split(), "{} x0, x1 or {} x0, #1"),
+    **dict.fromkeys("movz movn movk".split(), "{} x0, #0xffff or {} x0, #0xffff, lsl #16"),
+    **dict.fromkeys("mvn neg negs ngc ngcs clz cls rbit rev rev16 rev32".split(), "{} x0, x1"),
+    **dict.fromkeys("sxtb sxth sxtw".split(), "{} x0, w1"),
+    **dict.fromkeys("uxtb uxth".split(), "{} w0, w1"),
+    **dict.fromkeys("ubfx sbfx bfi bfxil ubfiz sbfiz".split(), "{} x0, x1, #lsb, #width"),
+    **dict.fromkeys("ubfm sbfm bfm".split(), "{} x0, x1, #immr, #imms"),
+    "bfc": "bfc x0, #lsb, #width",
+    "extr": "extr x0, x1, x2, #3",
+    **dict.fromkeys("madd msub".split(), "{} x0, x1, x2, x3"),
+    **dict.fromkeys("smull umull smnegl umnegl".split(), "{} x0, w1, w2"),
+    **dict.fromkeys("smaddl umaddl smsubl umsubl".split(), "{} x0, w1, w2, x3"),
+    **dict.fromkeys("csel csinc csinv csneg".split(), "{} x0, x1, x2, eq"),
+    **dict.fromkeys("cset csetm".split(), "{} x0, eq"),
+    **dict.fromkeys("cinc cinv cneg".split(), "{} x0, x1, eq"),
+    **dict.fromkeys("ccmp ccmn".split(), "{} x0, x1, #nzcv, eq or {} x0, #5, #nzcv, eq"),
+    **dict.fromkeys(
+        "ldr str ldrb strb ldrh strh ldrsb ldrsh ldrsw ldur stur".split(),
+        "{} x0, [x1, #8] (w0 for bytes and halfwords)",
+    ),
+    **dict.fromkeys("ldp stp ldpsw ldnp stnp".split(), "{} x0, x1, [sp, #16]"),
+    **dict.fromkeys("ldxr ldaxr ldar stlr".split(), "{} x0, [x1]"),
+    **dict.fromkeys("stxr stlxr".split(), "{} w2, x0, [x1]"),
+    **dict.fromkeys("hvc svc smc brk hlt".split(), "{} #0"),
+    **dict.fromkeys("br blr".split(), "{} x0"),
+    "ret": "ret or ret x30",
+    "eret": "eret",
+    "mrs": "mrs x0, esr_el2",
+    "msr": "msr vbar_el2, x0 or msr daifset, #15",
+    **dict.fromkeys("dsb dmb".split(), "{} sy or {} ish"),
+    "isb": "isb",
+    "tlbi": "tlbi alle2 or tlbi vae2is, x0",
+    "at": "at s1e2r, x0",
+    "dc": "dc civac, x0",
+    "ic": "ic iallu or ic ivau, x0",
+    "hint": "hint #20",
+    "nop": "nop",
+}
+OTHERS = set(
+    "b bl cbz cbnz tbz tbnz adr adrp adr_l ldr_l str_l prfm prfum sys sysl drps clrex yield wfe "
+    "wfi sev sevl sb csdb esb bti paciasp autiasp udf uxtw ldurb ldurh ldursb ldursh ldursw sturb "
+    "sturh ldtr sttr ldtrb ldtrh ldtrsb ldtrsh ldtrsw sttrb sttrh ldxrb ldxrh ldaxrb ldaxrh ldarb "
+    "ldarh stlrb stlrh stxrb stxrh stlxrb stlxrh ldxp ldaxp stxp stlxp lslv lsrv asrv rorv dcps1 "
+    "dcps2 dcps3 fmov fadd fsub fmul fdiv fcmp fcsel scvtf ucvtf fcvtzs fcvtzu movi dup umov ld1 "
+    "st1 ldnp stnp crc32b crc32x".split()
+)
+CONDITIONAL = {f"b.{c}" for c in "eq ne hs lo mi pl vs vc hi ls ge lt gt le al cs cc".split()}
+NEWER = re.compile(
+    r"(?P<lse>(ld|st)(add|clr|eor|set|smax|smin|umax|umin)(a|l|al)?[bh]?$|swp(a|l|al)?[bh]?$"
+    r"|casp?(a|l|al)?[bh]?$)"
+    r"|(?P<pac>pac|aut|xpac|retaa|retab|eretaa|eretab|bl?ra[ab]z?$|ldra[ab]$)"
+    r"|(?P<mte>irg$|stg|ldg|st2g|stzg|addg$|subg$|gmi$|subps?$)"
+    r"|(?P<other>ldapr|ldlar|stllr|rmif$|setf|cfinv$|axflag$|xaflag$|wfet$|wfit$|frint|dgh$|ld64|st64)"
+)
+NEWER_TEXT = {
+    "lse": "an LSE atomic (Armv8.1); use a loop of ldaxr and stlxr",
+    "pac": "pointer authentication (Armv8.3); of it only hints such as paciasp are known here",
+    "mte": "memory tagging (Armv8.5)",
+    "other": "an extension newer than Armv8.0",
+}
+SCALE = {"ldrb": 0, "strb": 0, "ldrsb": 0, "ldrh": 1, "strh": 1, "ldrsh": 1, "ldrsw": 2}
+UNSCALED = frozenset(
+    "ldur stur ldurb sturb ldurh sturh ldursb ldursh ldursw ldtr sttr ldtrb sttrb ldtrh sttrh "
+    "ldtrsb ldtrsh ldtrsw".split()
+)
+PAIRS = frozenset("ldp stp ldpsw ldnp stnp".split())
+NUMBER = re.compile(r"#-?(0x[0-9a-f]+|\d+)$")
+REGISTER = re.compile(r"([xw])(\d+|zr)$|w?sp$")
+SAME_WIDTH = frozenset(
+    "and orr eor ands bic bics orn eon tst mov mvn neg negs adc adcs sbc sbcs mul mneg sdiv udiv "
+    "csel csinc csinv csneg cinc cinv cneg lsl lsr asr ror extr madd msub clz cls rbit rev rev16 "
+    "bfi bfxil ubfx sbfx ubfiz sbfiz ccmp ccmn ldp stp smulh umulh".split()
+)
+NO_SP = SAME_WIDTH - {"mov", "and", "orr", "eor"} | {"mrs", "msr", "movz", "movn", "movk", "cset"}
+
+
+def integer(text: str) -> int | None:
+    return int(text[1:], 0) if NUMBER.match(text) else None
+
 
 def doubt(parts: tuple[str, ...], word: int) -> str:
-    """Why Keystone's word is not to be believed; empty: it is."""
+    """Why Keystone's word is not to be believed ("" if it is): what it takes and GNU as refuses."""
+    name = parts[0]
+    if len(parts) > 2 and parts[1][0] == "w" and name != "mov":
+        n = integer(parts[-1])
+        if n is not None and not -(1 << 32) < n < 1 << 32:
+            return "refused"  # cut to 32 bits
+    if name == "mov" and parts[1][0] == "w":
+        n = integer(parts[2])
+        if n is not None and not -(1 << 32) < n < 1 << 32:
+            return "refused"
+    if name in ("add", "sub", "adds", "subs", "cmp", "cmn") and parts[-1].startswith("lsl"):
+        widths = {p[0] for p in parts[1:-1] if REGISTER.match(p) and p != "sp"}
+        if len(widths) > 1:
+            return "refused"  # x and w registers mixed, encoded as if all were x
+    if name == "msr" and parts[1] == "spsel" and (integer(parts[2]) or 0) > 1:
+        return "refused"
     return ""
 
 
 def explain(
     parts: tuple[str, ...], ops: Sequence[tuple[str, int]], why: str, macros: Sequence[str]
 ) -> Complaint:
-    """The complaint for an instruction that could not be encoded."""
-    text = parts[0] if len(parts) == 1 else f"{parts[0]} {', '.join(parts[1:])}"
+    """The complaint for an instruction that could not be encoded.
+
+    parts: mnemonic and canonical operands; ops: the operands as written, with their offsets;
+    why: "refused", "crashed", "slow" or "absent"; macros: names that may have been meant.
+    """
+    name = parts[0]
+    places = [at for _, at in ops]
+    if name not in SHAPES and name not in OTHERS:
+        newer = NEWER.match(name)
+        if newer:
+            kind = newer.lastgroup or "other"
+            return Complaint(
+                f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
+                "machine is, are Armv8.0"
+            )
+        known = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
+        close = difflib.get_close_matches(name, known, 1, 0.6) if len(name) < 40 else []
+        hint = f"; did you mean `{close[0]}`?" if close else ""
+        return Complaint(f"unknown instruction `{name[:40]}`{hint}")
+    for check in CHECKS:
+        for index, sentence in check(name, parts[1:]):
+            return Complaint(sentence, places[index] if index < len(places) else None)
+    text = name if len(parts) == 1 else f"{name} {', '.join(parts[1:])}"
     if why == "absent":
-        return Complaint(f"{NO_KEYSTONE} (the instruction is `{text}`)")
-    return Complaint(f"`{text}` has no encoding")
+        return Complaint(f"{NO_KEYSTONE} (the instruction is `{text[:120]}`)")
+    if why in ("crashed", "slow"):
+        return Complaint(f"Keystone {'gave up' if why == 'slow' else 'crashed'} on `{text[:120]}`")
+    shape = SHAPES.get(name, "").replace("{}", name)
+    hint = f"; it is written `{shape}`" if shape else ""
+    return Complaint(f"`{text[:120]}` is not an instruction{hint.replace(' or ', '` or `')}")
+
+
+Finding = Iterator[tuple[int, str]]  # operand index, sentence
+
+
+def _count(name: str, ops: tuple[str, ...]) -> Finding:
+    shape = SHAPES.get(name)
+    if shape is None:
+        return
+    shapes = [s.split(" (")[0] for s in shape.replace("{}", name).split(" or ")]
+    counts = {len(_top(s.partition(" ")[2])) for s in shapes}
+    found = len(ops)
+    shift = ops and re.match(r"(lsl|lsr|asr|ror|[us]xt[bhwx])\b", ops[-1])
+    if found - bool(shift and len(ops) > 1) not in counts and found not in counts:
+        if ops and found == max(counts) + 1 and name in ("ldr", "str", "ldp", "stp", "ret"):
+            return  # post-index
+        yield (
+            (found - 1 if found > max(counts) else 99),
+            f"{name} with {found} operand{'s' * (found != 1)} does not exist: write "
+            + " or ".join(f"`{s}`" for s in shapes),
+        )
+
+
+def _top(text: str) -> list[str]:
+    return re.findall(r"\[[^\]]*\]|[^,\s][^,]*", text)
+
+
+def _arithmetic(name: str, ops: tuple[str, ...]) -> Finding:
+    if name not in ("add", "sub", "adds", "subs", "cmp", "cmn") or not ops:
+        return
+    for i, op in enumerate(ops):
+        n = integer(op)
+        if n is not None and i == (1 if name in ("cmp", "cmn") else 2):
+            fits = 0 <= abs(n) <= 0xFFF or abs(n) & 0xFFF == 0 and abs(n) <= 0xFFF000
+            if not fits:
+                yield (
+                    i,
+                    f"{n:#x} does not fit in {name}: its immediate has 12 bits (0 to 0xfff), "
+                    "optionally LSL #12 (a multiple of 0x1000 up to 0xfff000); load the number "
+                    f"into a register (`ldr x9, ={n:#x}`) or go there in two steps",
+                )
+
+
+def _logical(name: str, ops: tuple[str, ...]) -> Finding:
+    if name not in ("and", "orr", "eor", "ands", "tst", "bic", "bics", "orn", "eon"):
+        return
+    n = integer(ops[-1]) if ops else None
+    if n is not None and len(ops) == (2 if name == "tst" else 3):
+        width = 32 if ops[0][0] == "w" else 64
+        if not -(1 << (width - 1)) <= n < 1 << width:
+            yield len(ops) - 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
+        else:
+            yield (
+                len(ops) - 1,
+                f"{n:#x} is not a bitmask immediate: {name} takes one run of ones, rotated, and "
+                "repeated every 2, 4, 8, 16, 32 or 64 bits (never 0 or all ones); load the number "
+                f"into a register (`ldr x9, ={n:#x}`)",
+            )
+
+
+def _moves(name: str, ops: tuple[str, ...]) -> Finding:
+    n = integer(ops[1]) if len(ops) > 1 else None
+    if n is None or name not in ("mov", "movz", "movn", "movk"):
+        return
+    if name == "mov":
+        width = 32 if ops[0][0] == "w" else 64
+        if not -(1 << (width - 1)) <= n < 1 << width:
+            yield 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
+        else:
+            yield (
+                1,
+                f"{n:#x} is too wide for one mov: use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 "
+                "bits at a time",
+            )
+    elif not 0 <= n <= 0xFFFF:
+        yield 1, f"{n:#x} does not fit in {name}: its immediate has 16 bits (0 to 0xffff)"
+    elif len(ops) > 2:
+        yield 2, f"{name} shifts by lsl #0, #16{'' if ops[0][0] == 'w' else ', #32, #48'} only"
+
+
+def _memory(name: str, ops: tuple[str, ...]) -> Finding:
+    index = next((i for i, op in enumerate(ops) if op[0] == "["), None)
+    if index is None:
+        if name in SCALE or name in UNSCALED or name in PAIRS or name in ("ldr", "str"):
+            if len(ops) > 1 and not ops[-1].startswith("#"):
+                yield len(ops) - 1, f"the address must be in brackets: `[{ops[-1]}]`"
+        return
+    inner = _top(ops[index].strip("[]!"))
+    write_back = ops[index].endswith("!") or len(ops) > index + 1
+    offset_text = ops[index + 1] if len(ops) > index + 1 else inner[1] if len(inner) > 1 else "#0"
+    if write_back and inner[0] in [o.replace("w", "x") for o in ops[:index]]:
+        yield index, f"{inner[0]} is both moved and written back: what it ends up as is undefined"
+    n = integer(offset_text)
+    where = index + 1 if len(ops) > index + 1 else index
+    if name in PAIRS:
+        size = 4 if ops[0][0] in "ws" or name == "ldpsw" else 16 if ops[0][0] == "q" else 8
+        if n is not None and (n % size or not -64 * size <= n <= 63 * size):
+            yield (
+                where,
+                f"offset {n} does not fit: {name} of {ops[0]} takes multiples of {size} from "
+                f"{-64 * size} to {63 * size}",
+            )
+        return
+    if name in ("ldr", "str"):
+        scale = {"x": 3, "w": 2, "b": 0, "h": 1, "s": 2, "d": 3, "q": 4}.get(ops[0][0], 3)
+    else:
+        scale = SCALE.get(name, 0)
+    if n is None and len(inner) == 3 and (name in SCALE or name in ("ldr", "str")):
+        yield where, f"the index of {name} {ops[0]} can be shifted by 0 or {scale} only"
+    if n is None or name not in SCALE and name not in UNSCALED and name not in ("ldr", "str"):
+        if n and name.startswith(("ldx", "ldax", "ldar", "stx", "stlx", "stlr")):
+            yield where, f"{name} takes a bare address, [x1], without an offset"
+        return
+    if write_back or name in UNSCALED:
+        if not -256 <= n <= 255:
+            what = "with write-back the offset" if write_back else f"the offset of {name}"
+            yield where, f"offset {n} does not fit: {what} goes from -256 to 255"
+    elif not (0 <= n <= 4095 << scale and n % (1 << scale) == 0 or -256 <= n <= 255):
+        yield (
+            where,
+            f"offset {n:#x} does not fit: {name} of {ops[0]} takes multiples of {1 << scale} up to "
+            f"{4095 << scale:#x}, or anything from -256 to 255",
+        )
+
+
+def _small(name: str, ops: tuple[str, ...]) -> Finding:
+    """Immediates with a plain range."""
+    numbers = [(i, integer(op)) for i, op in enumerate(ops)]
+    wide = 64 if ops and ops[0][0] in "xs" else 32
+    if name in ("hvc", "svc", "smc", "brk", "hlt", "udf"):
+        for i, n in numbers:
+            if n is not None and not 0 <= n <= 0xFFFF:
+                yield i, f"{n:#x} does not fit: {name} takes a number from 0 to 0xffff"
+    if name == "hint" and ops and not 0 <= (integer(ops[0]) or 0) <= 127:
+        yield 0, "hint takes a number from 0 to 127"
+    if name in ("lsl", "lsr", "asr", "ror", "extr") and numbers and numbers[-1][1] is not None:
+        if not 0 <= numbers[-1][1] < wide:
+            yield (
+                len(ops) - 1,
+                f"{ops[0]} has {wide} bits: {name} by 0 to {wide - 1}, not by {numbers[-1][1]}",
+            )
+    if name in ("ubfx", "sbfx", "bfi", "bfxil", "ubfiz", "sbfiz", "bfc") and len(ops) > 2:
+        lsb, width = numbers[-2][1], numbers[-1][1]
+        if lsb is not None and width is not None:
+            if not (0 <= lsb < wide and 1 <= width <= wide - lsb):
+                yield (
+                    len(ops) - 2,
+                    f"a field of {width} bits from bit {lsb} does not lie within the {wide} bits "
+                    f"of {ops[0]}",
+                )
+    if name in ("ccmp", "ccmn") and len(ops) > 2:
+        if numbers[1][1] is not None and not 0 <= numbers[1][1] <= 31:
+            yield 1, f"{numbers[1][1]:#x} does not fit: {name} compares with 0 to 31"
+        if numbers[2][1] is not None and not 0 <= numbers[2][1] <= 15:
+            yield 2, "the flags (nzcv) are a number from 0 to 15"
+    if name == "msr" and len(ops) > 1 and numbers[1][1] is not None:
+        top = 1 if ops[0] in ("spsel", "pan", "uao") else 15
+        if not 0 <= numbers[1][1] <= top and ops[0] in ("daifset", "daifclr", "spsel"):
+            yield 1, f"{ops[0]} takes a number from 0 to {top}"
+    for i, op in enumerate(ops):
+        match = re.match(r"(lsl|lsr|asr|ror) #(\S+)$", op)
+        if match and not 0 <= int(match.group(2), 0) < wide:
+            yield i, f"{op}: a shift of {ops[0]} goes from 0 to {wide - 1}"
+        match = re.match(r"([us]xt[bhwx]) #(\S+)$", op)
+        if match and not 0 <= int(match.group(2), 0) <= 4:
+            yield i, f"{op}: an extended register is shifted by 0 to 4"
+
+
+def _names(name: str, ops: tuple[str, ...]) -> Finding:
+    """System registers, conditions and operations that do not exist."""
+    index = {"mrs": 1, "msr": 0}.get(name)
+    if index is not None and len(ops) > index and not ops[index].startswith(("#", "s3_", "s2_")):
+        reg = ops[index]
+        other = ops[1 - index] if len(ops) == 2 else ""
+        if reg.endswith(("_el12", "_el02")):
+            yield (
+                index,
+                f"{reg} exists from Armv8.1 (VHE) on, for a kernel that runs at EL2; the machine "
+                f"is a Cortex-A72: use {reg[:-2] + ('1' if reg.endswith('2') else '0')}, or an "
+                "s3_5_cN_cM_y name",
+            )
+        if other.startswith("w"):
+            yield 1 - index, f"{name} moves 64 bits: write x{other[1:]}, not {other}"
+        if REGISTER.match(reg):
+            yield index, f"{name} is written `{SHAPES[name].split(' or ')[0]}`"
+        names = [n.lower() for n in arch.SYSREGS]
+        if reg in names:
+            way = "read" if name == "mrs" else "written"
+            yield index, f"{reg} cannot be {way} with {name}"
+        close = difflib.get_close_matches(reg, names, 1, 0.7)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        yield (
+            index,
+            f"{reg!r} is not a system register known here{hint} (any register can be written as "
+            "s3_4_c12_c9_5: op0, op1, CRn, CRm, op2)",
+        )
+    if name in ("csel", "csinc", "csinv", "csneg", "cset", "csetm", "cinc", "cinv", "cneg", "ccmp",
+                "ccmn") and ops:  # fmt: skip
+        if f"b.{ops[-1]}" not in CONDITIONAL and ops[-1] != "nv":
+            yield (
+                len(ops) - 1,
+                f"{ops[-1]!r} is not a condition: eq ne hs lo mi pl vs vc hi ls ge lt gt le",
+            )
+    if name in ("dsb", "dmb") and ops and not ops[0].startswith("#"):
+        yield 0, f"{name} takes sy, st, ld, ish, ishst, ishld, nsh, nshst, nshld, osh, oshst, oshld"
+    if name in ("tlbi", "at", "dc", "ic") and ops:
+        lone = len(ops) == 1
+        yield (
+            0,
+            f"{name} {ops[0]} {'without' if lone else 'with'} a register does not exist; examples: "
+            + " or ".join(f"`{s}`" for s in SHAPES[name].split(" or ")),
+        )
+
+
+def _registers(name: str, ops: tuple[str, ...]) -> Finding:
+    found = [(i, op) for i, op in enumerate(ops) if REGISTER.match(op)]
+    widths = {"x" if op in ("sp",) else "w" if op == "wsp" else op[0] for _, op in found}
+    if name in ("ldrb", "strb", "ldrh", "strh", "stlrb", "stlrh") and ops and ops[0][0] == "x":
+        yield 0, f"{name} moves less than 32 bits: write w{ops[0][1:]}, not {ops[0]}"
+    if name in ("stxr", "stlxr") and ops and ops[0][0] == "x":
+        yield 0, f"the status register of {name} is a w register: w{ops[0][1:]}"
+    if name in NO_SP:
+        for i, op in found:
+            if op in ("sp", "wsp"):
+                yield i, f"{op} cannot be used here: copy it first (`mov x9, sp`)"
+    mixes = name in SAME_WIDTH or name in ("add", "sub", "adds", "subs", "cmp", "cmn")
+    if mixes and len(widths) > 1:
+        i, op = next((i, op) for i, op in found if op[0] != found[0][1][0] and op != "sp")
+        want = found[0][1][0].replace("s", "x")
+        yield (
+            i,
+            f"{found[0][1]} and {op} have different widths: write {want}{op[1:]}"
+            + (f" (or `{op}, uxtw`)" if name in ("add", "sub", "cmp") and op[0] == "w" else ""),
+        )
+    if name in ("smulh", "umulh", "br", "blr", "ret", "rev32") and "w" in widths:
+        yield found[0][0], f"{name} takes 64-bit registers, x{found[0][1][1:]}"
+    if name in ("mul", "madd", "msub", "mneg", "sdiv", "udiv", "csel", "csinc", "smulh", "umulh",
+                "adc", "sbc", "neg", "br", "blr"):  # fmt: skip
+        for i, op in enumerate(ops[:3]):
+            if integer(op) is not None:
+                yield i, f"{name} takes registers only: put {op} into a register first"
+    if name in ("mrs", "cset", "mov", "add", "sub", "and", "orr", "ldr") and ops:
+        if integer(ops[0]) is not None:
+            yield 0, f"the first operand of {name} is the register that receives the result"
+
+
+CHECKS: tuple[Callable[[str, tuple[str, ...]], Finding], ...] = (
+    _arithmetic, _moves, _small, _names, _count, _registers, _logical, _memory,
+)  # fmt: skip

@@ -51,7 +51,14 @@ NAMED: dict[str, tuple[int, ...]] = (
     | dict.fromkeys("msr dsb dmb isb prfm prfum tlbi ic dc at bti psb tsb".split(), (0,))
     | {"sys": (1, 2), "sysl": (2, 3)}
 )
-LOGICAL = frozenset("and ands orr eor tst bic bics orn eon mov".split())
+# GNU as takes these names, Keystone has never heard of them (encodings: Arm ARM D17.2, D19.2).
+OTHER_NAMES = {
+    "cs": "hs", "cc": "lo", "ich_elrsr_el2": "s3_4_c12_c11_5", "vsesr_el2": "s3_4_c5_c2_3",
+    "disr_el1": "s3_0_c12_c1_1", "vdisr_el2": "s3_4_c12_c1_1", "id_aa64mmfr2_el1": "s3_0_c0_c7_2",
+}  # fmt: skip
+OPPOSITE = {"add": "sub", "adds": "subs", "cmp": "cmn"}
+OPPOSITE |= {b: a for a, b in OPPOSITE.items()}
+LOGICAL = frozenset("and ands orr eor tst bic bics orn eon".split())
 
 BRANCH_REACH = {"b": 27, "bl": 27, "b.": 20, "cbz": 20, "cbnz": 20, "tbz": 15, "tbnz": 15}
 
@@ -124,7 +131,7 @@ def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
     if named and first != "#" and not first.isdigit():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", low):
             raise Complaint(f"did not understand {text!r}", at)
-        return {"cs": "hs", "cc": "lo"}.get(low, low)
+        return OTHER_NAMES.get(low, low)
     match = SHIFT.match(text)
     if match:
         kind = match.group(1).lower()
@@ -162,14 +169,33 @@ def canonical(mnemonic: str, ops: Sequence[Operand], evaluate: Evaluate) -> tupl
     out = [mnemonic]
     for i, (text, at) in enumerate(ops):
         out.append(one(text, at, evaluate, i in names))
-    if mnemonic in LOGICAL and len(out) > 2 and out[-1][:2] == "#-":
-        # and x0, x1, #-16: the immediate is a bit pattern; mov keeps its sign, MOVN needs no help
-        if mnemonic != "mov":
-            width = 32 if out[1][0] == "w" else 64
-            n = int(out[-1][1:], 0)
-            if n >= -(1 << (width - 1)):
-                out[-1] = number(n & ((1 << width) - 1))
+    return _respell(out)
+
+
+def _respell(out: list[str]) -> tuple[str, ...]:
+    """What GNU as takes and Keystone does not, as the instruction it is another name of."""
+    mnemonic = out[0]
+    last = out[-1]
+    if last[:2] == "#-" and len(out) > 2:
+        n = -int(last[1:], 0)
+        if mnemonic in OPPOSITE and n <= 0xFFFFFF:
+            return (OPPOSITE[mnemonic], *out[1:-1], number(n))
+        width = 32 if out[1][0] == "w" else 64
+        if mnemonic in LOGICAL and n <= 1 << (width - 1):  # a bit pattern, not a quantity
+            return (*out[:-1], number((1 << width) - n))
+    if mnemonic == "mov" and len(out) == 4 and SHIFT.match(last):
+        return ("orr", out[1], out[1][0] + "zr", *out[2:])
+    if mnemonic == "uxtw" and len(out) == 3 and out[2][0] == "w" and out[1][0] in "xw":
+        return ("mov", "w" + out[1][1:], out[2])
     return tuple(out)
+
+
+def plain_word(parts: tuple[str, ...]) -> int | None:
+    """The word of a hint, and of UDF, which Keystone does not know."""
+    if parts[0] == "udf" and len(parts) == 2 and parts[1][0] == "#":
+        n = int(parts[1][1:], 0)
+        return n if 0 <= n <= 0xFFFF else None
+    return PLAIN_WORDS.get(" ".join(parts))
 
 
 def join(parts: Sequence[str]) -> str:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from hypkit import _encode
-from hypkit._expr import ESCAPES, MASK64, Complaint, Unknown, Value, evaluate
+from hypkit import _data, _encode
+from hypkit._expr import Complaint, Unknown, Value, evaluate
+from hypkit._names import LOCAL, Names
 from hypkit._source import (
     NAME,
     Macro,
@@ -21,19 +22,14 @@ from hypkit._source import (
     substitute,
 )
 
-MAX_CODE = 1 << 20  # bytes a unit may grow to
 MAX_STATEMENTS = 100_000  # statements run, macro bodies and repetitions counted each time
 MAX_NESTING = 48
 MAX_SECONDS = 20.0
-NOP = (0xD503201F).to_bytes(4, "little")
 
 LABEL = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*|\d+)\s*:(?!:)\s*")
 HEAD = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*")
 ASSIGN = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*=(?!=)\s*")
-LOCAL = re.compile(r"(\d+)([bf])$")
 
-DATA = {".byte": 1, ".hword": 2, ".2byte": 2, ".short": 2, ".word": 4, ".4byte": 4, ".long": 4,
-        ".int": 4, ".quad": 8, ".8byte": 8, ".xword": 8, ".dword": 8, ".inst": 4}  # fmt: skip
 IGNORED = frozenset(
     ".global .globl .local .type .size .hidden .weak .protected .file .arch .cpu .arch_extension "
     ".ident .func .endfunc .loc".split()
@@ -64,10 +60,10 @@ REFUSED = dict.fromkeys(
     ".tlsdesccall": "thread-local storage is not taken here",
 }
 DIRECTIVES = sorted(
-    DATA.keys() | IGNORED | IFS
-    | set(".macro .endm .exitm .purgem .rept .irp .irpc .endr .else .elseif .endif .equ .set .equiv "
-          ".ascii .asciz .string .zero .skip .space .fill .align .p2align .balign .ltorg .pool "
-          ".error .warning .print".split())
+    _data.SIZES.keys() | IGNORED | IFS
+    | set(".macro .endm .exitm .purgem .rept .irp .irpc .endr .else .elseif .endif .equ .set "
+          ".equiv .ascii .asciz .string .zero .skip .space .fill .align .p2align .balign .ltorg "
+          ".pool .error .warning .print".split())
 )  # fmt: skip
 
 
@@ -116,19 +112,11 @@ class Literal:
         self.addr: int | None = None
 
 
-class Deferred:
-    """The expression of an .equ that names something defined later."""
-
-    def __init__(self, text: str, at: int, dot: int, order: int):
-        self.text, self.at, self.dot, self.order = text, at, dot, order
-        self.busy = False
-
-
 class _ExitMacro(Exception):
     pass
 
 
-class Layout:
+class Layout(Names):
     """One unit. After `run` its items have addresses; `value` works out expressions."""
 
     def __init__(
@@ -138,33 +126,24 @@ class Layout:
         constants: Mapping[str, int],
         budget: Budget,
     ):
-        self.base = self.at = base
+        super().__init__(base, symbols, constants)
+        self.base = base
         self.budget = budget
-        self.given_symbols, self.constants = symbols, constants
         self.items: list[Item] = []
-        self.labels: dict[str, tuple[int, Stmt]] = {}
-        self.numeric: dict[int, list[tuple[int, int]]] = {}
-        self.equs: dict[str, list[tuple[int, Value | Deferred]]] = {}
         self.macros: dict[str, Macro] = {}
         self.pools: dict[int, dict[Any, Literal]] = {4: {}, 8: {}}
-        self.outside: Mapping[str, int] = {}
-        self.order = 0
-        self.final = False
         self.depth = 0
         self.expansions = 0
-        self.in_prelude = False
 
     # -- running the text ---------------------------------------------------------------------
 
     def run(self, text: str, prelude: list[Stmt]) -> None:
-        self.in_prelude = True
         self.block(prelude)
         if prelude and (self.at != self.base or self.labels or self.numeric):
             raise Located(
                 Complaint("a prelude may hold macros and .equ only, nothing that takes room"),
                 self.items[0].stmt if self.items else prelude[0],
             )
-        self.in_prelude = False
         body = statements(text)
         self.block(body)
         if any(self.pools.values()):
@@ -356,135 +335,12 @@ class Layout:
         else:
             self.instruction(word, rest, match.end(), stmt)
 
-    # -- names ----------------------------------------------------------------------------------
-
-    def label(self, name: str, stmt: Stmt, at: int) -> None:
-        if name.isdigit():
-            self.numeric.setdefault(int(name), []).append((self.order, self.at))
-            return
-        if name in self.labels:
-            first = self.labels[name][1]
-            raise Complaint(f"label {name!r} is defined twice, first in line {first.line}", at)
-        if name in self.equs:
-            raise Complaint(f"{name!r} is already the name of a value (.equ)", at)
-        for what, given in (("symbols", self.given_symbols), ("constants", self.constants)):
-            if name in given:
-                raise Complaint(f"{name!r} is already given from outside (among the {what})", at)
-        if name.lower() in _encode.REGISTERS:
-            raise Complaint(f"{name!r} is a register and cannot be a label", at)
-        self.labels[name] = (self.at, stmt)
-
-    def assign(self, name: str, text: str, at: int, stmt: Stmt) -> None:
-        if name in self.labels:
-            raise Complaint(f"{name!r} is already a label", None)
-        if name == ".":
-            raise Complaint(REFUSED[".org"])
-        if name.lower() in _encode.REGISTERS:
-            raise Complaint(f"{name!r} is a register and cannot name a value")
-        try:
-            value: Value | Deferred = self.value(text, at)
-        except Unknown:
-            value = Deferred(text, at, self.at, self.order)
-        self.equs.setdefault(name, []).append((self.order, value))
-
-    def known(self, name: str) -> bool:
-        return (
-            name in self.labels or name in self.equs or name in self.constants
-            or name in self.given_symbols
-        )  # fmt: skip
-
-    def lookup(self, name: str, at: int) -> Value:
-        if name == ".":
-            return Value(self.at, 1)
-        if name in self.labels:
-            return Value(self.labels[name][0], 1)
-        if name in self.equs:
-            return self.equ_value(name, at)
-        if name in self.constants:
-            return Value(self.constants[name])
-        if name in self.given_symbols:
-            return Value(self.given_symbols[name], 1)
-        local = LOCAL.match(name)
-        if local:
-            return self.local(int(local.group(1)), local.group(2), at)
-        if self.final and name in self.outside:
-            return Value(self.outside[name], 1)
-        raise self.unknown(name, at)
-
-    def equ_value(self, name: str, at: int) -> Value:
-        history = self.equs[name]
-        value = history[-1][1]
-        for order, candidate in history:
-            if order <= self.order:
-                value = candidate
-        if isinstance(value, Value):
-            return value
-        if value.busy:
-            raise Complaint(f"{name!r} is defined by itself", at)
-        value.busy = True
-        here = self.at, self.order
-        self.at, self.order = value.dot, value.order
-        try:
-            return self.value(value.text, value.at)
-        except Complaint as e:
-            kind = type(e)
-            if kind is Unknown:
-                e.at = at
-                raise
-            raise Complaint(f"in the value of {name!r}: {e.message}", at) from None
-        finally:
-            value.busy = False
-            self.at, self.order = here
-
-    def local(self, number: int, way: str, at: int) -> Value:
-        found = None
-        for order, addr in self.numeric.get(number, ()):
-            if order <= self.order:
-                found = addr if way == "b" else None
-            elif way == "f":
-                found = addr
-                break
-        if found is None:
-            where = "before" if way == "b" else "after"
-            e = Unknown(f"{number}{way}", at)
-            e.message = f"there is no local label `{number}:` {where} this line"
-            raise e
-        return Value(found, 1)
-
-    def unknown(self, name: str, at: int) -> Unknown:
-        e = Unknown(name, at)
-        if self.final:
-            names = {*self.labels, *self.equs, *self.constants, *self.given_symbols, *self.outside}
-            if len(name) < 100:
-                close = difflib.get_close_matches(name, sorted(names), 1, 0.7)
-                if close:
-                    e.message += f"; did you mean {close[0]!r}?"
-            if not close if len(name) < 100 else True:
-                e.message += ": there is no label and no .equ of that name"
-        return e
-
-    def value(self, text: str, at: int) -> Value:
-        return evaluate(text, self.lookup, at)
-
-    def plain(self, text: str, at: int, why: str) -> int:
-        """A number needed in this pass."""
-        try:
-            value = self.value(text.strip().removeprefix("#"), at)
-        except Unknown as e:
-            raise Complaint(
-                f"{why}, and {e.name!r} is not defined before this line", e.at
-            ) from None
-        if value.places:
-            raise Complaint("this must be a plain number, and it is an address", at)
-        return value.n
-
     # -- room -----------------------------------------------------------------------------------
 
     def emit(self, size: int, kind: str, stmt: Stmt, payload: Any) -> Item:
-        if self.at + size - self.base > MAX_CODE:
-            raise Complaint(
-                f"the output grows past {MAX_CODE >> 10} KiB ({self.at + size - self.base:,} bytes)"
-            )
+        grown = self.at + size - self.base
+        if grown > _data.MAX_CODE:
+            raise Complaint(f"the output grows past {_data.MAX_CODE >> 10} KiB ({grown:,} bytes)")
         item = Item(self.at, size, kind, stmt, self.order, payload)
         self.items.append(item)
         self.at += size
@@ -555,9 +411,9 @@ class Layout:
     # -- directives -----------------------------------------------------------------------------
 
     def directive(self, word: str, rest: str, at: int, stmt: Stmt) -> None:
-        if word in DATA:
+        if word in _data.SIZES:
             for text, where in _encode.operands(rest, at):
-                self.emit(DATA[word], "data", stmt, (word, text, where))
+                self.emit(_data.SIZES[word], "data", stmt, (word, text, where))
             if not rest.strip():
                 raise Complaint(f"{word} needs a value")
         elif word in (".equ", ".set", ".equiv"):
@@ -566,13 +422,13 @@ class Layout:
                 raise Complaint(f"{word} is written `{word} NAME, value`")
             self.assign(name.strip(), text, at + len(name) + 1, stmt)
         elif word in (".align", ".p2align", ".balign"):
-            self.align(word, rest, at, stmt)
+            _data.align(self, word, rest, at, stmt)
         elif word in (".ascii", ".asciz", ".string"):
             for text, where in _encode.operands(rest, at):
-                data = string(text, where) + (b"" if word == ".ascii" else b"\0")
+                data = _data.string(text, where) + (b"" if word == ".ascii" else b"\0")
                 self.emit(len(data), "bytes", stmt, data)
         elif word in (".zero", ".skip", ".space", ".fill"):
-            self.space(word, rest, at, stmt)
+            _data.space(self, word, rest, at, stmt)
         elif word in (".ltorg", ".pool"):
             self.flush_pools(stmt)
         elif word in IGNORED or word.startswith(".cfi_"):
@@ -598,108 +454,3 @@ class Layout:
             close = difflib.get_close_matches(word, [*DIRECTIVES, *self.macros], 1, 0.7)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise Complaint(f"unknown directive {word!r}{hint}")
-
-    def align(self, word: str, rest: str, at: int, stmt: Stmt) -> None:
-        """Padding as GNU as does it in code: nops, after zeros up to a multiple of 4."""
-        parts = [(p.strip(), at + o) for p, o in split_commas(rest)]
-        n = self.plain(*parts[0], f"{word} must be known at this point") if parts[0][0] else -1
-        if word == ".balign":
-            step = n
-            if n < 1 or n & (n - 1) or n > 1 << 20:
-                raise Complaint(
-                    f".balign needs a power of two up to 1 MiB, not {parts[0][0]!r}", at
-                )
-        else:
-            if not 0 <= n <= 20:
-                raise Complaint(
-                    f"{word} N aligns to 2 to the power N, N from 0 to 20, not {parts[0][0]!r} "
-                    "(`.balign 16` takes bytes)",
-                    at,
-                )
-            step = 1 << n
-        count = -self.at % step
-        if len(parts) > 2 and parts[2][0]:
-            if count > self.plain(*parts[2], f"{word} must be known at this point"):
-                return
-        if len(parts) > 1 and parts[1][0]:
-            fill = self.plain(*parts[1], f"{word} must be known at this point") & 0xFF
-            self.pad(count, bytes([fill]) * min(count, MAX_CODE), stmt)
-            return
-        zeros = -self.at % 4 if count >= 4 or not (self.at + count) & 3 else count
-        zeros = min(zeros, count)
-        self.pad(count, bytes(zeros) + NOP * ((count - zeros) // 4), stmt)
-
-    def space(self, word: str, rest: str, at: int, stmt: Stmt) -> None:
-        parts = [(p.strip(), at + o) for p, o in split_commas(rest)]
-        why = f"the size of {word} must be known at this point"
-        numbers = [self.plain(p, w, why) for p, w in parts if p]
-        if not numbers or len(numbers) != len(parts) or len(numbers) > 2 + (word == ".fill"):
-            raise Complaint(
-                f"{word} is written `{word} {'count, size, value' if word == '.fill' else 'count'}`"
-            )
-        if word == ".fill":
-            count, size, fill = numbers + [1, 0][len(numbers) - 1 :]
-            if not 0 <= size <= 8:
-                raise Complaint(".fill repeats units of 0 to 8 bytes", at)
-        else:
-            count, size, fill = numbers[0], 1, numbers[1] if len(numbers) > 1 else 0
-        if not 0 <= count * size <= MAX_CODE:
-            raise Complaint(f"{word} of {count * size:,} bytes is outside 0 to {MAX_CODE:,}", at)
-        if word == ".fill":  # GNU as keeps the low 4 bytes of the value only
-            unit = (fill & 0xFFFFFFFF).to_bytes(8, "little")[:size]
-        else:
-            unit = bytes([fill & 0xFF])
-        if count * size:
-            self.emit(count * size, "bytes", stmt, unit * count)
-
-
-def string(text: str, at: int) -> bytes:
-    """The bytes of a quoted string with C escapes."""
-    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
-        raise Complaint('expected a string in double quotes, "like this"', at)
-    out = bytearray()
-    body = text[1:-1]
-    i = 0
-    while i < len(body):
-        c = body[i]
-        if c != "\\":
-            try:
-                out += c.encode()
-            except UnicodeEncodeError:
-                raise Complaint("this string holds half a character", at) from None
-            i += 1
-            continue
-        match = re.compile(r"[0-7]{1,3}|x[0-9a-fA-F]+").match(body, i + 1)
-        if match:
-            code = match.group()
-            out.append(int(code[1:], 16) & 0xFF if code[0] == "x" else int(code, 8) & 0xFF)
-            i = match.end()
-        elif i + 1 < len(body) and body[i + 1] in ESCAPES:
-            out.append(ESCAPES[body[i + 1]])
-            i += 2
-        else:
-            raise Complaint(f"unknown escape {body[i : i + 2]!r} in this string", at)
-    return bytes(out)
-
-
-def data_bytes(layout: Layout, item: Item) -> tuple[bytes, bool]:
-    """The bytes of a data item, and whether they hold an address that moves at boot."""
-    word, text, at = item.payload
-    value = layout.value(text, at)
-    size = item.size
-    return fit(value, size, word, text, at)
-
-
-def fit(value: Value, size: int, word: str, text: str, at: int) -> tuple[bytes, bool]:
-    if value.places and (value.places != 1 or size != 8):
-        raise Complaint(
-            f"{text.strip()!r} is an address, and {word} has {size * 8} bits: use .quad, or write "
-            "the distance from another label (here - there)"
-            if value.places == 1
-            else f"{text.strip()!r} adds up addresses",
-            at,
-        )
-    n = value.n
-    if not -(1 << (8 * size - 1)) <= n < 1 << (8 * size):
-        raise Complaint(f"{n:#x} does not fit in the {size * 8} bits of {word}", at)
-    return (n & MASK64 & ((1 << (8 * size)) - 1)).to_bytes(size, "little"), value.places == 1

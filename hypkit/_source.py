@@ -9,10 +9,9 @@ from hypkit._expr import Complaint
 
 MAX_STATEMENT = 4096
 
-COMMENT_OR_STRING = re.compile(
-    r""""(?:\\.|[^"\\\n])*" | '(?:\\.|[^\\\n]) | //[^\n]* | /\*.*?\*/ | /\*.*""",
-    re.VERBOSE | re.DOTALL,
-)
+QUOTED = r""""(?:\\.|[^"\\\n])*"?|'(?:\\.|[^\\\n])'?"""
+COMMENT_OR_STRING = re.compile(QUOTED + r"|//[^\n]*|/\*.*?\*/|/\*.*", re.DOTALL)
+PUNCTUATION = re.compile(QUOTED + r"|[,;()\[\]{}]")
 CPP = re.compile(r"#\s*(define|include|if|ifdef|ifndef|else|elif|endif|undef|pragma)\b")
 NAME = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*")
 
@@ -58,22 +57,11 @@ def statements(text: str, prelude: bool = False) -> list[Stmt]:
 
 
 def split_semicolons(line: str) -> list[str]:
-    pieces, quote, start, skip = [], "", 0, False
-    for i, c in enumerate(line):
-        if skip:
-            skip = False
-        elif quote:
-            if c == "\\":
-                skip = True
-            elif c == quote:
-                quote = ""
-        elif c == '"':
-            quote = c
-        elif c == "'":
-            skip = True
-        elif c == ";":
-            pieces.append(line[start:i])
-            start = i + 1
+    pieces, start = [], 0
+    for match in PUNCTUATION.finditer(line):
+        if match.group() == ";":
+            pieces.append(line[start : match.start()])
+            start = match.end()
     pieces.append(line[start:])
     return pieces
 
@@ -82,26 +70,16 @@ def split_commas(text: str, brackets: bool = True) -> list[tuple[str, int]]:
     """(part, offset) between top-level commas; commas in strings and brackets do not count."""
     if "," not in text:
         return [(text, 0)]
-    parts, depth, quote, start, skip = [], 0, False, 0, False
-    for i, c in enumerate(text):
-        if skip:
-            skip = False
-        elif quote:
-            if c == "\\":
-                skip = True
-            elif c == '"':
-                quote = False
-        elif c == '"':
-            quote = True
-        elif c == "'":
-            skip = True
+    parts, depth, start = [], 0, 0
+    for match in PUNCTUATION.finditer(text):
+        c = match.group()
+        if c == "," and depth <= 0:
+            parts.append((text[start : match.start()], start))
+            start = match.end()
         elif brackets and c in "[({":
             depth += 1
         elif brackets and c in "])}":
             depth -= 1
-        elif c == "," and depth <= 0:
-            parts.append((text[start:i], start))
-            start = i + 1
     parts.append((text[start:], start))
     return parts
 
@@ -127,7 +105,7 @@ def macro_arguments(text: str) -> list[str]:
 
 def _words(part: str) -> list[str]:
     words: list[str] = []
-    current, was_space, quoted, i = "", False, False, 0
+    current, was_space, i = "", False, 0
     while i < len(part):
         c = part[i]
         if c in " \t":
@@ -141,7 +119,7 @@ def _words(part: str) -> list[str]:
             if current:
                 words.append(current)
             words.append(part[i + 1 : end])
-            current, was_space, quoted, i = "", False, True, end + 1
+            current, was_space, i = "", False, end + 1
             continue
         if was_space and current and (_wordy(current[-1]) and _wordy(c)):
             words.append(current)

@@ -10,20 +10,32 @@ have no Keystone, and no text can end the Python process.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hypkit import _diagnose, _encode
+from hypkit._data import data_bytes, fit
 from hypkit._expr import MASK64, Complaint, Value
 from hypkit._keystone import Child
-from hypkit._layout import Budget, Item, Layout, Literal, Located, data_bytes, fit
+from hypkit._layout import Budget, Item, Layout, Literal, Located
 from hypkit._source import Stmt, statements
 from hypkit.facts import data_path
 
-__all__ = ["AsmError", "Program", "Unit", "assemble", "link", "record", "write_encodings"]
+__all__ = [
+    "AsmError",
+    "Program",
+    "Unit",
+    "assemble",
+    "link",
+    "record",
+    "recording",
+    "write_encodings",
+]
 
 MAX_TEXT = 256 * 1024  # characters of one text
 ENCODINGS = "encodings.json"
@@ -153,18 +165,28 @@ def link(
     return _encode_all(units, texts, common, layouts)
 
 
-def record(units: Iterable[Unit | str], **options: object) -> dict[str, int]:
-    """Canonical text -> word, asked of Keystone anew, of every instruction in these units that is
-    looked up. `options` are those of `link`."""
-    wanted: dict[str, int] = {}
-    units = [Unit(f"<text {i}>", u) if isinstance(u, str) else u for i, u in enumerate(units)]
-    token = _recording.append(wanted)
+@contextlib.contextmanager
+def recording() -> Iterator[dict[str, int]]:
+    """While this is open, every looked-up instruction is asked of Keystone anew, and its canonical
+    text and word go into the mapping:
+
+        with asm.recording() as words:
+            link(units)
+        asm.write_encodings(words)
+    """
+    words: dict[str, int] = {}
+    _recordings.append(words)
     try:
-        link(units, **options)  # type: ignore[arg-type]
+        yield words
     finally:
-        _recording.remove(wanted)
-        del token
-    return wanted
+        _recordings[:] = [r for r in _recordings if r is not words]
+
+
+def record(units: Iterable[Unit], **options: Any) -> dict[str, int]:
+    """Canonical text -> word of every looked-up instruction of these units; options as `link`."""
+    with recording() as words:
+        link(units, **options)
+    return words
 
 
 def write_encodings(words: Mapping[str, int], path: Path | None = None) -> None:
@@ -189,7 +211,7 @@ def encodings() -> dict[str, int]:
 
 # -- arguments ----------------------------------------------------------------------------------
 
-_recording: list[dict[str, int]] = []
+_recordings: list[dict[str, int]] = []
 
 
 def _default_path() -> Path:
@@ -289,7 +311,7 @@ def _exports(layout: Layout) -> dict[str, int]:
     for name, history in layout.equs.items():
         value = history[-1][1]
         if isinstance(value, Value) and value.places == 1 and not name.startswith(".L"):
-            if name not in layout.given_symbols:
+            if name not in layout.symbols:
                 out[name] = value.n
     return out
 
@@ -298,7 +320,7 @@ def _encode_all(
     units: Sequence[Unit], texts: Sequence[str], prelude: str, layouts: Sequence[Layout]
 ) -> list[Program]:
     pending: list[tuple[int, Item, str, tuple[str, ...], bytearray]] = []
-    known = {} if _recording else encodings()
+    known = {} if _recordings else encodings()
     programs = []
     try:
         for index, (unit, text, layout) in enumerate(zip(units, texts, layouts, strict=True)):
@@ -320,8 +342,8 @@ def _encode_all(
                         parts = _instruction(layout, item, code)
                         if parts is not None:
                             key = _encode.join(parts)
-                            word = known.get(key) or _learned.get(key)
-                            if word is None or _recording:
+                            word = known.get(key, _learned.get(key))
+                            if word is None or _recordings:
                                 pending.append((index, item, key, parts, code))
                             else:
                                 code[offset : offset + 4] = word.to_bytes(4, "little")
@@ -380,7 +402,7 @@ def _instruction(layout: Layout, item: Item, code: bytearray) -> tuple[str, ...]
         word = _encode.pc_relative(mnemonic, ops, item.addr, layout.value)
     else:
         parts = _encode.canonical(mnemonic, ops, layout.value)
-        plain = _encode.PLAIN_WORDS.get(" ".join(parts))
+        plain = _encode.plain_word(parts)
         if plain is None:
             return parts
         word = plain
@@ -416,8 +438,8 @@ def _ask_keystone(
             break
         found[key] = word
     _learned.update(found)
-    for wanted in _recording:
-        wanted.update(found)
+    for words_seen in _recordings:
+        words_seen.update(found)
     for index, item, key, parts, code in pending:
         if key not in found:
             complaint = _diagnose.explain(parts, item.payload[1], why, macros)
