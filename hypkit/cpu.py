@@ -1,0 +1,467 @@
+"""One Cortex-A72 on Unicorn: registers, memory, translation, exceptions, and runs that stop.
+
+Unicorn executes instructions but enters no exception by itself; what it lacks is here and in
+hooks.py, written after the Arm ARM and compared with QEMU row by row in tests/oracle.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from unicorn import UC_ARCH_ARM64, UC_MODE_ARM, Uc, UcError
+from unicorn import arm64_const as uc_arm64
+from unicorn import unicorn_const as uc_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from hypkit import arch, hooks
+from hypkit.decode import MemoryOperand, decode
+from hypkit.hooks import S, Stop
+from hypkit.trace import REGISTERS, Taken
+from hypkit.vmem import DRAM_BASE, DRAM_SIZE, Walk, walk
+
+MASK64 = (1 << 64) - 1
+# Room for translated code. Unicorn reserves a gigabyte of address space unless told otherwise.
+TCG_BUFFER = 16 << 20
+# SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
+SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
+
+# The GIC CPU interface's EL2 registers, which Unicorn lacks: reset value and writable bits, of the
+# GICv3 that QEMU gives its virt board with a Cortex-A72 (4 list registers, 5 preemption bits).
+ICH_VTR = 0x90080003
+ICH_WRITABLE = {
+    "ICH_VMCR_EL2": 0xFFEC_021F & 0xFFFF_FFFF,
+    **{f"ICH_AP{group}R{n}_EL2": 0xFFFF_FFFF for group in (0, 1) for n in range(4)},
+    **{f"ICH_LR{n}_EL2": MASK64 for n in range(16)},
+}
+
+_GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)} | {
+    "sp": uc_arm64.UC_ARM64_REG_SP, "pc": uc_arm64.UC_ARM64_REG_PC,
+    "pstate": uc_arm64.UC_ARM64_REG_PSTATE, "lr": uc_arm64.UC_ARM64_REG_X30}
+# What a learner looks at; read at the start of every trace.
+TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBAR_EL2",
+                  "VTTBR_EL2", "HCR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TPIDR_EL2", "CNTVOFF_EL2",
+                  "SCTLR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1")
+
+
+# RAM that no program is expected to write is write-protected in chunks, to see which were written.
+CHUNK = 0x20_0000
+
+
+class MachineError(RuntimeError):
+    """Something the machine cannot do; the message says what, where, and what to try."""
+
+
+@dataclass
+class Recording:
+    """What a run left behind: trace columns with the state afterwards as the last row."""
+
+    base: np.ndarray
+    pcs: np.ndarray
+    masks: np.ndarray
+    values: np.ndarray
+    words: dict[int, int]
+    sysregs: dict[str, int]
+    exceptions: tuple[Taken, ...]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot: the processor's registers and every page of memory that may have changed."""
+
+    context: object
+    memory: tuple[tuple[int, bytes], ...]
+    ich: dict[str, int]
+
+
+def _stray_write_hook(strayed: set[int]) -> Callable[..., bool]:
+    """A hook that lets an unexpected write through and notes its chunk. It must not refer to the
+    Cpu: a cycle would keep a closed machine's memory until the next garbage collection."""
+
+    def stray_write(uc, access, pa, size, value, user) -> bool:
+        chunk = pa & ~(CHUNK - 1)
+        if not DRAM_BASE <= chunk < DRAM_BASE + DRAM_SIZE:
+            return False
+        strayed.add(chunk)
+        uc.mem_protect(chunk, CHUNK, uc_const.UC_PROT_ALL)
+        return True
+
+    return stray_write
+
+
+class Cpu:
+    """The processor and its RAM.
+
+    ram: (start, size) of what programs are expected to write; word_at: virtual address -> the
+    instruction word there, for traces.
+    """
+
+    BUFFER_ROWS = 1 << 16
+
+    def __init__(self, ram: tuple[int, int], word_at: Callable[[int], int]) -> None:
+        self._uc = uc = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
+        uc.ctl_set_cpu_model(uc_arm64.UC_CPU_ARM64_A72)
+        uc.ctl_set_tcg_buffer_size(TCG_BUFFER)
+        start, size = ram
+        reading = uc_const.UC_PROT_READ | uc_const.UC_PROT_EXEC
+        uc.mem_map(DRAM_BASE, start - DRAM_BASE, reading)
+        uc.mem_map(start, size)
+        uc.mem_map(start + size, DRAM_BASE + DRAM_SIZE - start - size, reading)
+        self._ram = ram
+        self._strayed: set[int] = set()  # chunks of other RAM that were written
+        self._hooks_alive: list[object] = []
+        self._state = np.zeros(S.SIZE, dtype=np.uint64)
+        self._prepare_state()
+        self._add_hook(uc_const.UC_HOOK_INTR, hooks.interrupt_hook)
+        self._trace_handle = self._add_hook(uc_const.UC_HOOK_CODE, hooks.trace_hook)
+        uc.hook_add(uc_const.UC_HOOK_MEM_WRITE_PROT, _stray_write_hook(self._strayed))
+        uc.ctl_exits_enabled(True)
+        self.exceptions: list[Taken] = []
+        self.ich: dict[str, int] = {}
+        self.words: dict[int, int] = {}
+        self._word_at = word_at
+
+    # -- state shared with the compiled hooks --
+
+    def _prepare_state(self) -> None:
+        state = self._state
+        self._scratch = np.zeros(8, dtype=np.uint64)
+        self._cp = hooks.CpReg()
+        self._regs = np.zeros(len(REGISTERS), dtype=np.uint64)
+        self._previous = np.zeros(len(REGISTERS), dtype=np.uint64)
+        self._pointers = self._regs.ctypes.data + 8 * np.arange(len(REGISTERS), dtype=np.uint64)
+        self._pcs = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
+        self._masks = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
+        self._values = np.empty(self.BUFFER_ROWS * 4, dtype=np.uint64)
+        state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value
+        for word, name in ((S.REG_READ, "uc_reg_read"), (S.REG_WRITE, "uc_reg_write"),
+                           (S.REG_READ_BATCH, "uc_reg_read_batch"), (S.EMU_STOP, "uc_emu_stop")):
+            state[word] = hooks.function_address(name)
+        for word, array in ((S.SCRATCH, self._scratch), (S.REG_IDS, hooks.TRACE_IDS),
+                            (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
+                            (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
+                            (S.MASKS, self._masks), (S.VALUES, self._values)):
+            state[word] = array.ctypes.data
+        state[S.CP] = ctypes.addressof(self._cp)
+        state[S.ROWS], state[S.VALUE_ROOM] = len(self._pcs), len(self._values)
+        # No address is all ones: no HVC is remembered yet.
+        state[S.HVC_PC0] = state[S.HVC_PC1] = MASK64
+
+    def _add_hook(self, kind: int, compiled) -> ctypes.c_size_t:
+        """Hand a compiled function to Unicorn itself: no Python on the way."""
+        handle = ctypes.c_size_t()
+        user = ctypes.c_void_p(self._state.ctypes.data)
+        function = ctypes.c_void_p(compiled.address)
+        status = uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, function, user,
+                                   ctypes.c_uint64(1), ctypes.c_uint64(0))
+        if status:
+            raise UcError(status)
+        self._hooks_alive.append(compiled)
+        return handle
+
+    # -- registers and memory --
+
+    def read(self, register: str) -> int:
+        return self._uc.reg_read(_GENERAL[register])
+
+    def write(self, register: str, value: int) -> None:
+        self._uc.reg_write(_GENERAL[register], value)
+
+    def sysreg(self, name: str) -> int:
+        """A system register's value; KeyError for a name that is not known."""
+        name = arch.sysreg(name)
+        if name.startswith("ICH_"):
+            return self.ich.get(name, 0)
+        if name == "CurrentEL":
+            return self.read("pstate") & 0xC
+        op0, op1, crn, crm, op2 = arch.SYSREGS[name]
+        return self._uc.reg_read(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2))
+
+    def write_sysreg(self, name: str, value: int) -> None:
+        op0, op1, crn, crm, op2 = arch.SYSREGS[arch.sysreg(name)]
+        self._uc.reg_write(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2, value))
+
+    def load(self, pa: int, size: int) -> bytes:
+        """Bytes of physical memory."""
+        return bytes(self._uc.mem_read(pa, size))
+
+    def store(self, pa: int, data: bytes) -> None:
+        self._uc.mem_write(pa, bytes(data))
+
+    def load64(self, pa: int) -> int:
+        return int.from_bytes(self._uc.mem_read(pa, 8), "little")
+
+    @property
+    def el(self) -> int:
+        return arch.el_of(self.read("pstate"))
+
+    # -- translation, from the registers as they are --
+
+    def translate(self, va: int, el: int) -> Walk:
+        """Walk the tables of EL1's or EL2's regime for *va*; a VM's EL1 goes through stage 2 too."""
+        if el == 2:
+            if not self.sysreg("SCTLR_EL2") & 1:
+                return Walk(va, "EL2, MMU off", (), va)
+            if va >> 48:
+                return Walk(va, "EL2", (), None, arch.FSC_TRANSLATION)
+            return walk(self._load_or_zero, self.sysreg("TTBR0_EL2"), va, regime="EL2")
+        if not self.sysreg("SCTLR_EL1") & 1:
+            first = Walk(va, "EL1, MMU off", (), va)
+        elif va >> 48 == 0xFFFF:
+            first = walk(self._load_or_zero, self.sysreg("TTBR1_EL1"), va, regime="EL1")
+        elif va >> 48 == 0:
+            first = walk(self._load_or_zero, self.sysreg("TTBR0_EL1"), va, regime="EL1")
+        else:
+            first = Walk(va, "EL1", (), None, arch.FSC_TRANSLATION)
+        if first.pa is None or not self.sysreg("HCR_EL2") & 1:
+            return first
+        second = self.translate_ipa(first.pa, self.sysreg("VTTBR_EL2"), self.sysreg("VTCR_EL2"))
+        return Walk(va, first.regime, first.levels, second.pa, second.fsc, second)
+
+    def translate_ipa(self, ipa: int, vttbr: int, vtcr: int) -> Walk:
+        """Stage 2: an intermediate physical address through the tables of vttbr."""
+        bits = 64 - (vtcr & 0x3F)
+        start = 2 - (vtcr >> 6 & 3)
+        if ipa >> bits:
+            return Walk(ipa, "stage 2", (), None, arch.FSC_TRANSLATION)
+        return walk(self._load_or_zero, vttbr & 0xFFFF_FFFF_FFFE, ipa, regime="stage 2",
+                    input_bits=bits, start_level=start)
+
+    def _load_or_zero(self, pa: int) -> int:
+        # A table outside RAM reads as zero, that is as no translation.
+        return self.load64(pa) if DRAM_BASE <= pa <= DRAM_BASE + DRAM_SIZE - 8 else 0
+
+    def fetch(self, pc: int, el: int) -> int | None:
+        """The instruction word at a virtual address, None where nothing is mapped."""
+        pa = self.translate(pc & ~3, el).pa
+        if pa is None or not DRAM_BASE <= pa < DRAM_BASE + DRAM_SIZE:
+            return None
+        return int.from_bytes(self.load(pa, 4), "little")
+
+    # -- life cycle --
+
+    def reset(self, entry: int) -> None:
+        """The state at the first instruction: EL2h, MMU off, everything masked, registers zero."""
+        self.write_sysreg("SCR_EL3", SCR_EL3)
+        for name in ("SCTLR_EL1", "SCTLR_EL2", "VTTBR_EL2", "HCR_EL2"):
+            self.write_sysreg(name, 0)
+        for register in _GENERAL:
+            self.write(register, 0)
+        self._uc.reg_write(uc_arm64.UC_ARM64_REG_SP_EL1, 0)
+        self._uc.reg_write(uc_arm64.UC_ARM64_REG_SP_EL2, 0)
+        self.write("pstate", arch.PSTATE_EL2H | arch.PSTATE_DAIF | arch.PSTATE_Z)
+        self.write_sysreg("SPSR_EL2", 0)  # makes Unicorn notice the new exception level
+        self.write("pc", entry)
+        self.ich = dict.fromkeys(ICH_WRITABLE, 0) | {"ICH_VTR_EL2": ICH_VTR}
+        self.forget_code()
+
+    def forget_code(self) -> None:
+        """Drop translated code and remembered words: call after changing code from outside."""
+        self.words.clear()
+        self._state[S.HVC_PC0] = self._state[S.HVC_PC1] = MASK64
+        self._uc.ctl_flush_tb()
+
+    def set_exits(self, addresses: Iterable[int]) -> None:
+        """Virtual addresses before which a run ends."""
+        self._uc.ctl_set_exits(list(addresses))
+
+    def save(self) -> Saved:
+        places = [self._ram, *((chunk, CHUNK) for chunk in sorted(self._strayed))]
+        memory = tuple((pa, self.load(pa, size)) for pa, size in places)
+        return Saved(self._uc.context_save(), memory, dict(self.ich))
+
+    def restore(self, saved: Saved) -> None:
+        known = {pa for pa, _ in saved.memory}
+        for chunk in self._strayed - known:
+            self.store(chunk, bytes(CHUNK))  # first written after the snapshot: was zero
+        for pa, data in saved.memory:
+            self.store(pa, data)
+        self._uc.context_restore(saved.context)
+        self.ich = dict(saved.ich)
+        # Unicorn keeps translations of addresses and of code; memory may now differ under both.
+        self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
+        self.forget_code()
+
+    def close(self) -> None:
+        """Give everything back to the system: Unicorn closes with its last reference."""
+        self._uc = None
+
+    # -- running --
+
+    def run(self, budget: int) -> tuple[Stop, Recording]:
+        """Execute from PC until an exit address or *budget* instructions, recording every step."""
+        state = self._state
+        self.exceptions = []
+        self._snapshot_regs()
+        base = self._regs.copy()
+        self._previous[:] = base
+        sysregs = {name: self.sysreg(name) for name in TRACED_SYSREGS}
+        state[S.STEPS], state[S.BUDGET] = 0, budget
+        columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        reason = Stop.NONE
+        while True:
+            state[S.ROW] = state[S.VALUE] = 0
+            reason = self._start_until_something()
+            rows, values = int(state[S.ROW]), int(state[S.VALUE])
+            columns.append((self._pcs[:rows].copy(), self._masks[:rows].copy(),
+                            self._values[:values].copy()))
+            if reason in (Stop.NONE, Stop.BUDGET):
+                break
+            if reason is Stop.EXCEPTION:
+                self._deliver(int(state[S.INTNO]), int(state[S.STEPS]) - 1)
+            elif reason is Stop.MISALIGNED:
+                pc = self.read("pc")
+                self._enter(self.el, arch.EC_PC_ALIGN, 0, pc, int(state[S.STEPS]) - 1, far=pc)
+        return reason, self._finish(base, columns, sysregs)
+
+    def _start_until_something(self) -> Stop:
+        self._state[S.STOP] = Stop.NONE
+        try:
+            self._uc.emu_start(self.read("pc"), 0)
+        except UcError as error:
+            raise MachineError(f"the emulator gave up at {self.read('pc'):#x}: {error}") from None
+        return Stop(int(self._state[S.STOP]))
+
+    def _snapshot_regs(self) -> None:
+        uclib.uc_reg_read_batch(
+            self._uc._uch, hooks.TRACE_IDS.ctypes.data_as(ctypes.POINTER(ctypes.c_int)),
+            self._pointers.ctypes.data_as(ctypes.POINTER(ctypes.c_void_p)), len(REGISTERS))
+
+    def _finish(self, base: np.ndarray, columns: list, sysregs: dict[str, int]) -> Recording:
+        """Add the state afterwards as one more row, and the words of the code that ran."""
+        self._snapshot_regs()
+        differs = np.flatnonzero(self._regs != self._previous)
+        mask = np.bitwise_or.reduce(np.uint64(1) << differs.astype(np.uint64), initial=0)
+        columns.append((np.array([self.read("pc")], dtype=np.uint64),
+                        np.array([mask], dtype=np.uint64), self._regs[differs]))
+        pcs, masks, values = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return Recording(base, pcs, masks, values, self._words_of(pcs), sysregs,
+                         tuple(self.exceptions))
+
+    def _words_of(self, pcs: np.ndarray) -> dict[int, int]:
+        """The word at every address of pcs; memory as it is now, no guest here rewrites its code."""
+        for pc in map(int, np.unique(pcs)):
+            if pc not in self.words:
+                self.words[pc] = self._word_at(pc)
+        return self.words.copy()
+
+    # -- exceptions --
+
+    def _enter(self, target_el: int, ec: int, iss: int, return_address: int, step: int,
+               far: int | None = None) -> None:
+        esr = ec << arch.ESR_EC_SHIFT | arch.ESR_IL | iss
+        spsr = self.read("pstate")
+        hooks.take_exception(self._state.ctypes.data, target_el, return_address, esr, far or 0,
+                             far is not None)
+        self.exceptions.append(Taken(step, target_el, esr, return_address, spsr, far))
+
+    def _deliver(self, intno: int, step: int) -> None:
+        """Enter the exception that Unicorn reported by number; PC as Unicorn left it."""
+        pc, el = self.read("pc"), self.el
+        own = max(el, 1)
+        match intno:
+            case arch.EXCP_HVC:
+                self._hvc(pc, el, step)
+            case arch.EXCP_SWI:
+                self._enter(own, arch.EC_SVC64, self._immediate(pc - 4, el), pc, step)
+            case arch.EXCP_SMC | arch.EXCP_HYP_TRAP:
+                self._smc_or_trap(pc, el, step)
+            case arch.EXCP_UDEF:
+                if not self._ich_access(pc, el):
+                    self._enter(own, arch.EC_UNKNOWN, 0, pc, step)
+            case arch.EXCP_BKPT:
+                self._enter(own, arch.EC_BRK64, self._immediate(pc, el), pc, step)
+            case arch.EXCP_PREFETCH_ABORT:
+                self._abort(pc, el, step, fetch=True)
+            case arch.EXCP_DATA_ABORT:
+                self._abort(pc, el, step, fetch=False)
+            case _:
+                raise MachineError(f"exception number {intno} at {pc:#x} (EL{el}): this machine "
+                                   "delivers only synchronous exceptions")
+
+    def _immediate(self, pc: int, el: int) -> int:
+        return (self.fetch(pc, el) or 0) >> 5 & 0xFFFF
+
+    def _hvc(self, pc: int, el: int, step: int) -> None:
+        """An HVC seen for the first time: remember its immediate, the compiled hook takes over."""
+        immediate = self._immediate(pc - 4, el)
+        state = self._state
+        state[S.HVC_PC1], state[S.HVC_IMM1] = state[S.HVC_PC0], state[S.HVC_IMM0]
+        state[S.HVC_PC0], state[S.HVC_IMM0] = pc, immediate
+        hooks.take_exception(state.ctypes.data, 2, pc,
+                             arch.EC_HVC64 << arch.ESR_EC_SHIFT | arch.ESR_IL | immediate, 0, 0)
+
+    def _smc_or_trap(self, pc: int, el: int, step: int) -> None:
+        # There is no EL3 software here. A VM's SMC traps to EL2 (HCR_EL2.TSC) and ELR stays on it;
+        # anyone else's is undefined.
+        here = pc if decode(self.fetch(pc, el) or 0).mnemonic == "smc" else pc - 4
+        if el == 1 and self.sysreg("HCR_EL2") & 1 << 19:
+            self._enter(2, arch.EC_SMC64, self._immediate(here, el), here, step)
+        else:
+            self._enter(max(el, 1), arch.EC_UNKNOWN, 0, here, step)
+
+    def _ich_access(self, pc: int, el: int) -> bool:
+        """Do an MRS or MSR of a GIC register in the GIC's place; False when it is something else."""
+        move = arch.decode_sysreg_move(self.fetch(pc, el) or 0)
+        name = arch.SYSREG_NAMES.get(move[1]) if move else None
+        if el != 2 or name not in self.ich:
+            return False
+        kind, _, rt = move
+        if kind == "mrs":
+            if rt != 31:
+                self.write(f"x{rt}", self.ich[name])
+        elif name in ICH_WRITABLE:
+            value = self.read(f"x{rt}") if rt != 31 else 0
+            self.ich[name] = value & ICH_WRITABLE[name]
+        else:
+            return False  # ICH_VTR_EL2 is read-only
+        self.write("pc", pc + 4)
+        return True
+
+    def _abort(self, pc: int, el: int, step: int, *, fetch: bool) -> None:
+        """Derive what Unicorn does not say: address, kind and level of the fault, and the syndrome."""
+        if fetch:
+            accesses, write, syndrome = [(pc, 4)], False, 0
+        else:
+            operand = decode(self.fetch(pc, el) or 0).memory
+            if operand is None:
+                raise MachineError(f"data abort at {pc:#x}, but the instruction there accesses no "
+                                   "memory that could be worked out")
+            read = lambda name: 0 if name == "xzr" else self.read(name)  # noqa: E731
+            accesses = [(operand.address(pc, read), operand.size)]
+            write, syndrome = operand.kind == "store", self._access_syndrome(operand)
+        far, fsc, stage2 = self._first_fault(accesses, el, write, fetch)
+        target = 2 if stage2 or el == 2 else 1
+        iss = fsc | write << 6 | (syndrome if stage2 else 0)
+        ec = {(True, True): arch.EC_IABT_LOWER, (True, False): arch.EC_IABT_SAME,
+              (False, True): arch.EC_DABT_LOWER, (False, False): arch.EC_DABT_SAME}[
+                  fetch, el < target]
+        self._enter(target, ec, iss, pc, step, far=far)
+
+    def _first_fault(self, accesses: list[tuple[int, int]], el: int, write: bool,
+                     fetch: bool) -> tuple[int, int, bool]:
+        """(faulting address, fault status code, whether stage 2 refused) of an access that failed."""
+        for va, size in accesses:
+            for page in range(va & ~0xFFF, va + size, 0x1000):
+                address = max(va, page) & MASK64
+                walked = self.translate(address, el)
+                if walked.pa is None:
+                    return address, walked.fsc, walked.stage2 is not None
+                refused = fetch and not walked.executable or write and not walked.writable
+                if walked.levels and refused:
+                    return address, arch.FSC_PERMISSION | walked.levels[-1].level, False
+        # Mapped and permitted: what remains is an address that is not a multiple of its size.
+        return accesses[0][0], arch.FSC_ALIGNMENT, False
+
+    @staticmethod
+    def _access_syndrome(operand: MemoryOperand) -> int:
+        """ISS[24:14] of a stage 2 data abort: one register, no writeback, else not valid (D17.2.37)."""
+        if len(operand.registers) != 1 or operand.writeback:
+            return 0
+        register = operand.registers[0]
+        number = 31 if register in ("xzr", "sp") else int(register[1:])
+        size = {1: 0, 2: 1, 4: 2, 8: 3}[operand.size]
+        return (1 << 24 | size << 22 | operand.signed << 21 | number << 16
+                | operand.wide << 15)

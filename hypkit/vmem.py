@@ -1,0 +1,307 @@
+"""The four names of one byte (kernel image, linear map, physical, hyp) and the page tables behind them.
+
+Numbers are Linux 5.7's for arm64 with 4 KiB pages and 48-bit addresses, without KASAN:
+arch/arm64/include/asm/memory.h and arch/arm64/kvm/va_layout.c.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+VA_BITS = 48
+PAGE_SIZE = 0x1000
+PAGE_OFFSET = 0xFFFF_0000_0000_0000  # the linear map starts here
+PAGE_END = 0xFFFF_8000_0000_0000  # ... and ends here; image addresses have bit 47 set
+KIMAGE_VADDR = 0xFFFF_8000_1000_0000
+TEXT_OFFSET = 0x80000
+# RAM where QEMU's virt board has it; its device tree lies at the start, so the image keeps away.
+DRAM_BASE, DRAM_SIZE = 0x4000_0000, 0x4000_0000
+KIMAGE_PA = 0x4020_0000
+KASLR_ALIGN = 0x20_0000  # MIN_KIMG_ALIGN
+MASK64 = (1 << 64) - 1
+
+SPACES = ("image", "linear", "physical", "hyp")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the kernel image and the hyp window lie: two numbers that a seed picks at boot.
+
+    kaslr_offset: bytes, a multiple of 2 MiB, added to every image address.
+    random_tag: the bits between tag_lsb and 46 of every hyp address (17 bits with 1 GiB of RAM).
+    """
+
+    kaslr_offset: int = 0
+    random_tag: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kaslr_offset % KASLR_ALIGN or not 0 <= self.kaslr_offset < 1 << VA_BITS - 2:
+            raise ValueError(f"kaslr_offset {self.kaslr_offset:#x} is not a multiple of 2 MiB "
+                             f"below {1 << VA_BITS - 2:#x}")
+        if not 0 <= self.random_tag < 1 << VA_BITS - 1 - self.tag_lsb:
+            raise ValueError(f"random_tag {self.random_tag:#x} does not fit into "
+                             f"{VA_BITS - 1 - self.tag_lsb} bits")
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Layout:
+        """The layout of *seed*; seed 0 is the plain one: no KASLR, no random tag."""
+        if not isinstance(seed, int):
+            raise TypeError(f"seed is a whole number, not {type(seed).__name__}")
+        if seed == 0:
+            return cls()
+        draw = random.Random(seed)
+        # kaslr_early_init keeps to the middle half of the range above KIMAGE_VADDR.
+        offset = (1 << VA_BITS - 3) + draw.getrandbits(VA_BITS - 3) // KASLR_ALIGN * KASLR_ALIGN
+        return cls(offset, draw.getrandbits(VA_BITS - 1 - cls().tag_lsb))
+
+    # -- the four names --
+
+    @property
+    def kimage_voffset(self) -> int:
+        """Image VA minus PA."""
+        return KIMAGE_VADDR + self.kaslr_offset - KIMAGE_PA
+
+    @property
+    def physvirt_offset(self) -> int:
+        """PA minus linear VA, as an unsigned 64-bit word (Linux keeps it as s64)."""
+        return DRAM_BASE - PAGE_OFFSET & MASK64
+
+    @property
+    def lm_offset(self) -> int:
+        """Image VA minus linear VA: kimage_voffset + physvirt_offset."""
+        return self.kimage_voffset + self.physvirt_offset & MASK64
+
+    def image_va(self, pa: int) -> int:
+        return pa + self.kimage_voffset & MASK64
+
+    def linear_va(self, pa: int) -> int:
+        return pa - self.physvirt_offset & MASK64
+
+    def hyp_va(self, pa: int) -> int:
+        return self.kern_hyp_va(self.linear_va(pa))
+
+    def lm_alias(self, image_va: int) -> int:
+        """The linear-map name of an image address."""
+        return image_va - self.lm_offset & MASK64
+
+    # -- kern_hyp_va: kvm_compute_layout of va_layout.c --
+
+    @property
+    def tag_lsb(self) -> int:
+        """The lowest bit that no two linear addresses differ in: the tag starts here."""
+        start = self.linear_va(DRAM_BASE)
+        return (start ^ self.linear_va(DRAM_BASE + DRAM_SIZE) - 1).bit_length()
+
+    @property
+    def va_mask(self) -> int:
+        return (1 << self.tag_lsb) - 1
+
+    @property
+    def tag_val(self) -> int:
+        """The tag: bit 47 is the idmap's bit 47 inverted, so hyp addresses never meet the idmap."""
+        hyp_va_msb = ~KIMAGE_PA >> VA_BITS - 1 & 1
+        return hyp_va_msb << VA_BITS - 1 - self.tag_lsb | self.random_tag
+
+    def kern_hyp_va(self, va: int) -> int:
+        """What the five patched instructions compute: mask, then tag. A translation, not a check."""
+        return va & self.va_mask | self.tag_val << self.tag_lsb
+
+    # -- back again --
+
+    def space(self, va: int) -> str | None:
+        """Which of SPACES an address belongs to by its bits, or None when it fits none."""
+        if DRAM_BASE <= va < DRAM_BASE + DRAM_SIZE:
+            return "physical"
+        if va >= PAGE_END:
+            return "image" if KIMAGE_PA <= va - self.kimage_voffset < DRAM_BASE + DRAM_SIZE else None
+        if va >= PAGE_OFFSET:
+            return "linear" if va - PAGE_OFFSET < DRAM_SIZE else None
+        return "hyp" if va >> self.tag_lsb == self.tag_val else None
+
+    def pa(self, va: int) -> int | None:
+        """The physical address that *va* names in its space, or None when it names none."""
+        match self.space(va):
+            case "physical":
+                return va
+            case "image":
+                return va - self.kimage_voffset
+            case "linear":
+                return va - PAGE_OFFSET + DRAM_BASE
+            case "hyp":
+                return (va & self.va_mask) + DRAM_BASE - (PAGE_OFFSET & self.va_mask)
+        return None
+
+    def names(self, address: int) -> dict[str, int]:
+        """The four names of the byte at *address* (given in any space): space -> address."""
+        pa = self.pa(address)
+        if pa is None:
+            raise ValueError(f"{address:#x} is in none of the four address spaces of this machine")
+        return {"image": self.image_va(pa), "linear": self.linear_va(pa), "physical": pa,
+                "hyp": self.hyp_va(pa)}
+
+    def __repr__(self) -> str:
+        return f"Layout(kaslr_offset={self.kaslr_offset:#x}, tag_val={self.tag_val:#x})"
+
+
+# --- Page tables -------------------------------------------------------------------------------
+
+# Descriptor bits (D5.3): stage 1 of EL1, stage 1 of EL2, stage 2.
+VALID, TABLE, PAGE = 1, 3, 3
+AF, INNER_SHAREABLE = 1 << 10, 3 << 8
+MT_NORMAL = 4  # Linux's MAIR index for ordinary memory
+S1_NORMAL = AF | INNER_SHAREABLE | MT_NORMAL << 2
+AP_RO, UXN, PXN = 1 << 7, 1 << 54, 1 << 53
+EL2_AP1, EL2_XN = 1 << 6, 1 << 54
+S2_NORMAL = AF | INNER_SHAREABLE | 0xF << 2
+S2_READ, S2_WRITE, S2_XN = 1 << 6, 1 << 7, 1 << 54
+OUTPUT_ADDRESS = 0x0000_FFFF_FFFF_F000
+
+PAGE_KERNEL = S1_NORMAL | UXN | PXN
+PAGE_KERNEL_RO = PAGE_KERNEL | AP_RO
+PAGE_KERNEL_ROX = S1_NORMAL | UXN | AP_RO
+PAGE_HYP = S1_NORMAL | EL2_AP1 | EL2_XN
+PAGE_HYP_RO = PAGE_HYP | AP_RO
+PAGE_HYP_EXEC = S1_NORMAL | EL2_AP1 | AP_RO
+PAGE_S2 = S2_NORMAL | S2_READ | S2_WRITE
+
+
+class PageTables:
+    """Builds translation tables in a pool of physical pages, one map call after the other."""
+
+    def __init__(self, pool: int, end: int) -> None:
+        self.pages: dict[int, list[int]] = {}
+        self._next, self._end = pool, end
+
+    def new_table(self, pages: int = 1) -> int:
+        """The physical address of an empty table of *pages* pages, aligned to its size."""
+        size = pages * PAGE_SIZE
+        address = -(-self._next // size) * size
+        if address + size > self._end:
+            raise MemoryError(f"the pool of page-table pages ends at {self._end:#x}")
+        self._next = address + size
+        for page in range(address, address + size, PAGE_SIZE):
+            self.pages[page] = [0] * 512
+        return address
+
+    def map(self, root: int, va: int, pa: int, size: int, attributes: int, *,
+            block_level: int = 3, start_level: int = 0) -> None:
+        """Map [va, va + size) to pa with pages (block_level 3) or 2 MiB blocks (2)."""
+        step = 1 << 12 + 9 * (3 - block_level)
+        if va % step or pa % step or size % step:
+            raise ValueError(f"mapping {va:#x} -> {pa:#x}, {size:#x} bytes: not in {step:#x} steps")
+        kind = PAGE if block_level == 3 else VALID
+        for offset in range(0, size, step):
+            table = root
+            for level in range(start_level, block_level):
+                page, slot = self._slot(table, va + offset, level, start_level)
+                if not self.pages[page][slot]:
+                    self.pages[page][slot] = self.new_table() | TABLE
+                table = self.pages[page][slot] & OUTPUT_ADDRESS
+            page, slot = self._slot(table, va + offset, block_level, start_level)
+            self.pages[page][slot] = pa + offset | attributes | kind
+
+    @staticmethod
+    def _slot(table: int, va: int, level: int, start_level: int) -> tuple[int, int]:
+        index = (va & (1 << VA_BITS) - 1) >> 12 + 9 * (3 - level)
+        # Only the start level of stage 2 may span several concatenated pages.
+        if level != start_level or level == 0:
+            index &= 511
+        return table + (index >> 9) * PAGE_SIZE, index & 511
+
+
+@dataclass(frozen=True)
+class WalkLevel:
+    """One lookup of a walk: which table, which slot, what stood there."""
+
+    level: int
+    table: int
+    index: int
+    descriptor: int
+
+    @property
+    def kind(self) -> str:
+        if not self.descriptor & VALID:
+            return "invalid"
+        if self.level == 3:
+            return "page" if self.descriptor & 2 else "invalid"
+        return "table" if self.descriptor & 2 else "block"
+
+    def __repr__(self) -> str:
+        return (f"level {self.level}: table {self.table:#x}[{self.index}] = "
+                f"{self.descriptor:#018x} ({self.kind})")
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A translation, level by level: pa is None where it faults, and fault says why.
+
+    fsc is the fault status code that ESR_ELx would carry (0 when the address is mapped);
+    stage 2 of a guest's address is in *stage2* when there was one.
+    """
+
+    va: int
+    regime: str
+    levels: tuple[WalkLevel, ...]
+    pa: int | None
+    fsc: int = 0
+    stage2: Walk | None = field(default=None, repr=False)
+
+    @property
+    def fault(self) -> str | None:
+        if self.pa is not None:
+            return None
+        from hypkit.arch import fault_text
+
+        return fault_text(self.fsc)
+
+    @property
+    def descriptor(self) -> int:
+        return self.levels[-1].descriptor if self.levels else 0
+
+    @property
+    def writable(self) -> bool:
+        """Whether the regime's highest privilege may write here."""
+        if self.pa is None:
+            return False
+        if self.regime == "stage 2":
+            return bool(self.descriptor & S2_WRITE)
+        return not self.descriptor & AP_RO
+
+    @property
+    def executable(self) -> bool:
+        """Whether the regime's own exception level may execute here."""
+        if self.pa is None:
+            return False
+        return not self.descriptor & (PXN if self.regime.startswith("EL1") else EL2_XN)
+
+    def __repr__(self) -> str:
+        head = f"{self.va:#x} ({self.regime}) -> "
+        head += f"{self.pa:#x}" if self.pa is not None else self.fault
+        return "\n".join([head, *(f"  {level!r}" for level in self.levels)])
+
+
+def walk(read_u64: Callable[[int], int], root: int, va: int, *, regime: str, input_bits: int = 48,
+         start_level: int = 0) -> Walk:
+    """Walk the tables at *root* for *va* (D5.2): the descriptors read, and where they lead.
+
+    read_u64: physical address -> 64-bit word. Permissions are not checked here: see Walk.
+    """
+    levels: list[WalkLevel] = []
+    table, offset_va = root & OUTPUT_ADDRESS, va & (1 << input_bits) - 1
+    for level in range(start_level, 4):
+        shift = 12 + 9 * (3 - level)
+        index = offset_va >> shift & ((1 << input_bits - shift) - 1 if level == start_level else 511)
+        entry = WalkLevel(level, table, index, read_u64(table + 8 * index))
+        levels.append(entry)
+        if entry.kind == "invalid":
+            return Walk(va, regime, tuple(levels), None, 0x04 | level)
+        if entry.kind == "table":
+            table = entry.descriptor & OUTPUT_ADDRESS
+            continue
+        if not entry.descriptor & AF:
+            return Walk(va, regime, tuple(levels), None, 0x08 | level)
+        base = entry.descriptor & OUTPUT_ADDRESS & ~((1 << shift) - 1)
+        return Walk(va, regime, tuple(levels), base | offset_va & (1 << shift) - 1)
+    raise AssertionError("a level 3 entry is a page or invalid")
