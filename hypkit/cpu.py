@@ -30,9 +30,9 @@ SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
 
 # The GIC CPU interface's EL2 registers, which Unicorn lacks: reset value and writable bits, of the
 # GICv3 that QEMU gives its virt board with a Cortex-A72 (4 list registers, 5 preemption bits).
-ICH_VTR = 0x90080003
+ICH_VTR = 0x90B80003
 ICH_WRITABLE = {
-    "ICH_VMCR_EL2": 0xFFEC_021F & 0xFFFF_FFFF,
+    "ICH_VMCR_EL2": 0xFFFC_021B,
     **{f"ICH_AP{group}R{n}_EL2": 0xFFFF_FFFF for group in (0, 1) for n in range(4)},
     **{f"ICH_LR{n}_EL2": MASK64 for n in range(16)},
 }
@@ -48,6 +48,15 @@ TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBA
 
 # RAM that no program is expected to write is write-protected in chunks, to see which were written.
 CHUNK = 0x20_0000
+
+
+def ich_vmcr(value: int) -> int:
+    """What ICH_VMCR_EL2 holds after a write: binary points have a least value, VFIQEn reads as 1."""
+    value = value & ICH_WRITABLE["ICH_VMCR_EL2"] | 1 << 3
+    for shift, least in ((21, 2), (18, 3)):  # VBPR0 and VBPR1, from 5 preemption bits
+        field = max(value >> shift & 7, least)
+        value = value & ~(7 << shift) | field << shift
+    return value
 
 
 class MachineError(RuntimeError):
@@ -254,7 +263,8 @@ class Cpu:
         self.write("pstate", arch.PSTATE_EL2H | arch.PSTATE_DAIF | arch.PSTATE_Z)
         self.write_sysreg("SPSR_EL2", 0)  # makes Unicorn notice the new exception level
         self.write("pc", entry)
-        self.ich = dict.fromkeys(ICH_WRITABLE, 0) | {"ICH_VTR_EL2": ICH_VTR}
+        self.ich = dict.fromkeys(ICH_WRITABLE, 0) | {
+            "ICH_VTR_EL2": ICH_VTR, "ICH_VMCR_EL2": ich_vmcr(0)}
         self.forget_code()
 
     def forget_code(self) -> None:
@@ -414,7 +424,8 @@ class Cpu:
                 self.write(f"x{rt}", self.ich[name])
         elif name in ICH_WRITABLE:
             value = self.read(f"x{rt}") if rt != 31 else 0
-            self.ich[name] = value & ICH_WRITABLE[name]
+            self.ich[name] = (ich_vmcr(value) if name == "ICH_VMCR_EL2"
+                              else value & ICH_WRITABLE[name])
         else:
             return False  # ICH_VTR_EL2 is read-only
         self.write("pc", pc + 4)

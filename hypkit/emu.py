@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hypkit import arch
 from hypkit.abi import HYPERCALLS
+from hypkit.cost import Cost, count
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
 from hypkit.hooks import Stop
 from hypkit.image import (
@@ -72,6 +73,11 @@ class Call:
             end = None if start is None else whole.find("host_called", start)
             self._trace = whole[start or 0:len(whole) if end is None else end]
         return self._trace
+
+    @property
+    def cost(self) -> Cost:
+        """The call's trace, counted by phase."""
+        return count(self.trace)
 
     def __repr__(self) -> str:
         args = ", ".join(f"{value:#x}" for value in self.args)
@@ -294,7 +300,7 @@ class Machine:
         if VM_IPA <= pc < VM_IPA + PAGE_SIZE:
             pa = pc - VM_IPA + HEAP["vm_memory"][0]
         else:
-            pa = self.layout.pa(pc)
+            pa = None if pc & 3 else self.layout.pa(pc)
         return int.from_bytes(self._cpu.load(pa, 4), "little") if pa is not None else 0
 
     def _trace(self, recording: Recording) -> Trace:

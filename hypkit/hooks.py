@@ -263,27 +263,10 @@ def interrupt_hook(uc, intno, user):
 
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)
-def count_hook(uc, address, size, user):
-    """Counts instructions and keeps the budget, without recording anything."""
-    state = _address_of(user)
-    steps = _word(state, _STEPS)
-    if address & np.uint64(3):
-        _stop(state, _STOP_MISALIGNED)
-        return
-    if steps >= _word(state, _BUDGET):
-        _stop(state, _STOP_BUDGET)
-        return
-    _set(state, _STEPS, steps + np.uint64(1))
-
-
-@cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)
 def trace_hook(uc, address, size, user):
     """Records a row before each instruction: its PC, which registers differ from the row before,
     and their values."""
     state = _address_of(user)
-    if address & np.uint64(3):
-        _stop(state, _STOP_MISALIGNED)
-        return
     steps = _word(state, _STEPS)
     if steps >= _word(state, _BUDGET):
         _stop(state, _STOP_BUDGET)
@@ -310,3 +293,5 @@ def trace_hook(uc, address, size, user):
     _set(state, _ROW, row + np.uint64(1))
     _set(state, _VALUE, value)
     _set(state, _STEPS, steps + np.uint64(1))
+    if address & np.uint64(3):
+        _stop(state, _STOP_MISALIGNED)

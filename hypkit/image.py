@@ -104,7 +104,7 @@ CONSTANTS: dict[str, int] = {
     "PSR_EL1H_DAIF": arch.PSTATE_EL1H | arch.PSTATE_DAIF,
     "PSR_EL2H_DAIF": arch.PSTATE_EL2H | arch.PSTATE_DAIF,
     "HCR_HOST": HCR_RW, "CPTR_EL2_DEFAULT": 0x33FF, "PMU_COUNTERS": 6,
-    "SCTLR_EL1_ON": SCTLR_EL1_RES1 | SCTLR_MMU_ON,
+    "SCTLR_EL1_OFF": SCTLR_EL1_RES1, "SCTLR_EL1_ON": SCTLR_EL1_RES1 | SCTLR_MMU_ON,
     "SCTLR_EL2_OFF": SCTLR_EL2_RES1, "SCTLR_EL2_ON": SCTLR_EL2_RES1 | SCTLR_MMU_ON,
     "SCTLR_ELX_FLAGS": SCTLR_ELX_FLAGS, "SCTLR_ELX_DSSBS": 1 << 44,
     # Device memory in slot 0, ordinary write-back memory in slot 4 (Linux's MT_NORMAL).
@@ -129,6 +129,10 @@ HCR_GUEST = HCR_RW | 1 << 19 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 0  # TSC AMO IMO 
 
 def _text(name: str) -> str:
     return (GUEST / name).read_text(encoding="utf-8")
+
+
+# Which of the linked programs is the dispatcher.
+DISPATCHER = 6
 
 
 @lru_cache(maxsize=64)
@@ -171,6 +175,7 @@ def _link(chosen: Variant, dispatcher: str | None) -> tuple[Program, ...]:
         unit("data.S", ".data"),
         Unit("vm.S", _text("vm.S"), VM_IPA),
     ]
+    assert units[DISPATCHER].name.startswith("dispatch")
     programs = link(units, symbols=heap, constants=constants, prelude=_text("macros.inc"))
     _check_fit(programs)
     return tuple(programs)
@@ -246,6 +251,11 @@ class Image:
                   for program in self.programs[:-1] for name, address in program.symbols.items()}
         labels |= {name: self.layout.image_va(pa) for name, (pa, _, _) in HEAP.items()}
         return labels
+
+    @property
+    def dispatcher(self) -> Program:
+        """The dispatcher's program."""
+        return self.programs[DISPATCHER]
 
     def pa(self, symbol: str) -> int:
         """The physical address of a label; KeyError names it when there is none."""

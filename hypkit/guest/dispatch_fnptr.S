@@ -3,6 +3,7 @@
 
 dispatch:
         divert_stub_calls
+dispatch_find:
         kern_hyp_va x0
 dispatch_call:
         do_el2_call

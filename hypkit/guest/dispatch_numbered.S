@@ -9,6 +9,7 @@
 
 dispatch:
         divert_stub_calls
+dispatch_find:
 
         // Two signed tests make the range.
         cmp     x0, #KVM_HOST_HCALL_BASE

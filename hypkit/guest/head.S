@@ -7,6 +7,8 @@ _text:
         msr     hcr_el2, x0
         ldr     x0, =SCTLR_EL2_OFF
         msr     sctlr_el2, x0
+        ldr     x0, =SCTLR_EL1_OFF      // a restarted kernel finds its MMU on
+        msr     sctlr_el1, x0
         isb
         mrs     x0, midr_el1
         msr     vpidr_el2, x0

@@ -1,0 +1,174 @@
+"""What a call costs, counted from its trace: instructions, memory, branches, and the bytes touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+
+from hypkit.decode import Instruction
+from hypkit.trace import Step, Trace
+
+# The parts of a call in the order they happen. "handler" holds everything that the function itself
+# causes, the VM's own instructions included.
+PHASES = {
+    "host": "the host's calling code and the HVC",
+    "entry": "vector, host or guest, stub or not",
+    "dispatch": "from x0 to the handler's address",
+    "call": "return address, arguments, branch",
+    "handler": "the function itself",
+    "return": "return address back, ERET",
+    "stub": "a stub call's own code",
+    "panic": "EL2 giving up",
+}
+# What the ABI costs at EL2: all but the host's part and the work asked for.
+HYP_PHASES = ("entry", "dispatch", "call", "return")
+
+LINE, PAGE = 64, 4096
+_INDIRECT = {"br", "blr", "ret", "eret"}
+
+
+@dataclass
+class Counts:
+    """Numbers of executed instructions of each kind; a load pair is one load."""
+
+    instructions: int = 0
+    loads: int = 0
+    stores: int = 0
+    taken: int = 0  # branches that went elsewhere, calls and returns included
+    not_taken: int = 0
+    indirect: int = 0  # of those taken, the ones whose target is in a register
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes touched, each once, by what they are; and the lines and pages they lie in."""
+
+    code: int
+    pool: int
+    table: int
+    data: int
+    lines: int  # distinct 64-byte lines, by physical address
+    pages: int  # distinct 4 KiB pages
+
+
+def is_branch(instruction: Instruction) -> bool:
+    """Whether an instruction may send the PC elsewhere by itself (not HVC: that is an exception)."""
+    name = instruction.mnemonic
+    return name in ("b", "bl", *_INDIRECT, "cbz", "cbnz", "tbz", "tbnz") or name.startswith("b.")
+
+
+def phases(trace: Trace) -> Iterator[str]:
+    """The phase of every step, in order."""
+    image = trace.image
+    label = {name: image.pa(name) for name in ("dispatch", "dispatch_find", "dispatch_call",
+                                               "hyp_panic", "__kvm_handle_stub_hvc")
+             if name in image.symbols}
+    first = image.pa("dispatch")
+    end = first + len(image.dispatcher.code)
+    phase = "host"
+    for step in trace:
+        pa = image.layout.pa(step.pc)
+        inside = pa is not None and first <= pa < end
+        if pa == label.get("hyp_panic"):
+            phase = "panic"
+        elif pa == label.get("__kvm_handle_stub_hvc"):
+            phase = "stub"
+        elif phase == "host" and step.el == 2:
+            phase = "entry"
+        elif phase in ("entry", "dispatch", "call"):
+            if inside:
+                if pa == label.get("dispatch_find"):
+                    phase = "dispatch"
+                elif pa == label.get("dispatch_call"):
+                    phase = "call"
+            elif phase in ("dispatch", "call") or step.el == 1:
+                phase = "handler" if step.el == 2 else "host"
+        elif phase == "handler" and inside and step.el == 2:
+            phase = "return"
+        elif phase in ("return", "stub", "panic") and step.el == 1:
+            phase = "host"
+        yield phase
+
+
+@dataclass
+class Cost:
+    """The counted cost of a trace: Counts by phase, and the footprint of the dispatching part."""
+
+    phases: dict[str, Counts]
+    footprint: Footprint
+    steps: dict[str, list[int]] = field(repr=False)  # phase -> step numbers
+
+    @property
+    def total(self) -> Counts:
+        return sum(self.phases.values(), Counts())
+
+    @property
+    def hyp(self) -> Counts:
+        """EL2 outside the handler: what the ABI costs there."""
+        return sum((self.phases[name] for name in HYP_PHASES if name in self.phases), Counts())
+
+    def rows(self) -> list[tuple[str, int, int, int, int, int, int]]:
+        """(phase, instructions, loads, stores, taken, not taken, indirect) for each phase met."""
+        return [(name, *(getattr(counts, f.name) for f in fields(counts)))
+                for name, counts in self.phases.items()]
+
+    def __repr__(self) -> str:
+        head = ("phase", *(f.name for f in fields(Counts)))
+        rows = [head, *self.rows(), ("total", *(getattr(self.total, f.name)
+                                                for f in fields(Counts)))]
+        return "\n".join(f"{row[0]:9}" + "".join(f"{value:>13}" for value in row[1:])
+                         for row in rows)
+
+
+def count(trace: Trace) -> Cost:
+    """Count a call's trace. The footprint covers the host's and the hyp's part without the handler."""
+    by_phase: dict[str, Counts] = {}
+    steps: dict[str, list[int]] = {}
+    touched: dict[str, set[int]] = {"code": set(), "pool": set(), "table": set(), "data": set()}
+    for step, phase in zip(trace, phases(trace), strict=True):
+        counts = by_phase.setdefault(phase, Counts())
+        steps.setdefault(phase, []).append(step.index)
+        _count_step(counts, step, trace)
+        if phase in ("host", *HYP_PHASES):
+            _touch(touched, step, trace)
+    everything = set().union(*touched.values())
+    return Cost(by_phase, Footprint(
+        *(len(touched[kind]) for kind in ("code", "pool", "table", "data")),
+        len({byte // LINE for byte in everything}), len({byte // PAGE for byte in everything})),
+        steps)
+
+
+def _count_step(counts: Counts, step: Step, trace: Trace) -> None:
+    instruction = step.instruction
+    counts.instructions += 1
+    if instruction.memory is not None:
+        if instruction.memory.kind == "load":
+            counts.loads += 1
+        else:
+            counts.stores += 1
+    if is_branch(instruction):
+        went = int(trace.pcs[step.index + 1]) != step.pc + 4
+        counts.taken += went
+        counts.not_taken += not went
+        counts.indirect += instruction.mnemonic in _INDIRECT
+
+
+def _touch(touched: dict[str, set[int]], step: Step, trace: Trace) -> None:
+    image = trace.image
+    pa = image.layout.pa(step.pc)
+    if pa is not None:
+        touched["code"].update(range(pa, pa + 4))
+    for access in step.memory:
+        at = image.layout.pa(access.va)
+        if at is None:
+            continue
+        if access.symbol and access.symbol.startswith("kvm_hcall_table"):
+            kind = "table"
+        elif step.instruction.memory.base is None:
+            kind = "pool"
+        else:
+            kind = "data"
+        touched[kind].update(range(at, at + access.size))
