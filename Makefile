@@ -31,13 +31,16 @@ clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache
 
 # A stamp stands for an installation of what pyproject.toml said when the stamp was made.
+# JupyterLab's news are turned off: they ask every learner a question and want the network.
 $(VENV)/for-lab: pyproject.toml | $(BIN)/pip
+	@echo "Installing what hypkit needs into $(VENV): a minute or two, this once."
 	$(INSTALL) --editable .
+	@$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements
 	@touch $@
 
-$(VENV)/for-test: pyproject.toml | $(BIN)/pip
+$(VENV)/for-test: $(VENV)/for-lab
 	$(INSTALL) --editable '.[test]'
-	@touch $@ $(VENV)/for-lab
+	@touch $@
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

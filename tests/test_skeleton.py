@@ -183,7 +183,7 @@ def elsewhere(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=TOP, check=True, capture_output=True)
+    subprocess.run(build, cwd=TOP, check=True)
     (wheel,) = folder.glob("hypkit-*.whl")
     venv.create(folder / "venv", with_pip=False)
     python = folder / "venv" / "bin" / "python"
