@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from tqdm.auto import tqdm
+
 from hypkit import arch
-from hypkit.abi import HYPERCALLS
+from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.cost import Cost, count
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
 from hypkit.hooks import Stop
@@ -28,6 +32,9 @@ from hypkit.vmem import MASK64, PAGE_SIZE, Layout, Walk
 
 STEP_BUDGET = 1_000_000
 MAX_ARGS = 6
+# A bulk run goes in slices, so that the stop button is heard and a progress bar can move.
+SLICE = REQUESTS_SIZE // REQUEST_SIZE
+SLICE_STEPS = 8_000_000
 RETURNED, PANICKED, OOPSED, RESTARTED, RUNAWAY = (
     "returned", "panicked", "oopsed", "restarted", "runaway")
 
@@ -111,24 +118,22 @@ class Machine:
 
     # -- life cycle --
 
-    def reboot(self, requests: list[tuple[int, ...]] | None = None) -> Trace:
+    def reboot(self, requests: Sequence[Sequence[int]] = ()) -> Trace:
         """Put the image back and boot it; the boot's trace.
 
-        requests: up to eight words each (x0 to x6, and the address of the host's calling code or
-        0), put into the mailbox beforehand and served before the boot is over.
+        requests: as request() gives them, put into the mailbox beforehand and served before the
+        boot is over.
         """
         cpu = self._alive()
         for pa, data in self.image.memory.items():
             cpu.store(pa, data)
-        self._fill_mailbox(requests or [])
+        self._fill_mailbox(requests)
         cpu.reset(self.image.entry)
         labels = ("host_idle", "host_panicked", "host_oops")
         cpu.set_exits(self.image.symbols[label] for label in labels)
         self.stopped = self._panic = None
-        reason, recording = cpu.run(self.budget)
-        self.boot_trace = self._trace(recording)
-        self._look_where_it_stopped(reason)
-        if self.stopped and not requests:
+        self.boot_trace = self._traced_run()
+        if self.stopped and not len(requests):
             raise MachineError(f"the {self.key} machine did not boot: {self.stopped}")
         return self.boot_trace
 
@@ -159,23 +164,30 @@ class Machine:
         """
         if isinstance(what, int):
             return self.hvc(what, *args)
+        return self._make(what, self.request(what, *args))
+
+    def hvc(self, *registers: int | str) -> Call:
+        """Execute HVC with x0, x1, ... as given: what anyone at EL1 can do."""
+        if not registers:
+            raise TypeError(f"hvc takes x0 and up to {MAX_ARGS} arguments, not nothing")
+        request = self.request(*self._words(registers))
+        return self._make(f"hvc {request[0]:#x}", request)
+
+    def request(self, what: str | int, *args: int | str) -> tuple[int, ...]:
+        """The eight words of a mailbox request: x0 to x6, and the host's calling code or 0 for raw."""
+        if len(args) > MAX_ARGS:
+            raise TypeError(f"a hypercall takes at most {MAX_ARGS} arguments, not {len(args)}")
+        values = self._words(args)
+        padding = (0,) * (MAX_ARGS - len(values))
+        if isinstance(what, int):
+            return (*self._words((what,)), *values, *padding, 0)
         if what not in HYPERCALLS:
             near = difflib.get_close_matches(str(what), HYPERCALLS, 1, 0.4)
             raise KeyError(f"no hypercall {what!r}" + (f"; did you mean {near[0]!r}?" if near else
                                                       f"; there are: {', '.join(HYPERCALLS)}"))
-        values = self._words(args)
-        return self._request(what, values, (0, *values), self.image.symbols[f"host_call_{what}"])
-
-    def hvc(self, *registers: int | str) -> Call:
-        """Execute HVC with x0, x1, ... as given: what anyone at EL1 can do."""
-        if not 1 <= len(registers) <= MAX_ARGS + 1:
-            raise TypeError(f"hvc takes x0 and up to {MAX_ARGS} arguments, not {len(registers)} values")
-        values = self._words(registers)
-        return self._request(f"hvc {values[0]:#x}", values[1:], values, 0)
+        return (0, *values, *padding, self.image.symbols[f"host_call_{what}"])
 
     def _words(self, values: tuple[int | str, ...]) -> tuple[int, ...]:
-        if len(values) > MAX_ARGS + 1:
-            raise TypeError(f"a hypercall takes at most {MAX_ARGS} arguments, not {len(values)}")
         words = []
         for value in values:
             if isinstance(value, str):
@@ -188,17 +200,21 @@ class Machine:
             words.append(value & MASK64)
         return tuple(words)
 
-    def _request(self, what: str, args: tuple[int, ...], registers: tuple[int, ...],
-                 through: int) -> Call:
+    def _ready(self) -> Cpu:
         cpu = self._alive()
         if self.stopped:
             raise MachineError(f"this machine has stopped: {self.stopped}. reboot() starts it anew")
-        self._fill_mailbox([(*registers, *(0,) * (7 - len(registers)), through)])
+        return cpu
+
+    def _make(self, what: str, request: tuple[int, ...]) -> Call:
+        cpu = self._ready()
+        args = request[1:MAX_ARGS + 1] if request[-1] else request[:MAX_ARGS + 1]
+        while len(args) > 0 and not args[-1]:
+            args = args[:-1]
+        self._fill_mailbox([request])
         boots = self._data("boot_count")
         cpu.write("pc", self.image.symbols["host_next"])
-        reason, recording = cpu.run(self.budget)
-        self._look_where_it_stopped(reason)
-        trace = self._trace(recording)
+        trace = self._traced_run()
         if self.stopped:
             outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(self._where, RUNAWAY)
             return Call(self, what, args, outcome, None, trace, self.stopped)
@@ -208,10 +224,87 @@ class Machine:
         results = struct.unpack("<4Q", cpu.load(REQUESTS_PA, 32))
         return Call(self, what, args, RETURNED, results, trace, "returned")
 
-    def _fill_mailbox(self, requests: list[tuple[int, ...]], power_off: bool = False) -> None:
-        data = mailbox(self.image, requests, power_off)
+    def _traced_run(self) -> Trace:
+        """Run until the host is idle or stopped for good; the stop button ends it in between."""
+        try:
+            reason, recording = self._cpu.run(self.budget)
+        except KeyboardInterrupt:
+            self.stopped = f"it was interrupted at {self._here()}"
+            raise
+        self._look_where_it_stopped(reason)
+        return self._trace(recording)
+
+    def run(self, ids: object, args: object = None) -> np.ndarray:
+        """Make many calls at full speed: x0 of each answer, uint64, shape (n,).
+
+        ids: whole numbers, shape (n,), for x0 at the HVC as in hvc(); x0_of(name) gives them.
+        args: for x1, x2, ...: shape (n, up to 6), or one row for all calls, or None.
+        Nothing is recorded. Raises MachineError naming the request that stopped the machine.
+        """
+        cpu = self._ready()
+        requests = self._requests(ids, args)
+        answers = np.empty(len(requests), dtype=np.uint64)
+        with tqdm(total=len(requests), unit=" calls", delay=2, leave=False) as bar:
+            for start in range(0, len(requests), SLICE):
+                part = requests[start:start + SLICE]
+                self._fill_mailbox(part)
+                cpu.write("pc", self.image.symbols["host_next"])
+                self._run_slice(start)
+                done = np.frombuffer(cpu.load(REQUESTS_PA, part.nbytes), dtype=np.uint64)
+                answers[start:start + len(part)] = done.reshape(part.shape)[:, 0]
+                bar.update(len(part))
+        return answers
+
+    def _requests(self, ids: object, args: object) -> np.ndarray:
+        """Mailbox words of a bulk run, uint64, shape (n, 8)."""
+        x0 = _as_words("ids", ids)
+        if x0.ndim != 1:
+            raise ValueError(f"ids is a row of numbers, not an array of shape {x0.shape}")
+        requests = np.zeros((len(x0), 8), dtype=np.uint64)
+        requests[:, 0] = x0
+        if args is not None:
+            values = np.atleast_2d(_as_words("args", args))
+            if values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
+                raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row each "
+                                 f"(or one for all) of at most {MAX_ARGS} numbers")
+            requests[:, 1:1 + values.shape[1]] = values
+        return requests
+
+    def _run_slice(self, start: int) -> None:
+        """Serve what is in the mailbox; *start* numbers its first request in messages."""
+        cpu, before = self._cpu, -1
+        boots, steps = self._data("boot_count"), max(SLICE_STEPS, self.budget)
+        try:
+            while (reason := cpu.run_free(steps)) is Stop.BUDGET:
+                served = self._data("mailbox_next")
+                if served == before:  # not one call ended in all that time
+                    break
+                before = served
+        except KeyboardInterrupt:
+            self.stopped = f"it was interrupted at {self._here()}"
+            raise
+        self._look_where_it_stopped(reason)
+        if not self.stopped and self._data("boot_count") != boots:
+            self.stopped = "the kernel was started again in the middle of a bulk run"
+        if self.stopped:
+            first = self.image.layout.linear_va(REQUESTS_PA)
+            number = start + (self._data("mailbox_next") - first) // REQUEST_SIZE - 1
+            raise MachineError(f"request {number}: {self.stopped}. reboot() starts it anew")
+
+    def x0_of(self, name: str) -> int:
+        """What this variant's host puts into x0 to call *name*: a number, or a linear address."""
+        self.request(name)  # complains about a name that is no hypercall
+        base = VARIANTS[self.key].base
+        return self.address(name, "linear") if base is None else base + HYPERCALLS.index(name)
+
+    def _fill_mailbox(self, requests: Sequence[Sequence[int]]) -> None:
+        data = mailbox(self.image, requests, power_off=False)
         for pa, content in data.items():
             self._cpu.store(pa, content)
+
+    def _here(self) -> str:
+        pc = self._cpu.read("pc")
+        return f"{self.image.symbolize(pc) or hex(pc)} (EL{self._cpu.el})"
 
     def _look_where_it_stopped(self, reason: Stop) -> None:
         cpu = self._cpu
@@ -219,7 +312,7 @@ class Machine:
         self._where = self.image.symbolize(pc)
         if reason is Stop.BUDGET:
             self.stopped = (f"{self.budget:,} instructions were not enough: it still runs at "
-                            f"{self._where or hex(pc)} (EL{cpu.el}), in a loop perhaps")
+                            f"{self._here()}, in a loop perhaps")
         elif self._where == "host_panicked":
             self._panic = Panic(*struct.unpack("<7Q", cpu.load(self.image.pa("panic_record"), 56)))
             at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)
@@ -325,9 +418,23 @@ class Snapshot:
         return f"Snapshot of {self.machine!r}"
 
 
-def mailbox(image: Image, requests: list[tuple[int, ...]], power_off: bool) -> dict[int, bytes]:
+def _as_words(what: str, values: object) -> np.ndarray:
+    """Whole numbers as uint64, negative ones in two's complement."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        # numpy makes floats or objects of Python numbers that no one integer type holds
+        array = np.asarray(values, dtype=object)
+        if not all(isinstance(value, int) and -1 << 63 <= value < 1 << 64 for value in array.flat):
+            raise TypeError(f"{what} holds whole numbers of 64 bits, and nothing else")
+        array = np.array([value & MASK64 for value in array.flat],
+                         dtype=np.uint64).reshape(array.shape)
+    return array.astype(np.uint64)
+
+
+def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) -> dict[int, bytes]:
     """Memory that puts requests before the host: physical address -> bytes.
 
+    requests: eight words each, as Machine.request gives them, or a uint64 array of shape (n, 8);
     power_off: whether the host switches the board off when it is done, as QEMU needs it.
     """
     if len(requests) * REQUEST_SIZE > REQUESTS_SIZE:
@@ -335,6 +442,4 @@ def mailbox(image: Image, requests: list[tuple[int, ...]], power_off: bool) -> d
     start = image.layout.linear_va(REQUESTS_PA)
     header = struct.pack("<3Q", start, start + len(requests) * REQUEST_SIZE, power_off)
     return {image.pa("mailbox_next"): header,
-            REQUESTS_PA: b"".join(struct.pack("<8Q", *request) for request in requests)}
-
-
+            REQUESTS_PA: np.asarray(requests, dtype="<u8").tobytes()}

@@ -30,9 +30,16 @@ class S(enum.IntEnum):
     REG_READ = enum.auto()  # addresses of Unicorn's functions
     REG_WRITE = enum.auto()
     REG_READ_BATCH = enum.auto()
+    REG_WRITE_BATCH = enum.auto()
     EMU_STOP = enum.auto()
     SCRATCH = enum.auto()  # address of 8 words for register values
-    CP = enum.auto()  # address of a uc_arm64_cp_reg
+    CP = enum.auto()  # address of a uc_arm64_cp_reg for SPSR_ELx
+    ENTRY_VALUES = enum.auto()  # addresses of exception entry's values and register sets
+    ENTRY_READ_IDS = enum.auto()
+    ENTRY_READ_PTRS = enum.auto()
+    ENTRY_WRITE_IDS = enum.auto()
+    ENTRY_WRITE_PTRS = enum.auto()
+    ENTRY_FAR_IDS = enum.auto()
     STOP = enum.auto()  # out: why a hook stopped the run, a Stop
     INTNO = enum.auto()  # out: the exception that Python should look at
     HVC_PC0 = enum.auto()  # two remembered HVCs: the address behind each, and its immediate
@@ -144,23 +151,40 @@ def _address_of(typingctx, pointer):
 # Plain numbers, because numba freezes what a compiled function refers to.
 _UC, _READ, _WRITE, _BATCH, _STOP_FN = (int(S.UC), int(S.REG_READ), int(S.REG_WRITE),
                                         int(S.REG_READ_BATCH), int(S.EMU_STOP))
+_WRITE_BATCH = int(S.REG_WRITE_BATCH)
 _SCRATCH, _CP = int(S.SCRATCH), int(S.CP)
+_ENTRY_VALUES, _FAR_IDS = int(S.ENTRY_VALUES), int(S.ENTRY_FAR_IDS)
+_ENTRY_READ_IDS, _ENTRY_READ_PTRS = int(S.ENTRY_READ_IDS), int(S.ENTRY_READ_PTRS)
+_ENTRY_WRITE_IDS, _ENTRY_WRITE_PTRS = int(S.ENTRY_WRITE_IDS), int(S.ENTRY_WRITE_PTRS)
 _STOP, _INTNO, _EXCEPTIONS = int(S.STOP), int(S.INTNO), int(S.EXCEPTIONS)
 _PC0, _IMM0, _PC1, _IMM1 = int(S.HVC_PC0), int(S.HVC_IMM0), int(S.HVC_PC1), int(S.HVC_IMM1)
 _STEPS, _BUDGET = int(S.STEPS), int(S.BUDGET)
 _IDS, _PTRS, _REGS, _PREV = int(S.REG_IDS), int(S.REG_PTRS), int(S.REGS), int(S.PREVIOUS)
 _PCS, _MASKS, _VALUES = int(S.PCS), int(S.MASKS), int(S.VALUES)
 _ROW, _ROWS, _VALUE, _VALUE_ROOM = int(S.ROW), int(S.ROWS), int(S.VALUE), int(S.VALUE_ROOM)
-_R_SP, _R_PC, _R_PSTATE = (uc_arm64.UC_ARM64_REG_SP, uc_arm64.UC_ARM64_REG_PC,
-                           uc_arm64.UC_ARM64_REG_PSTATE)
-_R_CP = uc_arm64.UC_ARM64_REG_CP_REG
-# Banked registers by exception level; EL0's stack pointer is entry 0.
-_R_SP_ELX = (uc_arm64.UC_ARM64_REG_SP_EL0, uc_arm64.UC_ARM64_REG_SP_EL1,
-             uc_arm64.UC_ARM64_REG_SP_EL2)
-_R_ELR = (0, uc_arm64.UC_ARM64_REG_ELR_EL1, uc_arm64.UC_ARM64_REG_ELR_EL2)
-_R_ESR = (0, uc_arm64.UC_ARM64_REG_ESR_EL1, uc_arm64.UC_ARM64_REG_ESR_EL2)
-_R_FAR = (0, uc_arm64.UC_ARM64_REG_FAR_EL1, uc_arm64.UC_ARM64_REG_FAR_EL2)
-_R_VBAR = (0, uc_arm64.UC_ARM64_REG_VBAR_EL1, uc_arm64.UC_ARM64_REG_VBAR_EL2)
+_R_PC, _R_PSTATE = uc_arm64.UC_ARM64_REG_PC, uc_arm64.UC_ARM64_REG_PSTATE
+
+# The registers of exception entry, each set in one call of Unicorn: what is read for a target EL,
+# and what is written for the bank that SP belonged to and a target EL. The order of the writes
+# matters: PSTATE before CP_REG, because Unicorn recomputes the execution state that a write of
+# PSTATE left stale only on a later system-register write (unicorn issue 2333); PC last.
+_ELX = {name: [getattr(uc_arm64, f"UC_ARM64_REG_{name}_EL{el}") for el in (0, 1, 2)]
+        for name in ("SP", "ELR", "ESR", "FAR", "VBAR")}
+_R_SP = uc_arm64.UC_ARM64_REG_SP
+ENTRY_READ_IDS = np.array([[_R_PSTATE, _R_SP, _ELX["SP"][el], _ELX["VBAR"][el]]
+                           for el in (1, 2)], dtype=np.int32)
+ENTRY_WRITE_IDS = np.array([[[_ELX["SP"][bank], _R_SP, _ELX["ELR"][el], _ELX["ESR"][el], _R_PSTATE,
+                              uc_arm64.UC_ARM64_REG_CP_REG, _R_PC] for el in (1, 2)]
+                            for bank in (0, 1, 2)], dtype=np.int32)
+ENTRY_FAR_IDS = np.array(_ELX["FAR"][1:], dtype=np.uint64)
+# Slots of the entry's values.
+_V_OLD_PSTATE, _V_SP, _V_NEW_SP, _V_VBAR, _V_ELR, _V_ESR, _V_PSTATE, _V_PC, _V_FAR = range(9)
+ENTRY_VALUES = 9
+ENTRY_READS = (_V_OLD_PSTATE, _V_SP, _V_NEW_SP, _V_VBAR)
+# None stands for the CP_REG structure.
+ENTRY_WRITES = (_V_SP, _V_NEW_SP, _V_ELR, _V_ESR, _V_PSTATE, None, _V_PC)
+_N_ENTRY_READS, _N_ENTRY_WRITES = len(ENTRY_READS), len(ENTRY_WRITES)
+_READ_STRIDE, _WRITE_STRIDE = 4 * _N_ENTRY_READS, 4 * _N_ENTRY_WRITES
 _EXCP_HVC = arch.EXCP_HVC
 _ESR_HVC = arch.EC_HVC64 << arch.ESR_EC_SHIFT | arch.ESR_IL
 _DAIF = arch.PSTATE_DAIF
@@ -187,27 +211,6 @@ def _read(state, register):
     return _load64(scratch)
 
 
-@njit(inline="always")
-def _write(state, register, value):
-    scratch = _word(state, _SCRATCH)
-    _store64(scratch, np.uint64(value))
-    _call3(_word(state, _WRITE), _word(state, _UC), np.uint64(register), scratch)
-
-
-@njit(inline="always")
-def _write_spsr(state, el, value):
-    # SPSR_ELx has no register number of its own in Unicorn. A write through CP_REG also makes it
-    # recompute the execution state that a write of PSTATE left stale (unicorn issue 2333), which is
-    # why this comes last.
-    cp = _word(state, _CP)
-    _store64(cp, np.uint64(4))  # crn 4, crm 0
-    op1 = 4 if el == 2 else 0
-    _store64(cp + np.uint64(8), np.uint64(3) | np.uint64(op1) << np.uint64(32))  # op0 3, op1
-    _store64(cp + np.uint64(16), np.uint64(0))  # op2 0
-    _store64(cp + np.uint64(24), np.uint64(value))
-    _call3(_word(state, _WRITE), _word(state, _UC), np.uint64(_R_CP), cp)
-
-
 @njit("void(uint64, uint64, uint64, uint64, uint64, uint64)", cache=True)
 def take_exception(state, target_el, return_address, esr, far, sets_far):
     """Enter an exception as AArch64.TakeException does (Arm ARM J1.1.2), synchronous ones only.
@@ -215,7 +218,13 @@ def take_exception(state, target_el, return_address, esr, far, sets_far):
     state: address of the state array; target_el: 1 or 2; far counts only where sets_far is not 0.
     The flags are cleared as QEMU 7.2 clears them, so that the two can be compared row by row.
     """
-    pstate = _read(state, _R_PSTATE)
+    values = _word(state, _ENTRY_VALUES)
+    _store64(values, np.uint64(0))  # PSTATE fills only the lower half
+    uc = _word(state, _UC)
+    el = target_el - np.uint64(1)
+    _call4(_word(state, _BATCH), uc, _word(state, _ENTRY_READ_IDS) + np.uint64(_READ_STRIDE) * el,
+           _word(state, _ENTRY_READ_PTRS), np.uint64(_N_ENTRY_READS))
+    pstate = _load64(values)
     source_el = (pstate >> np.uint64(2)) & np.uint64(3)
     if source_el < target_el:
         vector = _LOWER
@@ -223,18 +232,28 @@ def take_exception(state, target_el, return_address, esr, far, sets_far):
         vector = _SAME_SPX
     else:
         vector = _SAME_SP0
-    el = np.int64(target_el)
     # The stack pointer in use goes to its bank, the target's comes out of its own.
-    bank = np.int64(source_el) if pstate & np.uint64(1) else 0
-    _write(state, _R_SP_ELX[bank], _read(state, _R_SP))
-    _write(state, _R_SP, _read(state, _R_SP_ELX[el]))
-    _write(state, _R_ELR[el], return_address)
-    _write(state, _R_ESR[el], esr)
+    bank = source_el if pstate & np.uint64(1) else np.uint64(0)
+    if bank == target_el:
+        _store64(values + np.uint64(8 * _V_NEW_SP), _load64(values + np.uint64(8 * _V_SP)))
+    _store64(values + np.uint64(8 * _V_ELR), return_address)
+    _store64(values + np.uint64(8 * _V_ESR), esr)
+    _store64(values + np.uint64(8 * _V_PSTATE),
+             np.uint64(_DAIF) | target_el << np.uint64(2) | np.uint64(1))
+    _store64(values + np.uint64(8 * _V_PC),
+             _load64(values + np.uint64(8 * _V_VBAR)) + np.uint64(vector))
     if sets_far:
-        _write(state, _R_FAR[el], far)
-    _write(state, _R_PSTATE, np.uint64(_DAIF) | target_el << np.uint64(2) | np.uint64(1))
-    _write_spsr(state, el, pstate)
-    _write(state, _R_PC, _read(state, _R_VBAR[el]) + np.uint64(vector))
+        _store64(values + np.uint64(8 * _V_FAR), far)
+        _call3(_word(state, _WRITE), uc, _load64(_word(state, _FAR_IDS) + np.uint64(8) * el),
+               values + np.uint64(8 * _V_FAR))
+    # SPSR_ELx has no register number of its own in Unicorn: it goes through CP_REG, as op1 4 or 0.
+    cp = _word(state, _CP)
+    op1 = np.uint64(4) if target_el == np.uint64(2) else np.uint64(0)
+    _store64(cp + np.uint64(8), np.uint64(3) | op1 << np.uint64(32))
+    _store64(cp + np.uint64(24), pstate)
+    _call4(_word(state, _WRITE_BATCH), uc,
+           _word(state, _ENTRY_WRITE_IDS) + np.uint64(_WRITE_STRIDE) * (bank * np.uint64(2) + el),
+           _word(state, _ENTRY_WRITE_PTRS), np.uint64(_N_ENTRY_WRITES))
     _set(state, _EXCEPTIONS, _word(state, _EXCEPTIONS) + np.uint64(1))
 
 
@@ -260,6 +279,20 @@ def interrupt_hook(uc, intno, user):
             return
     _set(state, _INTNO, intno)
     _stop(state, _STOP_EXCEPTION)
+
+
+@cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)
+def block_hook(uc, address, size, user):
+    """Keeps the budget of a run that records nothing, a block of instructions at a time."""
+    state = _address_of(user)
+    if address & np.uint64(3):
+        _stop(state, _STOP_MISALIGNED)
+        return
+    steps = _word(state, _STEPS)
+    if steps >= _word(state, _BUDGET):
+        _stop(state, _STOP_BUDGET)
+        return
+    _set(state, _STEPS, steps + np.uint64(size >> 2))
 
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)
