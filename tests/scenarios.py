@@ -1,0 +1,153 @@
+"""The runs that an outside judge follows row by row: a machine, and the requests in its mailbox.
+
+A scenario may end in a panic, in a restart or in the board switching itself off; what counts is that
+both emulators get there by the same instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hypkit import VARIANTS, Machine
+from hypkit.abi import HYPERCALLS
+
+Requests = list[tuple[int, ...]]
+ALL_ONES = (1 << 64) - 1
+
+# Arguments that make every handler do its work.
+ARGUMENTS: dict[str, tuple[int | str, ...]] = {
+    "__kvm_timer_set_cntvoff": (0x89ABCDEF, 0x01234567),
+    "__kvm_tlb_flush_local_vmid": ("vcpu0",),
+    "__kvm_vcpu_run_nvhe": ("vcpu0",),
+    "__kvm_tlb_flush_vmid": ("kvm0",),
+    "__kvm_tlb_flush_vmid_ipa": ("kvm0", 0x8000_0000),
+    "__vgic_v3_write_vmcr": (0x12345678,),
+    "__vgic_v3_restore_aprs": ("vcpu0",),
+    "__vgic_v3_save_aprs": ("vcpu0",),
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run: a machine's variant, seed and perhaps dispatcher, and what to ask of it."""
+
+    name: str
+    variant: str
+    seed: int
+    requests: Callable[[Machine], Requests]
+    dispatcher: str | None = None
+
+    def machine(self) -> Machine:
+        return Machine(self.variant, seed=self.seed, dispatcher=self.dispatcher)
+
+    def __str__(self) -> str:
+        return f"{self.variant}-{self.seed}-{self.name}"
+
+
+def all_calls(m: Machine) -> Requests:
+    """Every hypercall; the VM twice, then the VM that touches an address stage 2 does not map."""
+    calls = [m.request(name, *ARGUMENTS.get(name, ())) for name in HYPERCALLS]
+    run = "__kvm_vcpu_run_nvhe"
+    return [*calls, m.request(run, "vcpu0"), m.request(run, "vcpu1"), *calls]
+
+
+def gic_registers(m: Machine) -> Requests:
+    """Values that ICH_VMCR_EL2 does not take as they are."""
+    values = (0, 0xFFFF_FFFF, 0x1234_5678, 0xFF00_00FF, 0x0044_0000)
+    return [request for value in values for request in (
+        m.request("__vgic_v3_write_vmcr", value), m.request("__vgic_v3_read_vmcr"))]
+
+
+def stub_calls(m: Machine) -> Requests:
+    """KVM's answer to the stub calls, KVM leaving, and the stub answering for itself."""
+    return [m.request(0), m.request(0, 5), m.request(2), m.request(7), m.request(ALL_ONES),
+            m.request(0, m.image.pa("__hyp_stub_vectors")), m.request(2), m.request(3)]
+
+
+def restart(m: Machine) -> Requests:
+    """SOFT_RESTART into the kernel's own entry, from KVM; then a call to the new kernel."""
+    return [m.request(1, m.image.entry, 0x11, 0x22, 0x33), m.request("__kvm_get_mdcr_el2")]
+
+
+def restart_from_the_stub(m: Machine) -> Requests:
+    return [m.request(2), m.request(1, m.image.entry, 0x11, 0x22, 0x33),
+            m.request("__kvm_get_mdcr_el2")]
+
+
+def raw(*x0: int | str) -> Callable[[Machine], Requests]:
+    """HVC with each of these in x0; a name in brackets is taken in that space: 'panic[hyp]'."""
+
+    def requests(m: Machine) -> Requests:
+        return [m.request(value if isinstance(value, int) else _address(m, value), 1, 2, 3, 4, 5, 6)
+                for value in x0]
+
+    return requests
+
+
+def _address(m: Machine, text: str) -> int:
+    """'label[space]+offset' as an address."""
+    label, _, rest = text.partition("[")
+    space, _, offset = rest.partition("]")
+    return m.address(label, space) + int(offset or 0)
+
+
+def pointer_argument(name: str, *args: int | str) -> Callable[[Machine], Requests]:
+    return lambda m: [m.request(name, *(
+        _address(m, a) if isinstance(a, str) and "[" in a else a for a in args))]
+
+
+REJECTED = (3, 0xFF, 0x10E, 0xFFF, 0x1000, 1 << 31, 1 << 63, ALL_ONES, 0x7FFF_FFFF_FFFF_FFFF)
+# What EL2 cannot jump to: unmapped, mapped without execute permission, not an instruction's address.
+BAD_POINTERS = {
+    "small": 3, "0x1000": 0x1000, "2^31": 1 << 31, "2^63": 1 << 63, "all ones": ALL_ONES,
+    "image address": "__kvm_get_mdcr_el2[image]", "data": "mailbox_next[linear]",
+    "read-only data": "kimage_voffset[linear]", "misaligned": "__kvm_get_mdcr_el2[linear]+2",
+    "host text": "host_call[linear]",
+}
+BAD_ARGUMENTS = {
+    "vcpu nowhere": pointer_argument("__kvm_vcpu_run_nvhe", 0x123456789),
+    "vcpu at zero": pointer_argument("__kvm_vcpu_run_nvhe", 0),
+    "kvm nowhere": pointer_argument("__kvm_tlb_flush_vmid", 0x123456789),
+    "aprs into read-only data": pointer_argument("__vgic_v3_save_aprs",
+                                                 "kimage_voffset[linear]-392"),
+    "vcpu across a page's end": pointer_argument("__vgic_v3_save_aprs", "vcpu1[linear]+3700"),
+}
+# Exceptions that EL2 takes to itself, and instructions that nothing in the kernel executes.
+AT_EL2 = {
+    "hvc": "hvc #0x1234", "svc": "svc #7", "brk": "brk #0xbad", "undefined": ".inst 0",
+    "mrs of nothing": "mrs x0, s3_4_c12_c8_4",
+    "ldrsw": "ldrsw x5, [x1]", "ldrb": "ldrb w5, [x1, #1]", "ldp": "ldp x5, x6, [x1]",
+    "post-index": "ldr x5, [x1], #8", "register offset": "str x5, [x1, x2, lsl #3]",
+    "write to text": "adr x5, dispatch\n str x5, [x5]",
+}
+
+
+def _dispatcher(body: str) -> str:
+    """A dispatcher that does one thing with x1 and x2 as passed, and returns."""
+    return ("dispatch:\n ldp x0, x1, [sp], #16\n cmp x0, #3\n b.lo 1f\n"
+            f" {body}\n1: eret\n dsb nsh\n isb\n")
+
+
+def scenarios() -> Iterator[Scenario]:
+    """All of them, in a fixed order."""
+    for key in VARIANTS:
+        for seed in (0, 1, 2020):
+            yield Scenario("all calls", key, seed, all_calls)
+        for name, requests in (("stub calls", stub_calls), ("restart", restart),
+                               ("restart from the stub", restart_from_the_stub)):
+            yield Scenario(name, key, 1, requests)
+        for name, requests in BAD_ARGUMENTS.items():
+            yield Scenario(name, key, 3, requests)
+    yield Scenario("gic registers", "numbered", 5, gic_registers)
+    yield Scenario("rejected numbers", "numbered", 1, raw(*REJECTED))
+    for name, pointer in BAD_POINTERS.items():
+        yield Scenario(name, "fnptr", 4, raw(pointer))
+    yield Scenario("any space will do", "fnptr", 4, raw(
+        "__kvm_get_mdcr_el2[linear]", "__kvm_get_mdcr_el2[hyp]", "__kvm_get_mdcr_el2[physical]"))
+    for name, body in AT_EL2.items():
+        yield Scenario(f"at EL2: {name}", "numbered", 6,
+                       lambda m: [m.request(0x100, 0x0000_8765_4321_0000, 2)], _dispatcher(body))
+
+
+SCENARIOS = tuple(scenarios())
