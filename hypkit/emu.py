@@ -164,14 +164,14 @@ class Machine:
         """
         if isinstance(what, int):
             return self.hvc(what, *args)
-        return self._make(what, self.request(what, *args))
+        return self._make(what, self.request(what, *args), self._words(args))
 
     def hvc(self, *registers: int | str) -> Call:
         """Execute HVC with x0, x1, ... as given: what anyone at EL1 can do."""
         if not registers:
             raise TypeError(f"hvc takes x0 and up to {MAX_ARGS} arguments, not nothing")
         request = self.request(*self._words(registers))
-        return self._make(f"hvc {request[0]:#x}", request)
+        return self._make(f"hvc {request[0]:#x}", request, request[1:len(registers)])
 
     def request(self, what: str | int, *args: int | str) -> tuple[int, ...]:
         """The eight words of a mailbox request: x0 to x6, and the host's calling code or 0 for raw."""
@@ -206,11 +206,8 @@ class Machine:
             raise MachineError(f"this machine has stopped: {self.stopped}. reboot() starts it anew")
         return cpu
 
-    def _make(self, what: str, request: tuple[int, ...]) -> Call:
+    def _make(self, what: str, request: tuple[int, ...], args: tuple[int, ...]) -> Call:
         cpu = self._ready()
-        args = request[1:MAX_ARGS + 1] if request[-1] else request[:MAX_ARGS + 1]
-        while len(args) > 0 and not args[-1]:
-            args = args[:-1]
         self._fill_mailbox([request])
         boots = self._data("boot_count")
         cpu.write("pc", self.image.symbols["host_next"])
