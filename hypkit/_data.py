@@ -11,7 +11,7 @@ from hypkit._source import Stmt, split_commas
 if TYPE_CHECKING:
     from hypkit._layout import Item, Layout
 
-MAX_CODE = 1 << 20  # bytes a unit may grow to
+MAX_CODE = 1 << 21  # bytes a unit may grow to
 NOP = (0xD503201F).to_bytes(4, "little")
 SIZES = {".byte": 1, ".hword": 2, ".2byte": 2, ".short": 2, ".word": 4, ".4byte": 4, ".long": 4,
         ".int": 4, ".quad": 8, ".8byte": 8, ".xword": 8, ".dword": 8, ".inst": 4}  # fmt: skip

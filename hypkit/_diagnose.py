@@ -85,6 +85,13 @@ NEWER_TEXT = {
     "mte": "memory tagging (Armv8.5)",
     "other": "an extension newer than Armv8.0",
 }
+FOREIGN = {  # of other architectures
+    "push": "stp x0, x1, [sp, #-16]!", "pop": "ldp x0, x1, [sp], #16", "jmp": "b label",
+    "call": "bl label", "xor": "eor x0, x1, x2", "not": "mvn x0, x1", "lea": "adr_l x0, label",
+    "je": "b.eq label", "jne": "b.ne label", "inc": "add x0, x0, #1", "dec": "sub x0, x0, #1",
+    "bx": "br x0", "blx": "blr x0", "swi": "svc #0", "rsb": "neg x0, x1", "vmcall": "hvc #0",
+    "li": "mov x0, #1", "la": "adr_l x0, label", "j": "b label", "ecall": "hvc #0",
+}  # fmt: skip
 SCALE = {"ldrb": 0, "strb": 0, "ldrsb": 0, "ldrh": 1, "strh": 1, "ldrsh": 1, "ldrsw": 2}
 UNSCALED = frozenset(
     "ldur stur ldurb sturb ldurh sturh ldursb ldursh ldursw ldtr sttr ldtrb sttrb ldtrh sttrh "
@@ -125,6 +132,25 @@ def doubt(parts: tuple[str, ...], word: int) -> str:
     return ""
 
 
+def unknown(name: str, macros: Sequence[str]) -> Complaint | None:
+    """The complaint about a mnemonic that does not exist here; None if it does."""
+    if name in SHAPES or name in OTHERS or name in CONDITIONAL:
+        return None
+    newer = NEWER.match(name)
+    if newer:
+        kind = newer.lastgroup or "other"
+        return Complaint(
+            f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
+            "machine is, are Armv8.0"
+        )
+    known = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
+    close = difflib.get_close_matches(name, known, 1, 0.7) if len(name) < 40 else []
+    hint = f"; did you mean `{close[0]}`?" if close else ""
+    if name in FOREIGN:
+        hint = f"; on A64 this is `{FOREIGN[name]}`"
+    return Complaint(f"unknown instruction `{name[:40]}`{hint}")
+
+
 def explain(
     parts: tuple[str, ...], ops: Sequence[tuple[str, int]], why: str, macros: Sequence[str]
 ) -> Complaint:
@@ -135,18 +161,9 @@ def explain(
     """
     name = parts[0]
     places = [at for _, at in ops]
-    if name not in SHAPES and name not in OTHERS:
-        newer = NEWER.match(name)
-        if newer:
-            kind = newer.lastgroup or "other"
-            return Complaint(
-                f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
-                "machine is, are Armv8.0"
-            )
-        known = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
-        close = difflib.get_close_matches(name, known, 1, 0.6) if len(name) < 40 else []
-        hint = f"; did you mean `{close[0]}`?" if close else ""
-        return Complaint(f"unknown instruction `{name[:40]}`{hint}")
+    strange = unknown(name, macros)
+    if strange is not None:
+        return strange
     for check in CHECKS:
         for index, sentence in check(name, parts[1:]):
             return Complaint(sentence, places[index] if index < len(places) else None)
@@ -336,8 +353,7 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
             yield (
                 index,
                 f"{reg} exists from Armv8.1 (VHE) on, for a kernel that runs at EL2; the machine "
-                f"is a Cortex-A72: use {reg[:-2] + ('1' if reg.endswith('2') else '0')}, or an "
-                "s3_5_cN_cM_y name",
+                f"is a Cortex-A72: use {reg[:-1]}, or an s3_5_cN_cM_y name",
             )
         if other.startswith("w"):
             yield 1 - index, f"{name} moves 64 bits: write x{other[1:]}, not {other}"

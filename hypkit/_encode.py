@@ -106,6 +106,9 @@ def immediate(text: str, at: int, evaluate: Evaluate) -> int:
 
 def unknown_operand(e: Unknown, body: str) -> Complaint:
     low = e.name.lower()
+    if low in REGISTERS:
+        missing = ": is a comma missing?" if " " in body else ""
+        return Complaint(f"{e.name} is a register, and this must be a number{missing}", e.at)
     if REGISTER_LIKE.match(low):
         hint = "; A64 has x0 to x30, w0 to w30, sp, wsp, xzr and wzr"
         if low in ("x31", "w31"):
@@ -178,7 +181,7 @@ def _respell(out: list[str]) -> tuple[str, ...]:
     last = out[-1]
     if last[:2] == "#-" and len(out) > 2:
         n = -int(last[1:], 0)
-        if mnemonic in OPPOSITE and n <= 0xFFFFFF:
+        if mnemonic in OPPOSITE and (n <= 0xFFF or n & 0xFFF == 0 and n <= 0xFFF000):
             return (OPPOSITE[mnemonic], *out[1:-1], number(n))
         width = 32 if out[1][0] == "w" else 64
         if mnemonic in LOGICAL and n <= 1 << (width - 1):  # a bit pattern, not a quantity

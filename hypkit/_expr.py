@@ -23,7 +23,8 @@ class Unknown(Complaint):
     """A name that has no value (yet)."""
 
     def __init__(self, name: str, at: int | None = None):
-        super().__init__(f"{name!r} is not defined", at)
+        shown = name if len(name) <= 60 else name[:57] + "..."
+        super().__init__(f"{shown!r} is not defined", at)
         self.name = name
 
 
@@ -45,8 +46,10 @@ TOKEN = re.compile(
     | (?P<op><<|>>|<=|>=|==|!=|<>|&&|\|\||[-+*/%&|^~!()<>\#])
     | (?P<colon>:)
     )""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
+
+DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
 
 # GNU as binds | & ^ tighter than + and -, and << as tight as *; C does not. Both orders are kept,
 # so that a text on which they disagree is refused instead of quietly meaning something else.
@@ -67,7 +70,12 @@ OPERATORS = (
 def evaluate(text: str, lookup: Lookup, at: int = 0) -> Value:
     """The value of `text`. `lookup(name, at)` gives names (also `.`, `1b`, `1f`) their values."""
     plain = text.strip()
-    if plain.isdigit() and (plain[0] != "0" or plain == "0") and len(plain) < 19:
+    if (
+        plain.isdecimal()
+        and plain.isascii()
+        and (plain[0] != "0" or plain == "0")
+        and len(plain) < 19
+    ):
         return Value(int(plain))
     return _Parser(text, lookup, at).whole()
 

@@ -13,7 +13,9 @@ from hypkit import _data, _encode
 from hypkit._expr import Complaint, Unknown, Value, evaluate
 from hypkit._names import LOCAL, Names
 from hypkit._source import (
+    LABEL,
     NAME,
+    Located,
     Macro,
     Stmt,
     macro_arguments,
@@ -26,7 +28,6 @@ MAX_STATEMENTS = 100_000  # statements run, macro bodies and repetitions counted
 MAX_NESTING = 48
 MAX_SECONDS = 20.0
 
-LABEL = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*|\d+)\s*:(?!:)\s*")
 HEAD = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*")
 ASSIGN = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*=(?!=)\s*")
 
@@ -65,15 +66,6 @@ DIRECTIVES = sorted(
           ".equiv .ascii .asciz .string .zero .skip .space .fill .align .p2align .balign .ltorg "
           ".pool .error .warning .print".split())
 )  # fmt: skip
-
-
-class Located(Exception):
-    """A complaint with its statement; asm.py makes the AsmError of it."""
-
-    def __init__(self, complaint: Complaint, stmt: Stmt | None):
-        super().__init__(complaint.message)
-        self.complaint = complaint
-        self.stmt = stmt
 
 
 class Budget:
@@ -305,26 +297,22 @@ class Layout(Names):
     def statement(self, stmt: Stmt) -> None:
         text = stmt.text
         self.order += 1
-        start = 0
-        while match := LABEL.match(text, start):
-            self.label(match.group(1), stmt, start)
-            start = match.end()
-        if start == len(text):
+        match = LABEL.match(text)
+        if match:
+            self.label(match.group(1), stmt, 0)
             return
-        match = ASSIGN.match(text, start)
+        match = ASSIGN.match(text)
         if match:
             self.assign(match.group(1), text[match.end() :], match.end(), stmt)
             return
-        match = HEAD.match(text, start)
+        match = HEAD.match(text)
         if match is None:
-            if text[start] == "#" and start == 0:
+            if text[0] == "#":
                 raise Complaint(
                     "the C preprocessor does not run here: use .equ NAME, value for #define and "
                     ".if / .ifdef for #if"
                 )
-            raise Complaint(
-                f"expected an instruction or a directive, not {text[start:][:20]!r}", start
-            )
+            raise Complaint(f"expected an instruction or a directive, not {text[:20]!r}", 0)
         word = match.group(1).lower()
         rest = text[match.end() :]
         macro = self.macros.get(word)
@@ -346,12 +334,17 @@ class Layout(Names):
         self.at += size
         return item
 
-    def instruction(self, word: str, rest: str, at: int, stmt: Stmt) -> None:
+    def check_aligned(self) -> None:
         if self.at & 3:
             raise Complaint(
                 f"an instruction must lie at a multiple of 4, and this would lie at {self.at:#x}: "
                 "put `.balign 4` before it"
             )
+
+    def instruction(self, word: str, rest: str, at: int, stmt: Stmt) -> None:
+        self.check_aligned()
+        if rest.lower().startswith((".req", ".unreq")):
+            raise Complaint(f".req is not taken: {REFUSED['.req']}", at)
         ops = _encode.operands(rest, at)
         size = 8 if word in ("adr_l", "ldr_l", "str_l") else 4
         item = self.emit(size, "insn", stmt, (word, ops, None))
@@ -412,6 +405,8 @@ class Layout(Names):
 
     def directive(self, word: str, rest: str, at: int, stmt: Stmt) -> None:
         if word in _data.SIZES:
+            if word == ".inst":
+                self.check_aligned()
             for text, where in _encode.operands(rest, at):
                 self.emit(_data.SIZES[word], "data", stmt, (word, text, where))
             if not rest.strip():

@@ -10,7 +10,8 @@ from hypkit._encode import REGISTERS
 from hypkit._expr import Complaint, Unknown, Value, evaluate
 from hypkit._source import Stmt
 
-LOCAL = re.compile(r"(\d+)([bf])$")
+LOCAL = re.compile(r"(\d+)([bf])$", re.ASCII)
+MAX_CHAIN = 32
 
 
 class Deferred:
@@ -19,6 +20,7 @@ class Deferred:
     def __init__(self, text: str, at: int, dot: int, order: int):
         self.text, self.at, self.dot, self.order = text, at, dot, order
         self.busy = False
+        self.value: Value | None = None
 
 
 class Names:
@@ -32,6 +34,7 @@ class Names:
         self.numeric: dict[int, list[tuple[int, int]]] = {}
         self.equs: dict[str, list[tuple[int, Value | Deferred]]] = {}
         self.outside: Mapping[str, int] = {}  # labels of other units
+        self.depth_of_equ = 0
         self.final = False  # second pass: every name has its value
 
     def label(self, name: str, stmt: Stmt, at: int) -> None:
@@ -95,21 +98,33 @@ class Names:
                 value = candidate
         if isinstance(value, Value):
             return value
+        if value.value is not None:
+            return value.value
         if value.busy:
             raise Complaint(f"{name!r} is defined by itself", at)
+        if self.depth_of_equ >= MAX_CHAIN:
+            raise Complaint(f"{name!r} leads through more than {MAX_CHAIN} other .equ", at)
         value.busy = True
+        self.depth_of_equ += 1
         here = self.at, self.order
         self.at, self.order = value.dot, value.order
         try:
-            return self.value(value.text, value.at)
+            result = self.value(value.text, value.at)
+            if self.final:
+                value.value = result
+            return result
         except Complaint as e:
             kind = type(e)
             if kind is Unknown:
                 e.at = at
                 raise
+            if e.message.startswith("in the value of"):
+                e.at = at
+                raise
             raise Complaint(f"in the value of {name!r}: {e.message}", at) from None
         finally:
             value.busy = False
+            self.depth_of_equ -= 1
             self.at, self.order = here
 
     def local(self, number: int, way: str, at: int) -> Value:

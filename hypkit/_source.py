@@ -12,6 +12,7 @@ MAX_STATEMENT = 4096
 QUOTED = r""""(?:\\.|[^"\\\n])*"?|'(?:\\.|[^\\\n])'?"""
 COMMENT_OR_STRING = re.compile(QUOTED + r"|//[^\n]*|/\*.*?\*/|/\*.*", re.DOTALL)
 PUNCTUATION = re.compile(QUOTED + r"|[,;()\[\]{}]")
+LABEL = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*|\d+)\s*:(?!:)\s*", re.ASCII)
 CPP = re.compile(r"#\s*(define|include|if|ifdef|ifndef|else|elif|endif|undef|pragma)\b")
 NAME = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*")
 
@@ -26,6 +27,25 @@ class Stmt(NamedTuple):
     prelude: bool = False
 
 
+def split_labels(stmt: Stmt) -> list[Stmt]:
+    """`a: b: insn` as three statements, so that blocks such as .rept may have a label."""
+    out = []
+    while match := LABEL.match(stmt.text):
+        out.append(stmt._replace(text=match.group().rstrip()))
+        column = stmt.column + (0 if stmt.via else match.end())
+        stmt = stmt._replace(text=stmt.text[match.end() :], column=column)
+    return [*out, stmt] if stmt.text else out
+
+
+class Located(Exception):
+    """A complaint with its statement; asm.py makes the AsmError of it."""
+
+    def __init__(self, complaint: Complaint, stmt: Stmt | None):
+        super().__init__(complaint.message)
+        self.complaint = complaint
+        self.stmt = stmt
+
+
 def blank(match: re.Match[str]) -> str:
     """Comments become spaces, so that columns stay what they were; strings stay."""
     found = match.group()
@@ -35,6 +55,11 @@ def blank(match: re.Match[str]) -> str:
 def statements(text: str, prelude: bool = False) -> list[Stmt]:
     """All statements of a text. A line that starts with # is a comment, as in GNU as."""
     out: list[Stmt] = []
+    for match in COMMENT_OR_STRING.finditer(text):
+        if match.group()[:2] == "/*" and (match.group()[-2:] != "*/" or len(match.group()) < 4):
+            before = text[: match.start()]
+            line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+            raise Located(Complaint("this comment has no */"), Stmt("", line, column, (), prelude))
     for number, line in enumerate(COMMENT_OR_STRING.sub(blank, text).split("\n"), 1):
         if not line or line.isspace():
             continue
@@ -44,14 +69,15 @@ def statements(text: str, prelude: bool = False) -> list[Stmt]:
                 out.append(Stmt(start, number, len(line) - len(start) + 1, (), prelude))
             continue
         if ";" not in line:
-            out.append(Stmt(line.strip(), number, len(line) - len(start) + 1, (), prelude))
+            stmt = Stmt(line.strip(), number, len(line) - len(start) + 1, (), prelude)
+            out += split_labels(stmt) if ":" in line else (stmt,)
             continue
         column = 0
         for piece in split_semicolons(line):
             body = piece.strip()
             if body:
                 lead = len(piece) - len(piece.lstrip())
-                out.append(Stmt(body, number, column + lead + 1, (), prelude))
+                out += split_labels(Stmt(body, number, column + lead + 1, (), prelude))
             column += len(piece) + 1
     return out
 
@@ -116,9 +142,11 @@ def _words(part: str) -> list[str]:
             end = i + 1
             while end < len(part) and part[end] != '"':
                 end += 2 if part[end] == "\\" else 1
-            if current:
-                words.append(current)
-            words.append(part[i + 1 : end])
+            if current.endswith("="):  # name="value"
+                words.append(current + part[i + 1 : end])
+            else:
+                words += [current] if current else []
+                words.append(part[i + 1 : end])
             current, was_space, i = "", False, end + 1
             continue
         if was_space and current and (_wordy(current[-1]) and _wordy(c)):
@@ -226,9 +254,10 @@ def substitute(
                 raise Complaint(
                     f"a statement grew past {MAX_STATEMENT} characters in macro {name!r}"
                 )
-            if ";" in text:
-                pieces = [p.strip() for p in split_semicolons(text)]
-                out += [Stmt(p, line, column, via, prelude) for p in pieces if p]
+            if ";" in text or ":" in text:
+                for piece in split_semicolons(text):
+                    if piece.strip():
+                        out += split_labels(Stmt(piece.strip(), line, column, via, prelude))
                 continue
         if text:
             out.append(Stmt(text, line, column, via, prelude))

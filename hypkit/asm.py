@@ -22,8 +22,8 @@ from hypkit import _diagnose, _encode
 from hypkit._data import data_bytes, fit
 from hypkit._expr import MASK64, Complaint, Value
 from hypkit._keystone import Child
-from hypkit._layout import Budget, Item, Layout, Literal, Located
-from hypkit._source import Stmt, statements
+from hypkit._layout import Budget, Item, Layout, Literal
+from hypkit._source import Located, Stmt, statements
 from hypkit.facts import data_path
 
 __all__ = [
@@ -143,7 +143,10 @@ def link(
     for unit in units:
         _check_unit(unit)
     common = _check_text("prelude", prelude, "<prelude>", empty=True)
-    common_stmts = statements(common, prelude=True)
+    try:
+        common_stmts = statements(common, prelude=True)
+    except Located as e:
+        raise _error(Unit("<prelude>", ""), "", common, e.complaint, e.stmt) from None
     budget = Budget()
     layouts: list[Layout] = []
     texts: list[str] = []
@@ -357,6 +360,8 @@ def _encode_all(
                     if moves:
                         relocs.append(offset)
             except Complaint as e:
+                if item.kind == "insn":  # of two mistakes in a line, a strange name comes first
+                    e = _diagnose.unknown(item.payload[0], sorted(layout.macros)) or e
                 raise _Stop(index, item, e) from None
             programs.append((unit, layout, text, code, lines, relocs))
     except _Stop as e:

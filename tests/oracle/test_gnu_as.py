@@ -1,0 +1,104 @@
+"""GNU as as judge of the assembler front: same text, same bytes."""
+
+import re
+import subprocess
+
+import pytest
+
+from hypkit import asm
+from hypkit.asm import AsmError, assemble
+from tests.corpus import BASES, golden, snippets, write_golden
+from tests.judges import judge, judged, tool
+from tests.oracle.forms import forms
+from tests.oracle.gnu import MARCH, gnu_bytes, gnu_object, text_section
+
+needs_keystone = pytest.mark.skipif(
+    not asm.keystone.present(), reason="there is no Keystone on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory) -> dict[str, list[bytes]]:
+    """What GNU as and ld make of every snippet."""
+    judge("as")
+    folder = tmp_path_factory.mktemp("gnu")
+    return {name: gnu_bytes(text, BASES, folder) for name, text in snippets().items()}
+
+
+@needs_keystone
+def test_every_snippet_has_the_bytes_that_gnu_as_gives_it(theirs):
+    ours = {
+        name: [assemble(text, base, name=name).code for base in BASES]
+        for name, text in snippets().items()
+    }
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+    judged("snippets equal to GNU as", len(ours))
+
+
+def test_the_recorded_bytes_are_those_of_gnu_as(theirs):
+    assert theirs == golden(), "run `python -m tests.oracle.test_gnu_as` to record them anew"
+
+
+def words_of_gnu_as(lines: list[str], folder) -> dict[str, int]:
+    """The word of each line that GNU as takes."""
+    for _ in range(2):
+        made, said = gnu_object("".join(f"{line}\n" for line in lines), folder, prelude="")
+        refused = {int(n) for n in re.findall(r"text\.s:(\d+): Error", said)}
+        lines = [line for number, line in enumerate(lines, 1) if number not in refused]
+    assert made.exists(), said
+    code = text_section(made.read_bytes())
+    assert len(code) == 4 * len(lines)
+    return {line: int.from_bytes(code[4 * i :][:4], "little") for i, line in enumerate(lines)}
+
+
+@needs_keystone
+def test_no_instruction_gets_another_word_than_gnu_as_gives_it(tmp_path):
+    judge("as")
+    theirs = words_of_gnu_as(forms(), tmp_path)
+    lines = list(theirs)
+    ours: dict[str, int] = {}
+    refused = []
+    while lines:  # a refusal ends an assembly: note the line, and go on behind it
+        part = lines[:100]
+        try:
+            code = assemble("\n".join(part)).code
+        except AsmError as e:
+            refused.append(part[e.line - 1])
+            lines.remove(refused[-1])
+        else:
+            ours |= {t: int.from_bytes(code[4 * i :][:4], "little") for i, t in enumerate(part)}
+            lines = lines[100:]
+    wrong = {line: (f"{theirs[line]:08x}", f"{word:08x}") for line, word in ours.items()
+             if word != theirs[line]}  # fmt: skip
+    assert not wrong
+    assert len(ours) > 3000
+    judged("instruction forms equal to GNU as", len(ours))
+    judged("instruction forms that GNU as takes and hypkit refuses with a sentence", len(refused))
+
+
+def test_the_recorded_encodings_are_those_of_gnu_as(tmp_path):
+    judge("as")
+    recorded = asm.encodings()
+    theirs = words_of_gnu_as(list(recorded), tmp_path)
+    assert theirs == recorded
+    judged("recorded encodings equal to GNU as", len(recorded))
+
+
+def test_gnu_as_refuses_what_we_call_not_encodable(tmp_path):
+    judge("as")
+    for line in ("cmp x0, #0x100e", "and x0, x0, #0x1234", "mov x0, #0x12345678",
+                 "ldr x0, [x1, #0x8000]", "mov x0, x31", "movz x0, #0x10000"):  # fmt: skip
+        with pytest.raises(AsmError):
+            assemble(line)
+        done = subprocess.run([judge("as"), MARCH, "-o", str(tmp_path / "x.o"), "-"],
+                              input=line + "\n", capture_output=True, text=True)  # fmt: skip
+        assert done.returncode != 0, line
+
+
+if __name__ == "__main__":
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        assert tool("ld")
+        write_golden({n: gnu_bytes(t, BASES, Path(folder)) for n, t in snippets().items()})
