@@ -140,7 +140,7 @@ def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
         kind = match.group(1).lower()
         if not match.group(2):
             return kind
-        return f"{kind} {number(immediate(match.group(2), at + match.start(2), evaluate))}"
+        return f"{kind} #{immediate(match.group(2), at + match.start(2), evaluate)}"
     if VECTOR.match(low):
         return low
     if FLOAT.match(text):

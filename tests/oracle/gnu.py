@@ -41,15 +41,19 @@ def gnu_object(text: str, folder: Path, prelude: str = PRELUDE) -> tuple[Path, s
     return made, done.stderr
 
 
-def gnu_bytes(text: str, bases: tuple[int, ...], folder: Path) -> list[bytes]:
-    """What the text becomes when it is linked at each base. Fails with what as or ld said."""
+def gnu_bytes(
+    text: str, bases: tuple[int, ...], folder: Path, symbols: dict[str, int] | None = None
+) -> list[bytes]:
+    """What the text becomes when it is linked at each base, with the addresses of the names that
+    lie outside. Fails with what as or ld said."""
+    outside = [f"--defsym={name}={value:#x}" for name, value in (symbols or {}).items()]
     made, said = gnu_object(text, folder)
     assert made.exists(), f"GNU as refuses:\n{said}"
     out = []
     for base in bases:
         image = folder / "text.elf"
         done = subprocess.run(
-            [tool("ld"), "-Ttext", hex(base), "-e", "0", "-o", str(image), str(made)],
+            [tool("ld"), "-Ttext", hex(base), "-e", "0", *outside, "-o", str(image), str(made)],
             capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, f"GNU ld refuses:\n{done.stderr}"

@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
-from hypkit import asm
-from hypkit.asm import AsmError, assemble
+from hypkit import asm, image
+from hypkit.abi import VARIANTS
+from hypkit.asm import AsmError, Program, Unit, assemble
 from tests.corpus import BASES, golden, snippets, write_golden
 from tests.judges import judge, judged, tool
 from tests.oracle.forms import forms
@@ -37,6 +38,50 @@ def test_every_snippet_has_the_bytes_that_gnu_as_gives_it(theirs):
 
 def test_the_recorded_bytes_are_those_of_gnu_as(theirs):
     assert theirs == golden(), "run `python -m tests.oracle.test_gnu_as` to record them anew"
+
+
+def guest_units(monkeypatch) -> list[tuple[Unit, Program, dict[str, int], dict[str, int], str]]:
+    """Every different unit of every variant's guest, as `link` was asked for it and made it:
+    (unit, program, outside symbols, constants, prelude)."""
+    found = {}
+
+    def spy(units, *, symbols, constants, prelude):
+        programs = asm.link(units, symbols=symbols, constants=constants, prelude=prelude)
+        everything = dict(symbols)
+        for program in programs:
+            everything |= program.symbols
+        for unit, program in zip(units, programs, strict=True):
+            text = prelude + unit.text
+            outside = {
+                name: value
+                for name, value in everything.items()
+                if name not in program.symbols and name in text
+            }
+            key = (unit.text, program.base, *outside.items(), *constants.items())
+            found[key] = unit, program, outside, constants, prelude
+        return programs
+
+    monkeypatch.setattr(image, "link", spy)
+    for key in VARIANTS:
+        image.build.__wrapped__(key)
+    return list(found.values())
+
+
+@needs_keystone
+def test_every_line_of_guest_code_has_the_bytes_that_gnu_as_gives_it(monkeypatch, tmp_path):
+    judge("as")
+    count = 0
+    for unit, program, outside, constants, prelude in guest_units(monkeypatch):
+        # GNU as aligns within its section: let the section start at a page, and the unit where
+        # it lies in that page.
+        lead = program.base & 0xFFF
+        text = "".join(f".equ {name}, {value:#x}\n" for name, value in constants.items())
+        text += f"{prelude}\n.space {lead}\n{unit.text}"
+        (made,) = gnu_bytes(text, (program.base - lead,), tmp_path, outside)
+        assert made[lead:] == program.code, unit.name
+        count += len(program.lines)
+    assert count > 500
+    judged("guest instructions and data items equal to GNU as", count)
 
 
 def words_of_gnu_as(lines: list[str], folder) -> dict[str, int]:
