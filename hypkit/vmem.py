@@ -1,4 +1,4 @@
-"""The four names of one byte (kernel image, linear map, physical, hyp) and the page tables behind them.
+"""The four names of one byte (image, linear map, physical, hyp), and the page tables behind them.
 
 Numbers are Linux 5.7's for arm64 with 4 KiB pages and 48-bit addresses, without KASAN:
 arch/arm64/include/asm/memory.h and arch/arm64/kvm/va_layout.c.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from hypkit.arch import FSC_ACCESS_FLAG, FSC_TRANSLATION, fault_text
 
 VA_BITS = 48
 PAGE_SIZE = 0x1000
@@ -49,6 +51,8 @@ class Layout:
         """The layout of *seed*; seed 0 is the plain one: no KASLR, no random tag."""
         if not isinstance(seed, int):
             raise TypeError(f"seed is a whole number, not {type(seed).__name__}")
+        if seed < 0:  # Random would take its absolute value: two seeds, one machine
+            raise ValueError(f"seed {seed} is negative: seeds are 0, 1, 2, ...")
         if seed == 0:
             return cls()
         draw = random.Random(seed)
@@ -105,7 +109,7 @@ class Layout:
         return hyp_va_msb << VA_BITS - 1 - self.tag_lsb | self.random_tag
 
     def kern_hyp_va(self, va: int) -> int:
-        """What the five patched instructions compute: mask, then tag. A translation, not a check."""
+        """What the five patched instructions compute. They translate, they check nothing."""
         return va & self.va_mask | self.tag_val << self.tag_lsb
 
     # -- back again --
@@ -115,7 +119,8 @@ class Layout:
         if DRAM_BASE <= va < DRAM_BASE + DRAM_SIZE:
             return "physical"
         if va >= PAGE_END:
-            return "image" if KIMAGE_PA <= va - self.kimage_voffset < DRAM_BASE + DRAM_SIZE else None
+            in_ram = 0 <= va - self.kimage_voffset - DRAM_BASE < DRAM_SIZE
+            return "image" if in_ram else None
         if va >= PAGE_OFFSET:
             return "linear" if va - PAGE_OFFSET < DRAM_SIZE else None
         return "hyp" if va >> self.tag_lsb == self.tag_val else None
@@ -134,7 +139,11 @@ class Layout:
         return None
 
     def names(self, address: int) -> dict[str, int]:
-        """The four names of the byte at *address* (given in any space): space -> address."""
+        """The four names of the byte at *address* (given in any space): space -> address.
+
+        Arithmetic only: whether anything is mapped there is for the page tables to say. Raises
+        ValueError for an address that names no byte of RAM.
+        """
         pa = self.pa(address)
         if pa is None:
             raise ValueError(f"{address:#x} is in none of the four address spaces of this machine")
@@ -165,6 +174,8 @@ PAGE_HYP = S1_NORMAL | EL2_AP1 | EL2_XN
 PAGE_HYP_RO = PAGE_HYP | AP_RO
 PAGE_HYP_EXEC = S1_NORMAL | EL2_AP1 | AP_RO
 PAGE_S2 = S2_NORMAL | S2_READ | S2_WRITE
+# By translation regime: what forbids its own exception level to execute.
+_NO_EXECUTE = {"EL1": PXN, "EL2": EL2_XN, "stage 2": S2_XN}
 
 
 class PageTables:
@@ -187,7 +198,10 @@ class PageTables:
 
     def map(self, root: int, va: int, pa: int, size: int, attributes: int, *,
             block_level: int = 3, start_level: int = 0) -> None:
-        """Map [va, va + size) to pa with pages (block_level 3) or 2 MiB blocks (2)."""
+        """Map [va, va + size) to pa with pages (block_level 3) or blocks of 2 MiB (2) or 1 GiB (1).
+
+        Raises ValueError where something is mapped already, or where root has no entry for va.
+        """
         step = 1 << 12 + 9 * (3 - block_level)
         if va % step or pa % step or size % step:
             raise ValueError(f"mapping {va:#x} -> {pa:#x}, {size:#x} bytes: not in {step:#x} steps")
@@ -196,19 +210,26 @@ class PageTables:
             table = root
             for level in range(start_level, block_level):
                 page, slot = self._slot(table, va + offset, level, start_level)
-                if not self.pages[page][slot]:
-                    self.pages[page][slot] = self.new_table() | TABLE
-                table = self.pages[page][slot] & OUTPUT_ADDRESS
+                if not page[slot]:
+                    page[slot] = self.new_table() | TABLE
+                elif page[slot] & TABLE != TABLE:
+                    raise ValueError(f"{va + offset:#x} is mapped already, at level {level}")
+                table = page[slot] & OUTPUT_ADDRESS
             page, slot = self._slot(table, va + offset, block_level, start_level)
-            self.pages[page][slot] = pa + offset | attributes | kind
+            if page[slot]:
+                raise ValueError(f"{va + offset:#x} is mapped already, at level {block_level}")
+            page[slot] = pa + offset | attributes | kind
 
-    @staticmethod
-    def _slot(table: int, va: int, level: int, start_level: int) -> tuple[int, int]:
+    def _slot(self, table: int, va: int, level: int, start_level: int) -> tuple[list[int], int]:
+        """The page and the slot of it that translate *va* at *level*."""
         index = (va & (1 << VA_BITS) - 1) >> 12 + 9 * (3 - level)
         # Only the start level of stage 2 may span several concatenated pages.
         if level != start_level or level == 0:
             index &= 511
-        return table + (index >> 9) * PAGE_SIZE, index & 511
+        page = self.pages.get(table + (index >> 9) * PAGE_SIZE)
+        if page is None:
+            raise ValueError(f"the table at {table:#x} has no level {level} entry for {va:#x}")
+        return page, index & 511
 
 
 @dataclass(frozen=True)
@@ -226,7 +247,10 @@ class WalkLevel:
             return "invalid"
         if self.level == 3:
             return "page" if self.descriptor & 2 else "invalid"
-        return "table" if self.descriptor & 2 else "block"
+        if self.descriptor & 2:
+            return "table"
+        # With 4 KiB pages and 48 bits there is no block of 512 GiB.
+        return "block" if self.level else "invalid"
 
     def __repr__(self) -> str:
         return (f"level {self.level}: table {self.table:#x}[{self.index}] = "
@@ -250,11 +274,7 @@ class Walk:
 
     @property
     def fault(self) -> str | None:
-        if self.pa is not None:
-            return None
-        from hypkit.arch import fault_text
-
-        return fault_text(self.fsc)
+        return None if self.pa is not None else fault_text(self.fsc)
 
     @property
     def descriptor(self) -> int:
@@ -262,8 +282,8 @@ class Walk:
 
     @property
     def writable(self) -> bool:
-        """Whether the regime's highest privilege may write here."""
-        if self.pa is None:
+        """Whether the regime's highest privilege may write here, as far as stage 2 lets it."""
+        if self.pa is None or self.stage2 is not None and not self.stage2.writable:
             return False
         if self.regime == "stage 2":
             return bool(self.descriptor & S2_WRITE)
@@ -271,10 +291,10 @@ class Walk:
 
     @property
     def executable(self) -> bool:
-        """Whether the regime's own exception level may execute here."""
-        if self.pa is None:
+        """Whether the regime's own exception level may execute here, as far as stage 2 lets it."""
+        if self.pa is None or self.stage2 is not None and not self.stage2.executable:
             return False
-        return not self.descriptor & (PXN if self.regime.startswith("EL1") else EL2_XN)
+        return not self.descriptor & _NO_EXECUTE[self.regime.partition(",")[0]]
 
     def __repr__(self) -> str:
         head = f"{self.va:#x} ({self.regime}) -> "
@@ -286,22 +306,25 @@ def walk(read_u64: Callable[[int], int], root: int, va: int, *, regime: str, inp
          start_level: int = 0) -> Walk:
     """Walk the tables at *root* for *va* (D5.2): the descriptors read, and where they lead.
 
-    read_u64: physical address -> 64-bit word. Permissions are not checked here: see Walk.
+    read_u64: physical address -> 64-bit word; regime: "EL1", "EL2" or "stage 2"; input_bits and
+    start_level as TCR_ELx or VTCR_EL2 set them. Permissions are not checked here: see Walk. Those
+    that table descriptors may carry are not looked at, because nobody here sets them.
     """
     levels: list[WalkLevel] = []
     table, offset_va = root & OUTPUT_ADDRESS, va & (1 << input_bits) - 1
     for level in range(start_level, 4):
         shift = 12 + 9 * (3 - level)
-        index = offset_va >> shift & ((1 << input_bits - shift) - 1 if level == start_level else 511)
+        mask = (1 << input_bits - shift) - 1 if level == start_level else 511
+        index = offset_va >> shift & mask
         entry = WalkLevel(level, table, index, read_u64(table + 8 * index))
         levels.append(entry)
         if entry.kind == "invalid":
-            return Walk(va, regime, tuple(levels), None, 0x04 | level)
+            return Walk(va, regime, tuple(levels), None, FSC_TRANSLATION | level)
         if entry.kind == "table":
             table = entry.descriptor & OUTPUT_ADDRESS
             continue
         if not entry.descriptor & AF:
-            return Walk(va, regime, tuple(levels), None, 0x08 | level)
+            return Walk(va, regime, tuple(levels), None, FSC_ACCESS_FLAG | level)
         base = entry.descriptor & OUTPUT_ADDRESS & ~((1 << shift) - 1)
         return Walk(va, regime, tuple(levels), base | offset_va & (1 << shift) - 1)
     raise AssertionError("a level 3 entry is a page or invalid")
