@@ -19,6 +19,10 @@ class Complaint(Exception):
         self.at = at
 
 
+class Syntax(Complaint):
+    """The expression itself cannot be read, whatever its names mean."""
+
+
 class Unknown(Complaint):
     """A name that has no value (yet)."""
 
@@ -80,6 +84,16 @@ def evaluate(text: str, lookup: Lookup, at: int = 0) -> Value:
     return _Parser(text, lookup, at).whole()
 
 
+def check_syntax(text: str, at: int) -> None:
+    """Raise Syntax if the expression can be read in no case."""
+    try:
+        evaluate(text, lambda name, where: Value(1), at)
+    except Syntax:
+        raise
+    except Complaint:
+        pass  # depends on what the names mean
+
+
 def complain_relocation(at: int | None) -> Complaint:
     return Complaint(
         "relocation operators such as :lo12: are not taken here; write `adr_l x0, symbol` for an "
@@ -114,12 +128,12 @@ class _Parser:
 
     def whole(self) -> Value:
         if self.kind == "end":
-            raise Complaint("a number or a name is missing here", self.at)
+            raise Syntax("a number or a name is missing here", self.at)
         value, _ = self.binary(0)
         if self.kind == "colon":
             raise complain_relocation(self.here())
         if self.kind != "end":
-            raise Complaint(f"did not expect {self.token[:20]!r} here", self.here())
+            raise Syntax(f"did not expect {self.token[:20]!r} here", self.here())
         return value
 
     def binary(self, floor: int) -> tuple[Value, str]:
@@ -176,14 +190,14 @@ class _Parser:
             self.advance()
             value, _ = self.binary(0)
             if self.token != ")":
-                raise Complaint("a closing parenthesis is missing", where)
+                raise Syntax("a closing parenthesis is missing", where)
             self.advance()
             return value
         if kind == "colon":
             raise complain_relocation(where)
         if kind == "end":
-            raise Complaint("the expression stops where a number or a name should follow", where)
-        raise Complaint(f"did not expect {token[:20]!r} here", where)
+            raise Syntax("the expression stops where a number or a name should follow", where)
+        raise Syntax(f"did not expect {token[:20]!r} here", where)
 
 
 def _number(token: str, at: int) -> int:

@@ -108,6 +108,11 @@ class _ExitMacro(Exception):
     pass
 
 
+def nothing_after(word: str, rest: str, at: int) -> None:
+    if rest.strip():
+        raise Complaint(f"did not expect anything after {word}", at)
+
+
 class Layout(Names):
     """One unit. After `run` its items have addresses; `value` works out expressions."""
 
@@ -186,6 +191,8 @@ class Layout(Names):
     def branch(self, word: str, text: str, conditions: list[list[Any]]) -> bool:
         if not conditions:
             raise Complaint(f"{word} without an .if before it")
+        if word != ".elseif":
+            nothing_after(word, text[len(word) :], len(word))
         if word == ".endif":
             return bool(conditions.pop()[2])
         state = conditions[-1]
@@ -425,6 +432,7 @@ class Layout(Names):
         elif word in (".zero", ".skip", ".space", ".fill"):
             _data.space(self, word, rest, at, stmt)
         elif word in (".ltorg", ".pool"):
+            nothing_after(word, rest, at)
             self.flush_pools(stmt)
         elif word in IGNORED or word.startswith(".cfi_"):
             pass

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from hypkit._encode import REGISTERS
-from hypkit._expr import Complaint, Unknown, Value, evaluate
+from hypkit._expr import Complaint, Unknown, Value, check_syntax, evaluate
 from hypkit._source import Stmt
 
 LOCAL = re.compile(r"(\d+)([bf])$", re.ASCII)
@@ -63,6 +63,7 @@ class Names:
         try:
             value: Value | Deferred = self.value(text, at)
         except Unknown:
+            check_syntax(text, at)
             value = Deferred(text, at, self.at, self.order)
         self.equs.setdefault(name, []).append((self.order, value))
 

@@ -10,7 +10,10 @@ from hypkit._expr import Complaint
 MAX_STATEMENT = 4096
 
 QUOTED = r""""(?:\\.|[^"\\\n])*"?|'(?:\\.|[^\\\n])'?"""
-COMMENT_OR_STRING = re.compile(QUOTED + r"|//[^\n]*|/\*.*?\*/|/\*.*", re.DOTALL)
+COMMENT_OR_STRING = re.compile(
+    r"^[ \t]*#[^\n]*|" + QUOTED + r"|//[^\n]*|/\*.*?\*/|/\*.*", re.DOTALL | re.MULTILINE
+)
+STRING = re.compile(r'"(?:\\.|[^"\\\n])*"')
 PUNCTUATION = re.compile(QUOTED + r"|[,;()\[\]{}]")
 LABEL = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*|\d+)\s*:(?!:)\s*", re.ASCII)
 CPP = re.compile(r"#\s*(define|include|if|ifdef|ifndef|else|elif|endif|undef|pragma)\b")
@@ -56,10 +59,16 @@ def statements(text: str, prelude: bool = False) -> list[Stmt]:
     """All statements of a text. A line that starts with # is a comment, as in GNU as."""
     out: list[Stmt] = []
     for match in COMMENT_OR_STRING.finditer(text):
-        if match.group()[:2] == "/*" and (match.group()[-2:] != "*/" or len(match.group()) < 4):
+        found = match.group()
+        wrong = ""
+        if found[:2] == "/*" and (found[-2:] != "*/" or len(found) < 4):
+            wrong = "this comment has no */"
+        elif found[0] == '"' and not STRING.fullmatch(found):
+            wrong = "this string has no closing quote on its line"
+        if wrong:
             before = text[: match.start()]
             line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-            raise Located(Complaint("this comment has no */"), Stmt("", line, column, (), prelude))
+            raise Located(Complaint(wrong), Stmt("", line, column, (), prelude))
     for number, line in enumerate(COMMENT_OR_STRING.sub(blank, text).split("\n"), 1):
         if not line or line.isspace():
             continue
@@ -211,6 +220,12 @@ class Macro:
                 bound[key] = value
                 given.add(key)
                 continue
+            if equals and NAME.fullmatch(key) and not value.startswith("="):
+                raise Complaint(
+                    f"macro {self.name!r} has no argument {key!r}: it takes "
+                    f"{', '.join(names) or 'none'}",
+                    None,
+                )
             if place >= len(names):
                 raise Complaint(
                     f"macro {self.name!r} takes {len(names)} argument{'s' * (len(names) != 1)} "
