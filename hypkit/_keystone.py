@@ -131,6 +131,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 encoding="ascii",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows
             )
             self._owner = os.getpid()
             self.starts += 1

@@ -333,6 +333,7 @@ def _encode_all(
             item = layout.items[0]
             try:
                 for item in layout.items:
+                    layout.budget.check_time()
                     layout.at, layout.order = item.addr, item.order
                     offset = item.addr - layout.base
                     if item.kind == "bytes":

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from hypkit import _keystone, asm, image
+from hypkit import _keystone, _layout, asm, image
 from hypkit._source import macro_arguments
 from hypkit.abi import VARIANTS
 from hypkit.asm import AsmError, Program, Unit, assemble, link
@@ -200,6 +200,7 @@ GENERATED = {
         f".macro m x\n.quad \\x\n.endm\nm {'1' * 5000}", 4, "grew past 4096 characters"),
     "many thousand statements": (
         ".rept 300\n.rept 400\n.set x, 1\n.endr\n.endr", 3, "more than 100,000 statements"),
+    "the end of the address space": ("nop\nnop", 2, "beyond the last address", 2**64 - 4),
     "a label of a hundred thousand letters": ("b " + "f" * 100_000, 1, r"\.\.\.' is not defined"),
     "a mnemonic of a hundred thousand letters": ("f" * 100_000, 1, "unknown instruction `ffff"),
     "a hundred thousand brackets": ("ldr x0, " + "[" * 100_000, 1, r"a closing \] is missing"),
@@ -208,12 +209,20 @@ GENERATED = {
 
 @pytest.mark.parametrize("name", GENERATED)
 def test_an_outlandish_input_gives_its_sentence_at_once(name):
-    text, line, pattern = GENERATED[name]
+    text, line, pattern, *base = GENERATED[name]
     start = time.monotonic()
-    e = complaint(text)
+    e = complaint(text, base=base[0] if base else 0)
     assert time.monotonic() - start < 5
     assert e.line == line and re.search(pattern, e.message), str(e)
     assert len(str(e)) < 1000
+
+
+def test_work_without_end_is_cut_off_by_the_clock(monkeypatch):
+    monkeypatch.setattr(_layout, "MAX_SECONDS", 0.3)
+    start = time.monotonic()
+    e = complaint(f".rept 40000\n.quad {'1+' * 1000}1\n.endr")
+    assert time.monotonic() - start < 2
+    assert e.line in (1, 2) and "the assembler worked more than 0.3 s" in e.message
 
 
 def test_there_are_enough_bad_inputs():
