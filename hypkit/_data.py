@@ -99,10 +99,21 @@ def string(text: str, at: int) -> bytes:
     return bytes(out)
 
 
-def data_bytes(layout: Layout, item: Item) -> tuple[bytes, bool]:
-    """The bytes of a data item, and whether they hold an address that moves at boot."""
-    word, text, at = item.payload
-    return fit(layout.value(text, at), item.size, word, text, at)
+def item_bytes(layout: Layout, item: Item) -> tuple[bytes, bool]:
+    """The bytes of an item that is no instruction, and whether they hold an address that moves."""
+    if item.kind == "bytes":
+        return item.payload, False
+    if item.kind == "data":
+        word, text, at = item.payload
+        return fit(layout.value(text, at), item.size, word, text, at)
+    literal = item.payload  # seen from the place of its first load
+    layout.at, layout.order = literal.first.addr, literal.first.order
+    value = layout.value(literal.text, literal.at)
+    if literal.size == 4 and value.places == 1:
+        raise Complaint(
+            "a w register cannot hold an address: load it into an x register", literal.at
+        )
+    return fit(value, literal.size, f"a {literal.size * 8}-bit load", literal.text, literal.at)
 
 
 def fit(value: Value, size: int, word: str, text: str, at: int) -> tuple[bytes, bool]:

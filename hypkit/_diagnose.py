@@ -112,24 +112,16 @@ def integer(text: str) -> int | None:
     return int(text[1:], 0) if NUMBER.match(text) else None
 
 
-def doubt(parts: tuple[str, ...], word: int) -> str:
-    """Why Keystone's word is not to be believed ("" if it is): what it takes and GNU as refuses."""
-    name = parts[0]
-    if len(parts) > 2 and parts[1][0] == "w" and name != "mov":
-        n = integer(parts[-1])
-        if n is not None and not -(1 << 32) < n < 1 << 32:
-            return "refused"  # cut to 32 bits
-    if name == "mov" and parts[1][0] == "w":
-        n = integer(parts[2])
-        if n is not None and not -(1 << 32) < n < 1 << 32:
-            return "refused"
-    if name in ("add", "sub", "adds", "subs", "cmp", "cmn") and parts[-1].startswith("lsl"):
-        widths = {p[0] for p in parts[1:-1] if REGISTER.match(p) and p != "sp"}
-        if len(widths) > 1:
-            return "refused"  # x and w registers mixed, encoded as if all were x
-    if name == "msr" and parts[1] == "spsel" and (integer(parts[2]) or 0) > 1:
-        return "refused"
-    return ""
+def doubtful(parts: tuple[str, ...]) -> bool:
+    """Does Keystone take this, and give a word, where GNU as refuses?"""
+    name, last = parts[0], parts[-1]
+    n = integer(last)
+    if n is not None and len(parts) > 2 and parts[1][0] == "w" and not -(1 << 32) < n < 1 << 32:
+        return True  # the immediate is cut to 32 bits
+    if name in ("add", "sub", "adds", "subs", "cmp", "cmn") and last.startswith("lsl"):
+        # x and w registers mixed are encoded as if all were x
+        return len({p[0] for p in parts[1:-1] if REGISTER.match(p) and p != "sp"}) > 1
+    return name == "msr" and parts[1] == "spsel" and (integer(last) or 0) > 1
 
 
 def unknown(name: str, macros: Sequence[str]) -> Complaint | None:

@@ -169,3 +169,19 @@ class Names:
         if value.places:
             raise Complaint("this must be a plain number, and it is an address", at)
         return value.n
+
+    def exports(self) -> dict[str, int]:
+        """The addresses that other units may see; after this no more names are defined."""
+        self.final = True
+        out = {name: at for name, (at, _) in self.labels.items()}
+        for name, history in self.equs.items():
+            if name in self.symbols:
+                continue
+            self.order = history[-1][0]
+            try:
+                value = self.equ_value(name, 0)
+            except Complaint:
+                continue  # of another unit's names, or wrong: told where it is used
+            if value.places == 1:
+                out[name] = value.n
+        return {name: at for name, at in out.items() if not name.startswith(".L")}

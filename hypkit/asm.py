@@ -16,13 +16,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypkit import _diagnose, _encode
-from hypkit._data import data_bytes, fit
-from hypkit._expr import MASK64, Complaint, Value
+from hypkit._data import item_bytes
+from hypkit._expr import MASK64, Complaint
 from hypkit._keystone import Child
-from hypkit._layout import Budget, Item, Layout, Literal
+from hypkit._layout import Budget, Item, Layout
 from hypkit._source import Located, Stmt, statements
 from hypkit.facts import data_path
 
@@ -143,29 +143,8 @@ def link(
     for unit in units:
         _check_unit(unit)
     common = _check_text("prelude", prelude, "<prelude>", empty=True)
-    try:
-        common_stmts = statements(common, prelude=True)
-    except Located as e:
-        raise _error(Unit("<prelude>", ""), "", common, e.complaint, e.stmt) from None
-    budget = Budget()
-    layouts: list[Layout] = []
-    texts: list[str] = []
-    where = 0
-    for unit in units:
-        text = _check_text("a unit's text", unit.text, unit.name)
-        base = unit.base if unit.base is not None else -(-where // unit.align) * unit.align
-        layout = Layout(base, symbols, constants, budget)
-        try:
-            layout.run(text, common_stmts)
-        except Located as e:
-            raise _error(unit, text, common, e.complaint, e.stmt) from None
-        if not layout.items:
-            raise AsmError("there is nothing to assemble in this text", 1, 1, "", unit.name)
-        layouts.append(layout)
-        texts.append(text)
-        where = layout.at
-    _join(units, texts, layouts)
-    return _encode_all(units, texts, common, layouts)
+    texts = [_check_text("a unit's text", unit.text, unit.name) for unit in units]
+    return _Linking(units, texts, common, symbols, constants).programs()
 
 
 @contextlib.contextmanager
@@ -277,178 +256,179 @@ def _check_text(what: str, text: str, name: str, empty: bool = False) -> str:
     return text
 
 
-def _error(unit: Unit, text: str, prelude: str, e: Complaint, stmt: Stmt | None) -> AsmError:
-    if stmt is None:
-        return AsmError(e.message, name=unit.name)
-    source, name = (prelude, "<prelude>") if stmt.prelude else (text, unit.name)
-    lines = source.split("\n")
-    line = lines[stmt.line - 1] if stmt.line <= len(lines) else ""
-    if stmt.via:
-        message = f"{e.message} (inside macro {' > '.join(stmt.via[-3:])}: `{stmt.text[:80]}`)"
-        return AsmError(message, stmt.line, stmt.column, line, name)
-    return AsmError(e.message, stmt.line, stmt.column + (e.at or 0), line, name)
+# -- linking ------------------------------------------------------------------------------------
 
 
-# -- the second pass ----------------------------------------------------------------------------
+class _Lookup(NamedTuple):
+    """An instruction whose word is still to be found: its unit and item, its canonical text."""
 
-
-def _join(units: Sequence[Unit], texts: Sequence[str], layouts: Sequence[Layout]) -> None:
-    """Let every unit see the labels of the others."""
-    everything: dict[str, int] = {}
-    owner: dict[str, str] = {}
-    for unit, text, layout in zip(units, texts, layouts, strict=True):
-        layout.final = True
-        for name, address in _exports(layout).items():
-            if name in everything:
-                stmt = layout.labels[name][1] if name in layout.labels else None
-                complaint = Complaint(f"label {name!r} is also defined in unit {owner[name]!r}")
-                raise _error(unit, text, "", complaint, stmt)
-            everything[name] = address
-            owner[name] = unit.name
-    for layout in layouts:
-        layout.outside = everything
-
-
-def _exports(layout: Layout) -> dict[str, int]:
-    out = {n: a for n, (a, _) in layout.labels.items() if not n.startswith(".L")}
-    for name, history in layout.equs.items():
-        value = history[-1][1]
-        if isinstance(value, Value) and value.places == 1 and not name.startswith(".L"):
-            if name not in layout.symbols:
-                out[name] = value.n
-    return out
-
-
-def _encode_all(
-    units: Sequence[Unit], texts: Sequence[str], prelude: str, layouts: Sequence[Layout]
-) -> list[Program]:
-    pending: list[tuple[int, Item, str, tuple[str, ...], bytearray]] = []
-    known = {} if _recordings else encodings()
-    programs = []
-    try:
-        for index, (unit, text, layout) in enumerate(zip(units, texts, layouts, strict=True)):
-            code = bytearray(layout.at - layout.base)
-            relocs: list[int] = []
-            lines: dict[int, int] = {}
-            item = layout.items[0]
-            try:
-                for item in layout.items:
-                    layout.budget.check_time()
-                    layout.at, layout.order = item.addr, item.order
-                    offset = item.addr - layout.base
-                    if item.kind == "bytes":
-                        code[offset : offset + item.size] = item.payload
-                        continue
-                    lines[item.addr] = item.stmt.line
-                    if item.kind == "insn":
-                        if item.size == 8:
-                            lines[item.addr + 4] = item.stmt.line
-                        parts = _instruction(layout, item, code)
-                        if parts is not None:
-                            key = _encode.join(parts)
-                            word = known.get(key, _learned.get(key))
-                            if word is None or _recordings:
-                                pending.append((index, item, key, parts, code))
-                            else:
-                                code[offset : offset + 4] = word.to_bytes(4, "little")
-                        continue
-                    data, moves = (
-                        data_bytes(layout, item)
-                        if item.kind == "data"
-                        else _literal(layout, item.payload)
-                    )
-                    code[offset : offset + item.size] = data
-                    if moves:
-                        relocs.append(offset)
-            except Complaint as e:
-                if item.kind == "insn":  # of two mistakes in a line, a strange name comes first
-                    e = _diagnose.unknown(item.payload[0], sorted(layout.macros)) or e
-                raise _Stop(index, item, e) from None
-            programs.append((unit, layout, text, code, lines, relocs))
-    except _Stop as e:
-        # An instruction before this one may be wrong too, and the first error is the one to tell.
-        _ask_keystone(units, texts, prelude, layouts, pending)
-        unit = units[e.index]
-        raise _error(unit, texts[e.index], prelude, e.complaint, e.item.stmt) from None
-    _ask_keystone(units, texts, prelude, layouts, pending)
-    return [
-        Program(u.name, ly.base, bytes(code), _exports(ly), lines, tuple(relocs), u.text)
-        for u, ly, _, code, lines, relocs in programs
-    ]
+    index: int
+    item: Item
+    text: str
+    parts: tuple[str, ...]
 
 
 class _Stop(Exception):
+    """The first mistake of the second pass."""
+
     def __init__(self, index: int, item: Item, complaint: Complaint):
         super().__init__(complaint.message)
         self.index, self.item, self.complaint = index, item, complaint
 
 
-def _literal(layout: Layout, literal: Literal) -> tuple[bytes, bool]:
-    layout.at, layout.order = literal.first.addr, literal.first.order
-    value = layout.value(literal.text, literal.at)
-    what = f"a {literal.size * 8}-bit load"
-    if literal.size == 4 and value.places == 1:
-        raise Complaint(
-            "a w register cannot hold an address: load it into an x register", literal.at
-        )
-    return fit(value, literal.size, what, literal.text, literal.at)
+class _Linking:
+    """One call of `link`: lays the units out, lets them see each other, encodes them."""
 
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        texts: Sequence[str],
+        prelude: str,
+        symbols: Mapping[str, int],
+        constants: Mapping[str, int],
+    ):
+        self.units, self.texts, self.prelude = units, texts, prelude
+        budget = Budget()
+        try:
+            common = statements(prelude, prelude=True)
+        except Located as e:
+            raise self.error(0, e.complaint, e.stmt) from None
+        self.layouts: list[Layout] = []
+        where = 0
+        for index, (unit, text) in enumerate(zip(units, texts, strict=True)):
+            base = unit.base if unit.base is not None else -(-where // unit.align) * unit.align
+            layout = Layout(base, symbols, constants, budget)
+            try:
+                layout.run(text, common)
+            except Located as e:
+                raise self.error(index, e.complaint, e.stmt) from None
+            if not layout.items:
+                raise AsmError("there is nothing to assemble in this text", name=unit.name)
+            self.layouts.append(layout)
+            where = layout.at
+        self.codes = [bytearray(layout.at - layout.base) for layout in self.layouts]
+        self.lines: list[dict[int, int]] = [{} for _ in self.layouts]
+        self.relocs: list[list[int]] = [[] for _ in self.layouts]
+        self.lookups: list[_Lookup] = []
+        self.exports = [layout.exports() for layout in self.layouts]
+        self.join()
 
-def _instruction(layout: Layout, item: Item, code: bytearray) -> tuple[str, ...] | None:
-    """Put the word into `code`, or return the canonical parts that are to be looked up."""
-    mnemonic, ops, literal = item.payload
-    offset = item.addr - layout.base
-    if item.size == 8:
-        first, second = _encode.far_pair(mnemonic, ops, item.addr, layout.value)
-        code[offset : offset + 8] = (second << 32 | first).to_bytes(8, "little")
-        return None
-    if literal is not None:
-        word = _encode.literal_word(mnemonic, ops, literal.addr - item.addr, layout.value)
-    elif _encode.is_pc_relative(mnemonic, ops):
-        word = _encode.pc_relative(mnemonic, ops, item.addr, layout.value)
-    else:
-        parts = _encode.canonical(mnemonic, ops, layout.value)
-        plain = _encode.plain_word(parts)
-        if plain is None:
-            return parts
-        word = plain
-    code[offset : offset + 4] = word.to_bytes(4, "little")
-    return None
+    def error(self, index: int, complaint: Complaint, stmt: Stmt | None) -> AsmError:
+        """The AsmError for a complaint about a statement of a unit, or of the prelude."""
+        text, name = self.texts[index] if self.texts else "", self.units[index].name
+        if stmt is None:
+            return AsmError(complaint.message, name=name)
+        if stmt.prelude:
+            text, name = self.prelude, "<prelude>"
+        line = text.split("\n")[stmt.line - 1]
+        if stmt.via:
+            where = f"inside macro {' > '.join(stmt.via[-3:])}: `{stmt.text[:80]}`"
+            return AsmError(f"{complaint.message} ({where})", stmt.line, stmt.column, line, name)
+        return AsmError(complaint.message, stmt.line, stmt.column + (complaint.at or 0), line, name)
 
+    def join(self) -> None:
+        """Let every unit see the labels of the others."""
+        everything: dict[str, int] = {}
+        owner: dict[str, str] = {}
+        for index, exports in enumerate(self.exports):
+            for name, address in exports.items():
+                if name in everything:
+                    _, stmt = self.layouts[index].labels.get(name, (0, None))
+                    complaint = Complaint(f"label {name!r} is also defined in unit {owner[name]!r}")
+                    raise self.error(index, complaint, stmt)
+                everything[name] = address
+                owner[name] = self.units[index].name
+        for layout in self.layouts:
+            layout.outside = everything
 
-def _ask_keystone(
-    units: Sequence[Unit],
-    texts: Sequence[str],
-    prelude: str,
-    layouts: Sequence[Layout],
-    pending: list[tuple[int, Item, str, tuple[str, ...], bytearray]],
-) -> None:
-    """Fill in the words of the pending instructions; the first that has none is the error."""
-    if not pending:
-        return
-    first: dict[str, int] = {}
-    for i, (_, _, key, _, _) in enumerate(pending):
-        first.setdefault(key, i)
-    queue = list(first)
-    macros = sorted({name for layout in layouts for name in layout.macros})
-    if not keystone.present():
-        words, why = [], "absent"
-    else:
-        words, why = keystone.words(queue)
-    found: dict[str, int] = {}
-    for key, word in zip(queue, words, strict=False):
-        parts = pending[first[key]][3]
-        doubt = _diagnose.doubt(parts, word)
-        if doubt:
-            why = doubt
-            break
-        found[key] = word
-    _learned.update(found)
-    for words_seen in _recordings:
-        words_seen.update(found)
-    for index, item, key, parts, code in pending:
-        if key not in found:
-            complaint = _diagnose.explain(parts, item.payload[1], why, macros)
-            raise _error(units[index], texts[index], prelude, complaint, item.stmt)
-        offset = item.addr - layouts[index].base
-        code[offset : offset + 4] = found[key].to_bytes(4, "little")
+    def programs(self) -> list[Program]:
+        known = {} if _recordings else encodings() | _learned
+        try:
+            for index in range(len(self.units)):
+                self.encode(index, known)
+        except _Stop as e:
+            # An instruction before this one may be wrong too, and the first mistake is to be told.
+            self.ask_keystone()
+            raise self.error(e.index, e.complaint, e.item.stmt) from None
+        self.ask_keystone()
+        return [
+            Program(
+                unit.name, layout.base, bytes(code), exports, lines, tuple(relocs), unit.text
+            )
+            for unit, layout, code, exports, lines, relocs in zip(
+                self.units, self.layouts, self.codes, self.exports, self.lines, self.relocs,
+                strict=True,
+            )
+        ]  # fmt: skip
+
+    def encode(self, index: int, known: Mapping[str, int]) -> None:
+        """The second pass over a unit. What is not known is noted in `lookups`."""
+        layout, lines = self.layouts[index], self.lines[index]
+        for item in layout.items:
+            try:
+                layout.budget.check_time()
+                layout.at, layout.order = item.addr, item.order
+                if item.kind != "bytes":
+                    lines[item.addr] = item.stmt.line
+                if item.kind == "insn":
+                    if item.size == 8:
+                        lines[item.addr + 4] = item.stmt.line
+                    data = self.instruction(index, item, known)
+                else:
+                    data, moves = item_bytes(layout, item)
+                    if moves:
+                        self.relocs[index].append(item.addr - layout.base)
+            except Complaint as e:
+                if item.kind == "insn":  # of two mistakes in a line, a strange name comes first
+                    e = _diagnose.unknown(item.payload[0], sorted(layout.macros)) or e
+                raise _Stop(index, item, e) from None
+            self.put(index, item, data)
+
+    def put(self, index: int, item: Item, data: bytes) -> None:
+        offset = item.addr - self.layouts[index].base
+        self.codes[index][offset : offset + len(data)] = data
+
+    def instruction(self, index: int, item: Item, known: Mapping[str, int]) -> bytes:
+        """The bytes of an instruction; none if its word is still to be looked up."""
+        mnemonic, ops, literal = item.payload
+        evaluate = self.layouts[index].value
+        if item.size == 8:
+            first, second = _encode.far_pair(mnemonic, ops, item.addr, evaluate)
+            return (second << 32 | first).to_bytes(8, "little")
+        if literal is not None:
+            word = _encode.literal_word(mnemonic, ops, literal.addr - item.addr, evaluate)
+        elif _encode.is_pc_relative(mnemonic, ops):
+            word = _encode.pc_relative(mnemonic, ops, item.addr, evaluate)
+        else:
+            parts = _encode.canonical(mnemonic, ops, evaluate)
+            text = _encode.join(parts)
+            plain = _encode.plain_word(parts)
+            if plain is None and text not in known:
+                self.lookups.append(_Lookup(index, item, text, parts))
+                return b""
+            word = known[text] if plain is None else plain
+        return word.to_bytes(4, "little")
+
+    def ask_keystone(self) -> None:
+        """Fill in the words that were looked for; the first that does not exist is the error."""
+        first = {lookup.text: lookup for lookup in reversed(self.lookups)}
+        queue = list(dict.fromkeys(lookup.text for lookup in self.lookups))
+        words, why = [], ""
+        if queue:
+            words, why = keystone.words(queue) if keystone.present() else ([], "absent")
+        found: dict[str, int] = {}
+        for text, word in zip(queue, words, strict=False):
+            if _diagnose.doubtful(first[text].parts):
+                why = "refused"
+                break
+            found[text] = word
+        _learned.update(found)
+        for recorded in _recordings:
+            recorded.update(found)
+        for lookup in self.lookups:
+            if lookup.text not in found:
+                macros = sorted({name for layout in self.layouts for name in layout.macros})
+                ops = lookup.item.payload[1]
+                complaint = _diagnose.explain(lookup.parts, ops, why, macros)
+                raise self.error(lookup.index, complaint, lookup.item.stmt)
+            self.put(lookup.index, lookup.item, found[lookup.text].to_bytes(4, "little"))
