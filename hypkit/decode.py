@@ -7,17 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import capstone
-from capstone import arm64
 
 from hypkit import arch
 
 _MD = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
-_MD.detail = True
-
-_EXTENDS = {
-    arm64.ARM64_EXT_UXTW: lambda v: v & 0xFFFFFFFF,
-    arm64.ARM64_EXT_SXTW: lambda v: (v & 0xFFFFFFFF) - ((v & 0x80000000) << 1),
-}
+MASK64 = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
@@ -27,7 +21,7 @@ class MemoryOperand:
     kind: str  # "load" or "store"
     base: str | None  # None: relative to the PC
     index: str | None
-    extend: int
+    extend: str  # of the index: "uxtw", "sxtw", or "" for all 64 bits
     shift: int
     offset: int
     size: int  # bytes, all registers together
@@ -35,18 +29,24 @@ class MemoryOperand:
     signed: bool = False  # the value is sign-extended
     wide: bool = True  # a register is 64 bits wide
     writeback: bool = False
+    status: str | None = None  # a store-exclusive's: 1 in it says that nothing was stored
 
     def address(self, pc: int, read: Callable[[str], int]) -> int:
         """The virtual address, given the PC and a function from register name to value."""
         address = pc if self.base is None else read(self.base)
         if self.index is not None:
-            address += _EXTENDS.get(self.extend, lambda v: v)(read(self.index)) << self.shift
-        return address + self.offset & (1 << 64) - 1
+            value = read(self.index)
+            if self.extend:
+                value &= 0xFFFF_FFFF
+            if self.extend == "sxtw":
+                value = _signed(value, 32)
+            address += value << self.shift
+        return address + self.offset & MASK64
 
     @property
     def element(self) -> int:
         """Bytes per register."""
-        return self.size // max(1, len(self.registers))
+        return self.size // len(self.registers)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Instruction:
         operands = self.operands
         if self.target is not None:
             base = pc & ~0xFFF if self.mnemonic == "adrp" else pc
-            address = base + self.target & (1 << 64) - 1
+            address = base + self.target & MASK64
             operands = operands.replace("{}", name(address) or f"{address:#x}")
         return f"{self.mnemonic} {operands}".rstrip()
 
@@ -89,58 +89,115 @@ def _relative(word: int) -> int | None:
     return None
 
 
-def _register_bytes(name: str) -> int:
-    return {"w": 4, "s": 4, "b": 1, "h": 2, "d": 8, "q": 16}.get(name[0], 8)
+# --- Loads and stores (C4.1.88), from the bits ---------------------------------------------------
+#
+# Not from the disassembler's operand lists: Capstone 5 counts the status register of STXP as data.
+# What a Cortex-A72 lacks (atomics, tags, pointer authentication) and what moves a whole structure
+# of vectors is no MemoryOperand.
 
 
-def _plain(name: str) -> str:
-    """A trace's name for a register operand: w5 is x5, lr is x30; xzr stays."""
-    name = {"lr": "x30", "fp": "x29", "wsp": "sp", "wzr": "xzr"}.get(name, name)
-    return "x" + name[1:] if name[0] == "w" and name[1:].isdigit() else name
+def _register(number: int, size: int, vector: int) -> str:
+    """A trace's name for a register that moves *size* bytes: x5 for w5 too, but q5 for a vector."""
+    if vector:
+        return f"{'bhsdq'[size.bit_length() - 1]}{number}"
+    return "xzr" if number == 31 else f"x{number}"
 
 
-_SIZED = {"b": 1, "h": 2, "w": 4}
+def _base(word: int) -> str:
+    number = word >> 5 & 31
+    return "sp" if number == 31 else f"x{number}"
 
 
-def _access_bytes(mnemonic: str, register: str) -> int:
-    """Bytes moved for one register: ldrsw moves 4 into an x register."""
-    stem = mnemonic.removeprefix("ld").removeprefix("st")
-    for suffix, size in (("sb", 1), ("sh", 2), ("sw", 4), ("rb", 1), ("rh", 2)):
-        if stem.endswith(suffix) and mnemonic not in ("ldrsw",):
-            return size
-    return 4 if mnemonic in ("ldrsw", "ldursw", "ldpsw") else _register_bytes(register)
+def _memory(word: int) -> MemoryOperand | None:
+    if word & 0x3F00_0000 == 0x0800_0000:
+        return _exclusive(word)
+    if word & 0x3B00_0000 == 0x1800_0000:
+        return _literal(word)
+    if word & 0x3A00_0000 == 0x2800_0000:
+        return _pair(word)
+    if word & 0x3A00_0000 == 0x3800_0000:
+        return _single(word)
+    return None
 
 
-def _memory(insn) -> MemoryOperand | None:
-    literal = insn.bytes[3] & 0x3B == 0x18 and insn.mnemonic in ("ldr", "ldrsw")
-    operand = next((op for op in insn.operands if op.type == arm64.ARM64_OP_MEM), None)
-    if operand is None and not literal or not insn.mnemonic.startswith(("ld", "st")):
+def _kind(word: int) -> str:
+    return "load" if word >> 22 & 1 else "store"
+
+
+def _exclusive(word: int) -> MemoryOperand | None:
+    """Exclusive and ordered accesses: an address in a register and nothing else."""
+    size, ordered, pair = 1 << (word >> 30), word >> 23 & 1, word >> 21 & 1
+    # CASP and CAS; LDLAR and STLLR.
+    if pair and (ordered or size < 4) or ordered and not word >> 15 & 1:
         return None
-    registers = [insn.reg_name(op.reg) for op in insn.operands if op.type == arm64.ARM64_OP_REG]
-    if "xr" in insn.mnemonic:  # store-exclusive: the first register is the status
-        if insn.mnemonic.startswith("st"):
-            registers = registers[1:]
-    each = _access_bytes(insn.mnemonic, registers[0])
-    kind = "load" if insn.mnemonic.startswith("ld") else "store"
-    names = tuple(_plain(name) for name in registers)
-    signed = insn.mnemonic.startswith(("ldrs", "ldurs", "ldps"))
-    wide = registers[0][0] not in "wbhs"
-    if operand is None:
-        return MemoryOperand(kind, None, None, 0, 0, 0, each, names, signed, wide)
-    mem = operand.mem
-    # Post-indexed: the register form of the offset is another operand, the address is the base.
-    post = insn.writeback and not insn.op_str.rstrip().endswith("!")
+    kind = _kind(word)
+    registers = (word & 31, word >> 10 & 31) if pair else (word & 31,)
+    status = _register(word >> 16 & 31, 4, 0) if kind == "store" and not ordered else None
+    return MemoryOperand(kind, _base(word), None, "", 0, 0, size * len(registers),
+                         tuple(_register(number, size, 0) for number in registers),
+                         wide=size == 8, status=status)
+
+
+def _literal(word: int) -> MemoryOperand | None:
+    option, vector = word >> 30, word >> 26 & 1
+    if option == 3:  # PRFM
+        return None
+    signed = option == 2 and not vector
+    size = 4 if signed else 4 << option
+    return MemoryOperand("load", None, None, "", 0, _signed(word >> 5 & 0x7FFFF, 19) * 4, size,
+                         (_register(word & 31, size, vector),), signed, bool(option))
+
+
+def _pair(word: int) -> MemoryOperand | None:
+    option, vector, mode = word >> 30, word >> 26 & 1, word >> 23 & 3
+    signed = option == 1 and not vector
+    # LDPSW has no store and no non-temporal form.
+    if option == 3 or signed and (_kind(word) == "store" or mode == 0):
+        return None
+    size = 4 << option if vector else 8 if option == 2 else 4
     return MemoryOperand(
-        kind, _plain(insn.reg_name(mem.base)),
-        _plain(insn.reg_name(mem.index)) if mem.index else None,
-        operand.ext, operand.shift.value if operand.shift.type else 0,
-        0 if post else mem.disp, each * len(names), names, signed,
-        wide, bool(insn.writeback))
+        _kind(word), _base(word), None, "", 0,
+        0 if mode == 1 else _signed(word >> 15 & 0x7F, 7) * size, 2 * size,
+        (_register(word & 31, size, vector), _register(word >> 10 & 31, size, vector)),
+        signed, bool(option), mode in (1, 3))
+
+
+def _single(word: int) -> MemoryOperand | None:
+    log_size, option, vector, mode = word >> 30, word >> 22 & 3, word >> 26 & 1, word >> 10 & 3
+    if vector:
+        if option >= 2:  # 16 bytes
+            if log_size:
+                return None
+            log_size = 4
+        signed, wide, load = False, log_size >= 3, bool(option & 1)
+    else:
+        if option >= 2 and log_size == 3 or option == 3 and log_size == 2:  # PRFM, unallocated
+            return None
+        signed, wide, load = option >= 2, option == 2 or log_size == 3, option != 0
+    size = 1 << log_size
+    index, extend, shift, offset, writeback = None, "", 0, 0, False
+    if word >> 24 & 1:  # unsigned, in units of the size
+        offset = (word >> 10 & 0xFFF) * size
+    elif word >> 21 & 1:
+        how = word >> 13 & 7
+        if mode != 2 or not how & 2:  # atomics, pointer authentication; unallocated
+            return None
+        index, shift = _register(word >> 16 & 31, 8, 0), log_size * (word >> 12 & 1)
+        extend = {2: "uxtw", 6: "sxtw"}.get(how, "")
+    else:
+        if mode == 2 and vector:
+            return None
+        writeback = mode in (1, 3)
+        offset = 0 if mode == 1 else _signed(word >> 12 & 0x1FF, 9)
+    return MemoryOperand("load" if load else "store", _base(word), index, extend, shift, offset,
+                         size, (_register(word & 31, size, vector),), signed, wide, writeback)
 
 
 @lru_cache(maxsize=65536)
 def decode(word: int) -> Instruction:
     """Take a 32-bit instruction word apart; words that are no instruction become '.inst'."""
+    if not isinstance(word, int) or not 0 <= word < 1 << 32:
+        raise ValueError(f"an A64 instruction is one 32-bit word, not {word!r}")
     move = arch.decode_sysreg_move(word)
     if move and move[1] in arch.SYSREG_NAMES:
         # By the name of the Arm ARM, also where the disassembler knows the register by number only.
@@ -149,15 +206,12 @@ def decode(word: int) -> Instruction:
         name = arch.SYSREG_NAMES[encoding].lower()
         operands = f"{register}, {name}" if kind == "mrs" else f"{name}, {register}"
         return Instruction(word, kind, operands, None, None)
-    insn = next(_MD.disasm(word.to_bytes(4, "little"), 0), None)
-    if insn is None:
+    found = next(_MD.disasm_lite(word.to_bytes(4, "little"), 0), None)
+    if found is None:
         return Instruction(word, ".inst", f"{word:#010x}", None, None)
+    _, _, mnemonic, operands = found
     target = _relative(word)
-    operands = insn.op_str
     if target is not None:
         head, _, _ = operands.rpartition("#")
         operands = head + "{}"
-    memory = _memory(insn)
-    if memory is not None and memory.base is None:
-        memory = MemoryOperand(**{**memory.__dict__, "offset": target})
-    return Instruction(word, insn.mnemonic, operands, target, memory)
+    return Instruction(word, mnemonic, operands, target, _memory(word))
