@@ -1,4 +1,4 @@
-"""A64 facts as data: system registers and their fields, exception numbers, vectors, PSTATE, syndromes.
+"""A64 facts as data: system registers and their fields, exceptions, vectors, PSTATE, syndromes.
 
 Section letters and numbers are the Arm Architecture Reference Manual's (DDI 0487).
 """
@@ -37,7 +37,9 @@ EXCP_BKPT, EXCP_HVC, EXCP_HYP_TRAP, EXCP_SMC = 7, 11, 12, 13
 
 # Exception classes, ESR_ELx.EC (D17.2.37).
 EC_UNKNOWN = 0x00
+EC_FP = 0x07
 EC_ILLEGAL_STATE = 0x0E
+EC_HVC32 = 0x12
 EC_SVC64 = 0x15
 EC_HVC64 = 0x16
 EC_SMC64 = 0x17
@@ -51,8 +53,8 @@ EC_BRK64 = 0x3C
 EC_NAMES = {
     EC_UNKNOWN: "undefined instruction",
     EC_ILLEGAL_STATE: "illegal execution state",
-    0x07: "access to SVE, SIMD or floating point",
-    0x12: "HVC from AArch32",
+    EC_FP: "access to SVE, SIMD or floating point",
+    EC_HVC32: "HVC from AArch32",
     EC_SVC64: "SVC from AArch64",
     EC_HVC64: "HVC from AArch64",
     EC_SMC64: "SMC from AArch64",
@@ -82,18 +84,21 @@ def fault_text(fsc: int) -> str:
     if fsc == FSC_ALIGNMENT:
         return "alignment fault"
     kind = FAULT_KINDS.get(fsc >> 2)
-    return f"{kind}, level {fsc & 3}" if kind and fsc < 0x10 else f"fault status {fsc:#x}"
+    return f"{kind}, level {fsc & 3}" if kind else f"fault status {fsc:#x}"
 
 
 def esr_text(esr: int) -> str:
-    """A syndrome in words: 'data abort, same exception level: translation fault, level 0 (read)'."""
+    """A syndrome in words: 'instruction abort, same exception level: translation fault, level 0'.
+
+    esr: ESR_EL1 or ESR_EL2; of a data abort the words end in '(read)' or '(write)'.
+    """
     ec = (esr >> ESR_EC_SHIFT) & 0x3F
     text = EC_NAMES.get(ec, f"exception class {ec:#x}")
     if ec in (EC_IABT_LOWER, EC_IABT_SAME):
         return f"{text}: {fault_text(esr & 0x3F)}"
     if ec in (EC_DABT_LOWER, EC_DABT_SAME):
         return f"{text}: {fault_text(esr & 0x3F)} ({'write' if esr & 1 << 6 else 'read'})"
-    if ec in (EC_SVC64, EC_HVC64, EC_SMC64, EC_BRK64):
+    if ec in (EC_HVC32, EC_SVC64, EC_HVC64, EC_SMC64, EC_BRK64):
         return f"{text}, immediate {esr & 0xFFFF:#x}"
     return text
 
@@ -199,7 +204,10 @@ PSTATE_MODES = {0b0000: "EL0t", 0b0100: "EL1t", 0b0101: "EL1h", 0b1000: "EL2t", 
 
 
 def decode(register: str, value: int) -> list[tuple[str, int, str]]:
-    """The fields of *value* as (name, number, meaning), or [] where no fields are recorded."""
+    """The fields of *value* as (name, number, meaning), or [] where no fields are recorded.
+
+    register: a name of SYSREGS in any case; KeyError for another.
+    """
     name = sysreg(register)
     generic = name[:-1] + "x" if name[-1].isdigit() else name
     fields = FIELDS.get(name) or FIELDS.get(generic, [])

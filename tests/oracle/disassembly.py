@@ -199,13 +199,9 @@ fmov d0, x1"""
 
 def forms() -> list[str]:
     """The corpus as assembler text: loads and stores of every form, branches, system registers."""
-    moves = [f"mrs x{index % 31}, {_gnu_name(name)}" for index, name in enumerate(arch.SYSREGS)]
+    moves = [f"mrs x{index % 31}, {name.lower()}" for index, name in enumerate(arch.SYSREGS)]
     return [*_singles(), *_pairs(), *_exclusives(), *_literals(), *_NO_ACCESS.splitlines(),
             *_OTHERS.splitlines(), *moves]
-
-
-def _gnu_name(register: str) -> str:
-    return register.lower()
 
 
 def disassembled(text: str, folder: Path) -> list[tuple[int, str]]:
