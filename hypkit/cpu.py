@@ -47,12 +47,9 @@ TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBA
                   "SCTLR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1")
 
 
-# RAM that no program is expected to write is write-protected in chunks, to see which were written.
-CHUNK = 0x20_0000
-
 
 def ich_vmcr(value: int) -> int:
-    """What ICH_VMCR_EL2 holds after a write: binary points have a least value, VFIQEn reads as 1."""
+    """What ICH_VMCR_EL2 holds after a write: binary points have a least value, VFIQEn is 1."""
     value = value & ICH_WRITABLE["ICH_VMCR_EL2"] | 1 << 3
     for shift, least in ((21, 2), (18, 3)):  # VBPR0 and VBPR1, from 5 preemption bits
         field = max(value >> shift & 7, least)
@@ -93,25 +90,10 @@ class Saved:
     ich: dict[str, int]
 
 
-def _stray_write_hook(strayed: set[int]) -> Callable[..., bool]:
-    """A hook that lets an unexpected write through and notes its chunk. It must not refer to the
-    Cpu: a cycle would keep a closed machine's memory until the next garbage collection."""
-
-    def stray_write(uc, access, pa, size, value, user) -> bool:
-        chunk = pa & ~(CHUNK - 1)
-        if not DRAM_BASE <= chunk < DRAM_BASE + DRAM_SIZE:
-            return False
-        strayed.add(chunk)
-        uc.mem_protect(chunk, CHUNK, uc_const.UC_PROT_ALL)
-        return True
-
-    return stray_write
-
-
 class Cpu:
     """The processor and its RAM.
 
-    ram: (start, size) of what programs are expected to write; word_at: virtual address -> the
+    ram: (start, size) in whole chunks of what programs are expected to touch; word_at: virtual address -> the
     instruction word there, for traces.
     """
 
@@ -121,19 +103,15 @@ class Cpu:
         self._uc = uc = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
         uc.ctl_set_cpu_model(uc_arm64.UC_CPU_ARM64_A72)
         uc.ctl_set_tcg_buffer_size(TCG_BUFFER)
-        start, size = ram
-        reading = uc_const.UC_PROT_READ | uc_const.UC_PROT_EXEC
-        uc.mem_map(DRAM_BASE, start - DRAM_BASE, reading)
-        uc.mem_map(start, size)
-        uc.mem_map(start + size, DRAM_BASE + DRAM_SIZE - start - size, reading)
+        uc.mem_map(*ram)
         self._ram = ram
-        self._strayed: set[int] = set()  # chunks of other RAM that were written
+        self._strayed = np.zeros(hooks.CHUNKS, dtype=np.uint8)  # chunks of other RAM in use
         self._hooks_alive: list[object] = []
         self._state = np.zeros(S.SIZE, dtype=np.uint64)
         self._prepare_state()
         self._add_hook(uc_const.UC_HOOK_INTR, hooks.interrupt_hook)
         self._observing: Observer | None = None
-        uc.hook_add(uc_const.UC_HOOK_MEM_WRITE_PROT, _stray_write_hook(self._strayed))
+        self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, hooks.stray_hook)
         uc.ctl_exits_enabled(True)
         self.exceptions: list[Taken] = []
         self.ich: dict[str, int] = {}
@@ -161,13 +139,14 @@ class Cpu:
         state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value
         for word, name in ((S.REG_READ, "uc_reg_read"), (S.REG_WRITE, "uc_reg_write"),
                            (S.REG_READ_BATCH, "uc_reg_read_batch"),
-                           (S.REG_WRITE_BATCH, "uc_reg_write_batch"), (S.EMU_STOP, "uc_emu_stop")):
+                           (S.REG_WRITE_BATCH, "uc_reg_write_batch"),
+                           (S.EMU_STOP, "uc_emu_stop"), (S.MEM_MAP, "uc_mem_map")):
             state[word] = hooks.function_address(name)
         for word, array in ((S.SCRATCH, self._scratch), (S.REG_IDS, hooks.TRACE_IDS),
                             (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
                             (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
                             (S.MASKS, self._masks), (S.VALUES, self._values),
-                            (S.ENTRY_VALUES, entry), (S.ENTRY_READ_IDS, hooks.ENTRY_READ_IDS),
+                            (S.STRAYED, self._strayed), (S.ENTRY_VALUES, entry), (S.ENTRY_READ_IDS, hooks.ENTRY_READ_IDS),
                             (S.ENTRY_READ_PTRS, self._entry_reads),
                             (S.ENTRY_WRITE_IDS, hooks.ENTRY_WRITE_IDS),
                             (S.ENTRY_WRITE_PTRS, self._entry_writes),
@@ -213,7 +192,9 @@ class Cpu:
         self._uc.reg_write(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2, value))
 
     def load(self, pa: int, size: int) -> bytes:
-        """Bytes of physical memory."""
+        """Bytes of physical memory; RAM that was never touched is zero."""
+        if not self._in_use(pa) and DRAM_BASE <= pa and pa + size <= DRAM_BASE + DRAM_SIZE:
+            return bytes(size)
         return bytes(self._uc.mem_read(pa, size))
 
     def store(self, pa: int, data: bytes) -> None:
@@ -229,7 +210,7 @@ class Cpu:
     # -- translation, from the registers as they are --
 
     def translate(self, va: int, el: int) -> Walk:
-        """Walk the tables of EL1's or EL2's regime for *va*; a VM's EL1 goes through stage 2 too."""
+        """Walk the tables of EL1's or EL2's regime for *va*; a VM's EL1 has stage 2 as well."""
         if el == 2:
             if not self.sysreg("SCTLR_EL2") & 1:
                 return Walk(va, "EL2, MMU off", (), va)
@@ -259,13 +240,19 @@ class Cpu:
                     input_bits=bits, start_level=start)
 
     def _load_or_zero(self, pa: int) -> int:
-        # A table outside RAM reads as zero, that is as no translation.
-        return self.load64(pa) if DRAM_BASE <= pa <= DRAM_BASE + DRAM_SIZE - 8 else 0
+        # A table outside RAM, or in RAM that was never touched, reads as zero: no translation.
+        return self.load64(pa) if self._in_use(pa) else 0
+
+    def _in_use(self, pa: int) -> bool:
+        start, size = self._ram
+        number = (pa - DRAM_BASE) // hooks.CHUNK
+        return start <= pa < start + size or (
+            0 <= number < hooks.CHUNKS and bool(self._strayed[number]))
 
     def fetch(self, pc: int, el: int) -> int | None:
         """The instruction word at a virtual address, None where nothing is mapped."""
         pa = self.translate(pc & ~3, el).pa
-        if pa is None or not DRAM_BASE <= pa < DRAM_BASE + DRAM_SIZE:
+        if pa is None or not self._in_use(pa):
             return None
         return int.from_bytes(self.load(pa, 4), "little")
 
@@ -299,14 +286,19 @@ class Cpu:
         self._uc.ctl_set_exits(list(self.exits))
 
     def save(self) -> Saved:
-        places = [self._ram, *((chunk, CHUNK) for chunk in sorted(self._strayed))]
+        places = [self._ram, *((chunk, hooks.CHUNK) for chunk in self._stray_chunks())]
         memory = tuple((pa, self.load(pa, size)) for pa, size in places)
         return Saved(self._uc.context_save(), memory, dict(self.ich))
 
+    def _stray_chunks(self) -> list[int]:
+        return [DRAM_BASE + hooks.CHUNK * number
+                for number in np.flatnonzero(self._strayed).tolist()]
+
     def restore(self, saved: Saved) -> None:
         known = {pa for pa, _ in saved.memory}
-        for chunk in self._strayed - known:
-            self.store(chunk, bytes(CHUNK))  # first written after the snapshot: was zero
+        for chunk in self._stray_chunks():
+            if chunk not in known:
+                self.store(chunk, bytes(hooks.CHUNK))  # first touched afterwards: it was zero
         for pa, data in saved.memory:
             self.store(pa, data)
         self._uc.context_restore(saved.context)
@@ -354,7 +346,7 @@ class Cpu:
         return reason
 
     def _observe(self, observer: Observer) -> None:
-        """Have one hook on instructions or blocks: without the trace hook code runs ten times faster."""
+        """Have one hook, on instructions or on blocks: the latter is ten times faster."""
         if self._observing is observer:
             return
         if self._observing is not None:
@@ -396,7 +388,7 @@ class Cpu:
                          tuple(self.exceptions))
 
     def _words_of(self, pcs: np.ndarray) -> dict[int, int]:
-        """The word at every address of pcs; memory as it is now, no guest here rewrites its code."""
+        """The word at every address of pcs, as memory is now: no guest here rewrites its code."""
         for pc in map(int, np.unique(pcs)):
             if pc not in self.words:
                 self.words[pc] = self._word_at(pc)
@@ -428,6 +420,9 @@ class Cpu:
                     self._enter(own, arch.EC_UNKNOWN, 0, pc, step)
             case arch.EXCP_BKPT:
                 self._enter(own, arch.EC_BRK64, self._immediate(pc, el), pc, step)
+            case arch.EXCP_PREFETCH_ABORT if pc & 3:
+                # Unicorn asked the page tables first; alignment has priority (Arm ARM D1.3.5.5).
+                self._handle(Stop.MISALIGNED, step)
             case arch.EXCP_PREFETCH_ABORT:
                 self._abort(pc, el, step, fetch=True)
             case arch.EXCP_DATA_ABORT:
@@ -458,7 +453,7 @@ class Cpu:
             self._enter(max(el, 1), arch.EC_UNKNOWN, 0, here, step)
 
     def _ich_access(self, pc: int, el: int) -> bool:
-        """Do an MRS or MSR of a GIC register in the GIC's place; False when it is something else."""
+        """Do an MRS or MSR of a GIC register in the GIC's place; False if it is something else."""
         move = arch.decode_sysreg_move(self.fetch(pc, el) or 0)
         name = arch.SYSREG_NAMES.get(move[1]) if move else None
         if el != 2 or name not in self.ich:
@@ -477,7 +472,7 @@ class Cpu:
         return True
 
     def _abort(self, pc: int, el: int, step: int, *, fetch: bool) -> None:
-        """Derive what Unicorn does not say: address, kind and level of the fault, and the syndrome."""
+        """Derive what Unicorn does not say: address, kind and level of the fault, the syndrome."""
         if fetch:
             accesses, write, syndrome = [(pc, 4)], False, 0
         else:
@@ -498,7 +493,7 @@ class Cpu:
 
     def _first_fault(self, accesses: list[tuple[int, int]], el: int, write: bool,
                      fetch: bool) -> tuple[int, int, bool]:
-        """(faulting address, fault status code, whether stage 2 refused) of an access that failed."""
+        """Of an access that failed: (faulting address, fault status code, did stage 2 refuse)."""
         for va, size in accesses:
             for page in range(va & ~0xFFF, va + size, 0x1000):
                 address = max(va, page) & MASK64
@@ -513,7 +508,7 @@ class Cpu:
 
     @staticmethod
     def _access_syndrome(operand: MemoryOperand) -> int:
-        """ISS[24:14] of a stage 2 data abort: one register, no writeback, else not valid (D17.2.37)."""
+        """ISS[24:14] of a stage 2 data abort: one register, no writeback, else zero (D17.2.37)."""
         if len(operand.registers) != 1 or operand.writeback:
             return 0
         register = operand.registers[0]

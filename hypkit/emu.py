@@ -174,7 +174,7 @@ class Machine:
         return self._make(f"hvc {request[0]:#x}", request, request[1:len(registers)])
 
     def request(self, what: str | int, *args: int | str) -> tuple[int, ...]:
-        """The eight words of a mailbox request: x0 to x6, and the host's calling code or 0 for raw."""
+        """The eight words of a mailbox request: x0 to x6, and the host's calling code (0: raw)."""
         if len(args) > MAX_ARGS:
             raise TypeError(f"a hypercall takes at most {MAX_ARGS} arguments, not {len(args)}")
         values = self._words(args)
@@ -228,6 +228,9 @@ class Machine:
         except KeyboardInterrupt:
             self.stopped = f"it was interrupted at {self._here()}"
             raise
+        except MachineError as error:
+            self.stopped = str(error)
+            raise
         self._look_where_it_stopped(reason)
         return self._trace(recording)
 
@@ -262,21 +265,21 @@ class Machine:
         if args is not None:
             values = np.atleast_2d(_as_words("args", args))
             if values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
-                raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row each "
-                                 f"(or one for all) of at most {MAX_ARGS} numbers")
+                raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row "
+                                 f"each (or one for all) of at most {MAX_ARGS} numbers")
             requests[:, 1:1 + values.shape[1]] = values
         return requests
 
     def _run_slice(self, start: int) -> None:
         """Serve what is in the mailbox; *start* numbers its first request in messages."""
-        cpu, before = self._cpu, -1
-        boots, steps = self._data("boot_count"), max(SLICE_STEPS, self.budget)
+        cpu, boots = self._cpu, self._data("boot_count")
+        steps, served, fruitless = min(SLICE_STEPS, self.budget), -1, 0
         try:
             while (reason := cpu.run_free(steps)) is Stop.BUDGET:
-                served = self._data("mailbox_next")
-                if served == before:  # not one call ended in all that time
+                before, served = served, self._data("mailbox_next")
+                fruitless = fruitless + steps if served == before else 0
+                if fruitless >= self.budget:  # not one call ended in all that time
                     break
-                before = served
         except KeyboardInterrupt:
             self.stopped = f"it was interrupted at {self._here()}"
             raise
@@ -344,14 +347,15 @@ class Machine:
         """One of the four addresses of a label: space is image, linear, physical or hyp."""
         if symbol not in self.image.symbols:
             near = difflib.get_close_matches(str(symbol), self.image.symbols, 1)
-            raise KeyError(f"no symbol {symbol!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise KeyError(f"no symbol {symbol!r}{hint}")
         names = self.layout.names(self.image.symbols[symbol])
         if space not in names:
             raise ValueError(f"space {space!r}: there are {', '.join(names)}")
         return names[space]
 
     def translate(self, va: int, el: int = 2, *, stage: int = 1) -> Walk:
-        """Translate as EL1 or EL2 would right now; stage=2: an address of the VM, through stage 2."""
+        """Translate as EL1 or EL2 would now; stage=2: an address of the VM, through stage 2."""
         cpu = self._alive()
         if stage == 2:
             vttbr = int.from_bytes(cpu.load(HEAP["kvm0"][0] + CONSTANTS["KVM_VTTBR"], 8), "little")
@@ -435,7 +439,7 @@ def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) ->
     power_off: whether the host switches the board off when it is done, as QEMU needs it.
     """
     if len(requests) * REQUEST_SIZE > REQUESTS_SIZE:
-        raise ValueError(f"{len(requests)} requests; the mailbox holds {REQUESTS_SIZE // REQUEST_SIZE}")
+        raise ValueError(f"{len(requests)} requests; the mailbox holds {SLICE}")
     start = image.layout.linear_va(REQUESTS_PA)
     header = struct.pack("<3Q", start, start + len(requests) * REQUEST_SIZE, power_off)
     return {image.pa("mailbox_next"): header,

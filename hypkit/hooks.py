@@ -18,9 +18,17 @@ from numba import cfunc, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from unicorn import arm64_const as uc_arm64
+from unicorn import unicorn_const as uc_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from hypkit import arch
+from hypkit.vmem import DRAM_BASE, DRAM_SIZE
+
+
+# RAM that no program is expected to touch comes into being in chunks, when it is touched after all.
+CHUNK = 0x20_0000
+CHUNKS = DRAM_SIZE // CHUNK
+_ALL = uc_const.UC_PROT_ALL
 
 
 class S(enum.IntEnum):
@@ -53,6 +61,8 @@ class S(enum.IntEnum):
     REG_PTRS = enum.auto()
     REGS = enum.auto()  # address of the values the batch reads
     PREVIOUS = enum.auto()  # address of the values of the row before
+    MEM_MAP = enum.auto()  # address of Unicorn's function
+    STRAYED = enum.auto()  # address of a byte for each chunk of RAM: was it touched unexpectedly
     PCS = enum.auto()  # addresses of the trace columns, and how full they are
     MASKS = enum.auto()
     VALUES = enum.auto()
@@ -148,6 +158,18 @@ def _address_of(typingctx, pointer):
     return types.uint64(types.voidptr), codegen
 
 
+@intrinsic
+def _mark(typingctx, address):
+    """Set the byte at an address to one."""
+
+    def codegen(context, builder, signature, args):
+        byte = ir.IntType(8)
+        builder.store(byte(1), builder.inttoptr(args[0], byte.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.uint64), codegen
+
+
 # Plain numbers, because numba freezes what a compiled function refers to.
 _UC, _READ, _WRITE, _BATCH, _STOP_FN = (int(S.UC), int(S.REG_READ), int(S.REG_WRITE),
                                         int(S.REG_READ_BATCH), int(S.EMU_STOP))
@@ -160,6 +182,7 @@ _STOP, _INTNO, _EXCEPTIONS = int(S.STOP), int(S.INTNO), int(S.EXCEPTIONS)
 _PC0, _IMM0, _PC1, _IMM1 = int(S.HVC_PC0), int(S.HVC_IMM0), int(S.HVC_PC1), int(S.HVC_IMM1)
 _STEPS, _BUDGET = int(S.STEPS), int(S.BUDGET)
 _IDS, _PTRS, _REGS, _PREV = int(S.REG_IDS), int(S.REG_PTRS), int(S.REGS), int(S.PREVIOUS)
+_MEM_MAP, _STRAYED = int(S.MEM_MAP), int(S.STRAYED)
 _PCS, _MASKS, _VALUES = int(S.PCS), int(S.MASKS), int(S.VALUES)
 _ROW, _ROWS, _VALUE, _VALUE_ROOM = int(S.ROW), int(S.ROWS), int(S.VALUE), int(S.VALUE_ROOM)
 _R_PC, _R_PSTATE = uc_arm64.UC_ARM64_REG_PC, uc_arm64.UC_ARM64_REG_PSTATE
@@ -293,6 +316,20 @@ def block_hook(uc, address, size, user):
         _stop(state, _STOP_BUDGET)
         return
     _set(state, _STEPS, steps + np.uint64(size >> 2))
+
+
+@cfunc("boolean(voidptr, int32, uint64, int32, int64, voidptr)", cache=True)
+def stray_hook(uc, kind, pa, size, value, user):
+    """A program touches RAM that nobody expected it to: make the chunk, and note it."""
+    state = _address_of(user)
+    number = (pa - np.uint64(DRAM_BASE)) // np.uint64(CHUNK)
+    if pa < np.uint64(DRAM_BASE) or number >= np.uint64(CHUNKS):
+        return False
+    _mark(_word(state, _STRAYED) + number)
+    failed = _call4(_word(state, _MEM_MAP), _word(state, _UC),
+                    np.uint64(DRAM_BASE) + number * np.uint64(CHUNK), np.uint64(CHUNK),
+                    np.uint64(_ALL))
+    return failed == 0
 
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)

@@ -1,7 +1,7 @@
 """The runs that an outside judge follows row by row: a machine, and the requests in its mailbox.
 
-A scenario may end in a panic, in a restart or in the board switching itself off; what counts is that
-both emulators get there by the same instructions.
+A scenario may end in a panic, in a restart or in the board switching itself off; what counts is
+that both emulators get there by the same instructions.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def pointer_argument(name: str, *args: int | str) -> Callable[[Machine], Request
 
 
 REJECTED = (3, 0xFF, 0x10E, 0xFFF, 0x1000, 1 << 31, 1 << 63, ALL_ONES, 0x7FFF_FFFF_FFFF_FFFF)
-# What EL2 cannot jump to: unmapped, mapped without execute permission, not an instruction's address.
+# What EL2 cannot jump to: unmapped, mapped but not executable, not an instruction's address.
 BAD_POINTERS = {
     "small": 3, "0x1000": 0x1000, "2^31": 1 << 31, "2^63": 1 << 63, "all ones": ALL_ONES,
     "image address": "__kvm_get_mdcr_el2[image]", "data": "mailbox_next[linear]",

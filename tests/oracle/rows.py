@@ -14,20 +14,29 @@ COLUMNS = ("pc", *REGISTERS[:-1], "nzcv", "el")
 CHUNK = 64
 
 # DIFFERENCE 1. A data abort that EL2 takes from itself: QEMU 7.2 fills ISS[24:14] (ISV, SAS, SSE,
-# SRT, SF, AR) whenever it knows the instruction and the abort goes to EL2. The Arm ARM (ESR_EL2, ISS
-# for a Data Abort) allows a valid syndrome only for aborts from stage 2 translation, which EL2's own
-# regime has not got; our machine leaves the bits zero. The value shows up where hyp_panic reads
-# ESR_EL2 and passes it on in x3.
+# SRT, SF, AR) whenever it knows the instruction and the abort goes to EL2. The Arm ARM (ESR_EL2,
+# ISS for a Data Abort) allows a valid syndrome only for aborts from stage 2 translation, which
+# EL2's own regime has not got; our machine leaves the bits zero. The value shows up where hyp_panic
+# reads ESR_EL2 and passes it on in x3.
 ISV_BITS = 0x7FF << 14
 
-
-def _is_own_data_abort(value: int) -> bool:
-    return value >> 32 == 0 and value >> arch.ESR_EC_SHIFT == arch.EC_DABT_SAME
+# DIFFERENCE 2. A branch to an address that is neither mapped nor a multiple of four: QEMU looks the
+# page up first and reports an instruction abort. The Arm ARM (D1.3.5.5, priorities of synchronous
+# exceptions) puts the PC alignment fault first, and so does our machine. ELR_EL2 and FAR_EL2 are
+# the same. hyp_panic holds the odd ELR_EL2 in x2 when it reads the syndrome into x3.
+PC_ALIGNMENT = arch.EC_PC_ALIGN << arch.ESR_EC_SHIFT | arch.ESR_IL
+UNMAPPED_FETCH = arch.EC_IABT_SAME << arch.ESR_EC_SHIFT | arch.ESR_IL | arch.FSC_TRANSLATION
+X2, X3 = COLUMNS.index("x2"), COLUMNS.index("x3")
 
 
 def normalized(row: Row) -> Row:
-    """A row without what is known to differ."""
-    return tuple(value & ~ISV_BITS if _is_own_data_abort(value) else value for value in row)
+    """A row without what is known to differ: x3 holds the syndrome in hyp_panic and after it."""
+    esr = row[X3]
+    if esr >> arch.ESR_EC_SHIFT == arch.EC_DABT_SAME:
+        esr &= ~ISV_BITS
+    elif esr & ~3 == UNMAPPED_FETCH and row[X2] & 3:
+        esr = PC_ALIGNMENT
+    return (*row[:X3], esr, *row[X3 + 1:])
 
 
 def of_trace(trace: Trace) -> Iterator[Row]:

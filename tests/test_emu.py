@@ -1,0 +1,330 @@
+"""The machine: its public face, its bounds, what it says when used wrongly, and that it is tidy."""
+
+import gc
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hypkit import AsmError, Machine, MachineError
+from hypkit.abi import HYPERCALLS
+from hypkit.emu import SLICE
+from hypkit.image import HEAP, VM_IPA
+
+MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with Machine("numbered", seed=9) as machine:
+        yield machine
+
+
+@pytest.fixture
+def m(shared):
+    shared.reboot()
+    return shared
+
+
+def dispatcher(body):
+    """A dispatcher that leaves the stub calls alone and does *body* for everything else."""
+    return f"dispatch:\n divert_stub_calls\n{body}\n eret\n dsb nsh\n isb\n"
+
+
+# --- Booting and calling -------------------------------------------------------------------------
+
+
+def test_the_machine_boots_by_its_own_code_from_reset_at_el2(m):
+    boot = m.boot_trace
+    assert (boot[0].el, boot[0].pc) == (2, m.image.entry)
+    labels = [boot.find(name) for name in ("_text", "primary_entry", "primary_switched", "stub_sync",
+                                           "do_hyp_init")]
+    assert None not in labels and labels == sorted(labels)
+    assert m.sysreg("VBAR_EL2") == m.address("__kvm_hyp_vector", "hyp")
+    assert m.sysreg("SCTLR_EL2") & 1 and m.sysreg("SCTLR_EL1") & 1
+
+
+def test_the_same_seed_gives_the_same_machine_and_another_seed_another():
+    with Machine("fnptr", seed=5) as a, Machine("fnptr", seed=5) as b, Machine("fnptr", seed=6) as c:
+        assert a.boot_trace.pcs.tolist() == b.boot_trace.pcs.tolist()
+        assert a.image.memory == b.image.memory
+        assert a.layout != c.layout
+        assert a.call(MDCR).x0 == c.call(MDCR).x0
+
+
+def test_a_call_by_name_goes_through_the_hosts_own_code_and_hvc_does_not(m):
+    assert m.call(MDCR).trace.find(f"host_call_{MDCR}") is not None
+    assert m.hvc(0x101).trace.find(f"host_call_{MDCR}") is None
+    assert m.call(0x101).x0 == m.hvc(0x101).x0 == m.call(MDCR).x0
+
+
+def test_a_calls_trace_begins_at_the_hosts_branch_and_ends_when_it_has_the_result(m):
+    call = m.call(CNTVOFF, 1)
+    assert call.trace[0].symbol == "host_call"
+    assert call.trace[-1].text == "ret"
+    assert m.image.symbolize(int(call.trace.pcs[-1])) == "host_called"
+    assert 0 < len(call.trace) < len(call.whole_trace)
+
+
+def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
+    assert m.hvc(0x101, -1).args == ((1 << 64) - 1,)
+    assert m.call("__kvm_tlb_flush_vmid", "kvm0").args == (m.address("kvm0", "linear"),)
+    assert m.call(CNTVOFF, np.uint64(7)).x0 == 7
+
+
+@pytest.mark.parametrize(("use", "error", "says"), [
+    (lambda m: m.call("__kvm_get_mdcr"), KeyError, "did you mean '__kvm_get_mdcr_el2'"),
+    (lambda m: m.call("zzz"), KeyError, "there are: __kvm_enable_ssbs"),
+    (lambda m: m.call(CNTVOFF, 1, 2, 3, 4, 5, 6, 7), TypeError, "at most 6 arguments, not 7"),
+    (lambda m: m.hvc(), TypeError, "hvc takes x0 and up to 6 arguments, not nothing"),
+    (lambda m: m.hvc(1 << 64), ValueError, "0x10000000000000000 does not fit into a 64-bit"),
+    (lambda m: m.hvc(1.5), TypeError, "1.5 is neither a whole number nor the name"),
+    (lambda m: m.hvc(None), TypeError, "None is neither a whole number nor"),
+    (lambda m: m.hvc("vcpu7"), KeyError, "no symbol 'vcpu7'; did you mean 'vcpu"),
+    (lambda m: m.address(MDCR, "moon"), ValueError, "space 'moon': there are image, linear, phys"),
+    (lambda m: m.sysreg("ESR_EL9"), KeyError, "no system register 'ESR_EL9'.*nearest.*ESR_EL[12]"),
+    (lambda m: m.reg("x31"), KeyError, "no register 'x31': x0 to x30, lr, sp, pc, pstate"),
+    (lambda m: m.reg(3), KeyError, "no register 3"),
+    (lambda m: m.read(0x1234, 8), MachineError, r"EL2 cannot read 0x1234: translation fault"),
+    (lambda m: m.translate(0, el=3), ValueError, "el=3, stage=1: there are EL1, EL2"),
+    (lambda m: m.restore("yesterday"), ValueError, "only be restored from a snapshot of its own"),
+    (lambda m: m.run([[1, 2]]), ValueError, r"ids is a row of numbers, not an array of shape \(1, 2"),
+    (lambda m: m.run([1, 2], [[1], [2], [3]]), ValueError, r"args has shape \(3, 1\); 2 calls"),
+    (lambda m: m.run(["a"]), TypeError, "ids holds whole numbers"),
+    (lambda m: m.run([1 << 64]), TypeError, "ids holds whole numbers of 64 bits"),
+    (lambda m: m.x0_of("nothing"), KeyError, "no hypercall 'nothing'"),
+    (lambda m: Machine("smoke"), KeyError, "no variant 'smoke'; there are: fnptr, numbered"),
+    (lambda m: Machine("fnptr", cpu="cortex-a53"), ValueError, "this machine is a cortex-a72"),
+    (lambda m: Machine("fnptr", seed="x"), TypeError, "seed is a whole number, not str"),
+    (lambda m: Machine("fnptr", budget=0), ValueError, "budget 0 is not a positive number"),
+])
+def test_wrong_use_is_answered_by_what_was_expected_and_what_came(m, use, error, says):
+    with pytest.raises(error) as caught:
+        use(m)
+    assert re.search(says, str(caught.value.args[0]))
+
+
+def test_a_dispatcher_that_does_not_assemble_is_refused_with_its_line():
+    with pytest.raises(AsmError) as caught:
+        Machine("numbered", dispatcher="dispatch:\n mov x0, #1\n frobnicate x1\n")
+    assert caught.value.line == 3
+
+
+def test_every_repr_is_one_deterministic_line_without_an_object_address(m):
+    call = m.call(CNTVOFF, 0x1234)
+    shown = [repr(thing) for thing in (m, call, call.trace, call.trace[3], m.layout, m.image,
+                                       m.snapshot(), m.translate(m.reg("pc"), el=1))]
+    assert shown[1] == f"Call(numbered: {CNTVOFF}(0x1234) returned: x0 = 0x1234)"
+    assert all(" object at 0x" not in text for text in shown)
+    assert all("\n" not in text for text in shown[:-1])
+
+
+# --- Trouble ---------------------------------------------------------------------------------------
+
+
+def test_a_panicked_machine_says_why_and_wants_a_reboot():
+    with Machine("fnptr", seed=3) as machine:
+        call = machine.hvc(machine.address("mailbox_next", "linear"))
+        assert call.outcome == "panicked" and call.x0 is None
+        panic = machine.panicked
+        assert panic.esr == 0x8600000F and panic.far == machine.address("mailbox_next", "hyp")
+        assert "permission fault, level 3" in call.message
+        with pytest.raises(MachineError, match="has stopped: EL2 panicked at mailbox_next.*reboot()"):
+            machine.call(MDCR)
+        with pytest.raises(MachineError, match="has stopped"):
+            machine.run([1])
+        machine.reboot()
+        assert machine.panicked is None
+        assert machine.call(MDCR).outcome == "returned"
+
+
+@pytest.mark.parametrize(("body", "where"), [
+    ("1: b 1b", r"dispatch\+0x20 \(EL2\)"),
+    (" adr x0, .\n msr elr_el2, x0\n mov x0, #0x3c9\n msr spsr_el2, x0", r"dispatch\+0x20 \(EL2\)|"),
+])
+def test_a_runaway_guest_stops_at_the_step_budget(body, where):
+    with Machine("numbered", dispatcher=dispatcher(body), budget=20_000) as machine:
+        call = machine.hvc(0x100)
+        assert call.outcome == "runaway"
+        assert len(call.whole_trace) == 20_000
+        assert re.search(r"20,000 instructions were not enough: it still runs at " + where,
+                         call.message)
+        machine.reboot()
+        with pytest.raises(MachineError, match="request 1: .* instructions were not enough"):
+            machine.run([0, 0x100, 0])
+
+
+def test_a_dispatcher_that_breaks_the_hosts_registers_makes_the_host_oops():
+    body = " adr x9, 1f\n msr elr_el2, x9\n1: mov x0, #0"  # return to a hyp address at EL1
+    with Machine("numbered", dispatcher=dispatcher(body)) as machine:
+        call = machine.hvc(0x100)
+        assert call.outcome == "oopsed"
+        assert "the host took an exception" in call.message and "instruction abort" in call.message
+
+
+@pytest.mark.parametrize("work", ["machine.hvc(0x100)", "machine.run([0x100])"])
+def test_the_stop_button_ends_a_run(work):
+    with Machine("numbered", dispatcher=dispatcher("1: b 1b"), budget=1 << 40) as machine:
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            eval(work)
+        assert time.monotonic() - started < 5
+        with pytest.raises(MachineError, match="it was interrupted at dispatch"):
+            machine.call(MDCR)
+        machine.reboot()
+        assert machine.hvc(0).outcome == "returned"
+
+
+def test_a_closed_machine_says_so():
+    machine = Machine("fnptr")
+    machine.close()
+    machine.close()
+    assert repr(machine) == "Machine('fnptr', seed=0): closed"
+    with pytest.raises(MachineError, match="was closed; make a new one"):
+        machine.call(MDCR)
+
+
+def test_thirty_machines_made_and_closed_leave_memory_where_it_was():
+    """In a process of its own: what other tests hold must not count."""
+    code = """
+import gc, re
+from hypkit import Machine
+def now():
+    gc.collect()
+    text = open("/proc/self/status").read()
+    return [int(re.search(rf"{key}:\\s+(\\d+)", text)[1]) // 1024 for key in ("VmSize", "VmRSS")]
+def one(seed):
+    with Machine("numbered", seed=seed) as machine:
+        machine.call("__kvm_vcpu_run_nvhe", "vcpu0")
+        machine.run([0x101] * 10)
+for seed in range(3):
+    one(seed)
+before = now()
+for seed in range(30):
+    one(seed)
+after = now()
+print(*before, *after)
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("memory is read from /proc")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    size, resident, size_after, resident_after = map(int, ended.stdout.split())
+    # One machine takes more than a gigabyte of addresses: one forgotten would show.
+    assert size_after - size < 512
+    assert resident_after - resident < 30
+
+
+def test_a_machine_is_freed_without_waiting_for_the_garbage_collector():
+    gc.disable()
+    try:
+        machine = Machine("fnptr")
+        finalizer = machine._cpu._uc._Uc__finalizer
+        machine.close()
+        assert not finalizer.alive
+    finally:
+        gc.enable()
+
+
+# --- Snapshots -----------------------------------------------------------------------------------
+
+
+def test_a_snapshot_brings_registers_and_memory_back_in_any_order(m):
+    m.call(CNTVOFF, 1)
+    first = m.snapshot()
+    m.call(CNTVOFF, 2)
+    m.call("__kvm_vcpu_run_nvhe", "vcpu0")
+    second = m.snapshot()
+    m.call(CNTVOFF, 3)
+    for snapshot, expected in ((first, 1), (second, 2), (first, 1)):
+        m.restore(snapshot)
+        assert m.sysreg("CNTVOFF_EL2") == expected
+        assert m.call(MDCR).outcome == "returned"
+    m.restore(first)
+    again = m.call("__kvm_vcpu_run_nvhe", "vcpu0")
+    assert int.from_bytes(m._cpu.load(HEAP["vm_memory"][0] + again.trace.register("x20", next(
+        step.index for step in again.trace if step.text == "hvc #0" and step.pc < 1 << 32))
+        - VM_IPA, 8), "little") == 1
+
+
+def test_a_snapshot_survives_a_panic_and_the_gics_registers(m):
+    m.call("__vgic_v3_write_vmcr", 0xF0FC_0003)
+    snapshot = m.snapshot()
+    m.call("__vgic_v3_write_vmcr", 0)
+    assert m.call("__kvm_vcpu_run_nvhe", 0x12345).outcome == "panicked"
+    m.restore(snapshot)
+    assert m.panicked is None and m.stopped is None
+    assert m.call("__vgic_v3_read_vmcr").x0 == 0xF0FC_000B
+
+
+def test_memory_that_nobody_expected_to_be_written_is_part_of_a_snapshot(m):
+    """A request that lies astray: the host writes its answer there."""
+    cpu, stray = m._cpu, 0x5000_0000
+    fresh = m.snapshot()
+    at = m.layout.linear_va(stray)
+    cpu.store(m.image.pa("mailbox_next"), at.to_bytes(8, "little") + (at + 64).to_bytes(8, "little"))
+    cpu.write("pc", m.image.symbols["host_next"])
+    cpu.run(10_000)
+    assert int.from_bytes(cpu.load(stray, 8), "little") == 0xBADCA11
+    later = m.snapshot()
+    m.restore(fresh)
+    assert cpu.load(stray, 8) == bytes(8)
+    m.restore(later)
+    assert int.from_bytes(cpu.load(stray, 8), "little") == 0xBADCA11
+
+
+# --- Bulk calls ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["fnptr", "numbered"])
+def test_bulk_calls_answer_as_single_calls_do(key):
+    with Machine(key, seed=8) as machine:
+        names = [name for name in HYPERCALLS if "vcpu_run" not in name] * 3
+        args = {name: ("kvm0", 5) if "flush_vmid" in name else ("vcpu0",) for name in names}
+        single = [machine.hvc(machine.x0_of(name), *args[name]).x0 for name in names]
+        machine.reboot()
+        rows = np.array([[*machine._words(args[name]), 0][:2] for name in names], dtype=np.uint64)
+        assert machine.run([machine.x0_of(name) for name in names], rows).tolist() == single
+
+
+def test_bulk_calls_cross_the_mailboxs_end(m):
+    n = SLICE + 1000
+    answers = m.run(np.full(n, m.x0_of(CNTVOFF)), np.arange(n)[:, None])
+    assert (answers == np.arange(n)).all()
+    assert m.sysreg("CNTVOFF_EL2") == n - 1
+    assert m.call(MDCR).x0 == 6  # single, traced calls go on as before
+
+
+def test_bulk_calls_take_python_numbers_of_either_sign(m):
+    assert m.run([0x101, -1, (1 << 64) - 1, 1 << 63]).tolist() == [6] + [(1 << 64) - 38] * 3
+
+
+def test_a_bulk_run_names_the_request_that_stopped_the_machine():
+    with Machine("fnptr", seed=2) as machine:
+        good = machine.x0_of(MDCR)
+        with pytest.raises(MachineError, match=r"request 2: EL2 panicked at .*instruction abort"):
+            machine.run([good, good, 0xDEAD_0000, good])
+        machine.reboot()
+        with pytest.raises(MachineError, match=r"request 1: .*PC alignment fault"):
+            machine.run([good, good + 2, good])
+        machine.reboot()
+        with pytest.raises(MachineError, match="kernel was started again in the middle"):
+            machine.run([1], [[machine.image.entry]])
+
+
+def test_vm_runs_in_bulk_count_up(m):
+    m.run([m.x0_of("__kvm_vcpu_run_nvhe")] * 1000, [[m.address("vcpu0", "linear")]])
+    assert counter(m) == 1000
+
+
+def counter(m):
+    ipa = m.image.programs[-1].symbols["vm_counter"]
+    return int.from_bytes(m._cpu.load(m.translate(ipa, stage=2).pa, 8), "little")
