@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import index as whole
 
 import numpy as np
 
 from hypkit import arch
 from hypkit.decode import Instruction, decode
 from hypkit.image import Image
+from hypkit.vmem import MASK64
 
 # The registers of a row, in the order of the mask's bits.
 REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pstate")
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
 _PSTATE = _INDEX["pstate"]
 HVC_MASK, HVC_WORD = 0xFFE0001F, 0xD4000002
+# Comparisons that aligning two traces may take: a second's worth.
+DIFF_WORK = 10_000_000
+
+
+def _bit(name: str) -> int:
+    try:
+        return _INDEX[name]
+    except KeyError:
+        raise KeyError(f"no register {name!r} in a trace: x0 to x30, sp, pstate") from None
+
+
+def _msr(word: int) -> tuple[str, str] | None:
+    """(system register, source register) of an MSR to a register with a name, else None."""
+    move = arch.decode_sysreg_move(word)
+    if move is None or move[0] != "msr" or move[1] not in arch.SYSREG_NAMES:
+        return None
+    return arch.SYSREG_NAMES[move[1]], "xzr" if move[2] == 31 else f"x{move[2]}"
 
 
 def is_hvc(word: int) -> bool:
@@ -27,7 +47,11 @@ def is_hvc(word: int) -> bool:
 
 @dataclass(frozen=True)
 class Access:
-    """Memory that one instruction touched. value is None where the access faulted."""
+    """Memory that one instruction touched.
+
+    value: the bytes as an unsigned number; None where the access faulted, or where a trace does not
+    hold what was moved (vector registers, a load into xzr).
+    """
 
     kind: str  # "load" or "store"
     va: int
@@ -35,16 +59,20 @@ class Access:
     value: int | None
     space: str | None
     symbol: str | None
+    faulted: bool = False
 
     def __repr__(self) -> str:
-        value = "fault" if self.value is None else f"{self.value:#x}"
+        value = "fault" if self.faulted else "?" if self.value is None else f"{self.value:#x}"
         name = f" {self.symbol}" if self.symbol else ""
         return f"{self.kind} {self.size} at {self.va:#x}{name}: {value}"
 
 
 @dataclass(frozen=True)
 class Taken:
-    """An exception as it was entered after step *step*: what the target EL's registers then held."""
+    """An exception as it was entered after step *step*: what the target EL's registers held.
+
+    far is None for the kinds of exception that leave FAR_ELx alone.
+    """
 
     step: int
     target_el: int
@@ -116,16 +144,22 @@ class Step:
         if operand is None:
             return ()
         trace, size = self._trace, operand.element
+        taken = trace.exception_after(self.index)
+        # An exception that would return elsewhere is the next instruction's fetch.
+        faulted = taken is not None and taken.elr == self.pc
+        if operand.status and not faulted and trace.register(operand.status, self.index + 1):
+            return ()  # a store-exclusive that lost its reservation
         address = operand.address(self.pc, lambda name: trace.register(name, self.index))
-        # A load's value is what the register holds afterwards, unless the load did not happen.
-        when = self.index + (operand.kind == "load")
-        faulted = trace.exception_after(self.index) is not None
-        return tuple(
-            Access(operand.kind, va, size,
-                   None if faulted else trace.register(name, when) & (1 << 8 * size) - 1,
-                   trace.image.layout.space(va), trace.image.symbolize(va))
-            for va, name in ((address + size * n & (1 << 64) - 1, name)
-                             for n, name in enumerate(operand.registers)))
+        accesses = []
+        for number, name in enumerate(operand.registers):
+            va, value = address + size * number & MASK64, None
+            if not faulted and (name in _INDEX or name == "xzr" and operand.kind == "store"):
+                # A load's value is what the register holds afterwards.
+                row = self.index + (operand.kind == "load")
+                value = trace.register(name, row) & (1 << 8 * size) - 1
+            accesses.append(Access(operand.kind, va, size, value, trace.image.layout.space(va),
+                                   trace.image.symbolize(va), faulted))
+        return tuple(accesses)
 
     @property
     def exception(self) -> Taken | None:
@@ -141,6 +175,8 @@ class Trace:
 
     pcs, masks: uint64 arrays with one row a step and one more for the state afterwards; bit i of a
     mask says that REGISTERS[i] differs from the row before, and values holds the new ones in order.
+    base: the registers before the first step; words: address -> instruction word; sysregs: system
+    registers before the first step; exceptions: those taken, in order, but for HVCs.
     """
 
     def __init__(self, image: Image, base: np.ndarray, pcs: np.ndarray, masks: np.ndarray,
@@ -148,8 +184,10 @@ class Trace:
                  exceptions: tuple[Taken, ...] = ()) -> None:
         self.image, self.base = image, base
         self.pcs, self.masks, self.values, self.words = pcs, masks, values, words
-        self.sysregs = dict(sysregs)  # the system registers before the first step
-        self._rare = {taken.step: taken for taken in exceptions}
+        self.sysregs = dict(sysregs)
+        self._rare: dict[int, Taken] = {}
+        for taken in exceptions:  # of two after one step, the second is the vector's own fetch
+            self._rare.setdefault(taken.step, taken)
         self._columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
@@ -167,13 +205,21 @@ class Trace:
         return self._columns[bit]
 
     def register(self, name: str, row: int) -> int:
-        """A register's value before step *row*; row len(self) is the state afterwards."""
+        """A register's value before step *row*; row len(self) is the state afterwards.
+
+        name: one of REGISTERS, or xzr. KeyError for another name, IndexError for another row.
+        """
+        self._check_row(row)
         if name == "xzr":
             return 0
-        bit = _INDEX[name]
+        bit = _bit(name)
         rows, values = self._column(bit)
         at = int(np.searchsorted(rows, row, side="right")) - 1
         return int(values[at]) if at >= 0 else int(self.base[bit])
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < len(self.pcs):
+            raise IndexError(f"row {row} of a trace of {len(self)} steps")
 
     def registers(self, row: int) -> dict[str, int]:
         """All registers before step *row*."""
@@ -192,33 +238,52 @@ class Trace:
         return (self.pstates >> np.uint64(2) & np.uint64(3)).astype(np.uint8)
 
     def exception_after(self, step: int) -> Taken | None:
-        """The exception that step *step* took, None when it took none."""
-        if step in self._rare:
-            return self._rare[step]
+        """The exception that step *step* took, None when it took none.
+
+        A fetch that fails has no step of its own: it counts as the step's that led there.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step} of a trace of {len(self)} steps")
         pc = int(self.pcs[step])
         word = self.words[pc]
         if not is_hvc(word):
-            return None
+            return self._rare.get(step)
         esr = arch.EC_HVC64 << arch.ESR_EC_SHIFT | arch.ESR_IL | word >> 5 & 0xFFFF
         return Taken(step, 2, esr, pc + 4, self.register("pstate", step), None)
 
     def last_write(self, name: str, step: int) -> int | None:
-        """The step that gave register *name* the value it has before *step*; None: before the start."""
-        rows, _ = self._column(_INDEX[name])
+        """The step that gave register *name* the value it has before *step*; None: an earlier one.
+
+        A write that leaves the value as it was does not count.
+        """
+        self._check_row(step)
+        rows, _ = self._column(_bit(name))
         at = int(np.searchsorted(rows, step, side="right")) - 1
-        return int(rows[at]) - 1 if at >= 0 and rows[at] > 0 else None
+        return int(rows[at]) - 1 if at >= 0 else None
 
     def find(self, symbol: str, start: int = 0) -> int | None:
-        """The first step from *start* on at label *symbol*, None when it is never reached."""
-        va = self.image.symbols.get(symbol)
-        if va is None:
+        """The first step from *start* on at label *symbol*, None when it is never reached.
+
+        KeyError for a name that is no label of the image or of its VM.
+        """
+        vm = self.image.programs[-1].symbols
+        if symbol in vm:
+            places = [vm[symbol]]
+        elif symbol in self.image.symbols:
+            places = list(self.image.layout.names(self.image.symbols[symbol]).values())
+        else:
             raise KeyError(f"no symbol {symbol!r} in the {self.image.key} image")
-        names = self.image.layout.names(va).values()
-        hits = np.flatnonzero(np.isin(self.pcs[start:-1], np.array(list(names), dtype=np.uint64)))
+        start = max(0, start)
+        hits = np.flatnonzero(np.isin(self.pcs[start:-1], np.array(places, dtype=np.uint64)))
         return int(hits[0]) + start if len(hits) else None
 
     def diff(self, other: Trace) -> TraceDiff:
-        """Both traces aligned where they execute the same code at the same exception level."""
+        """Both traces aligned where they execute the same code at the same exception level.
+
+        TypeError for what is no trace; ValueError for two that differ too much in too many steps.
+        """
+        if not isinstance(other, Trace):
+            raise TypeError(f"a trace is compared with a trace, not with {type(other).__name__}")
         return TraceDiff(self, other)
 
     @property
@@ -238,23 +303,46 @@ class Trace:
             if step != 1:
                 raise ValueError(f"a trace is cut in one piece: step {step} is not possible")
             return self._cut(start, max(start, stop))
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"step {index} of a trace of {len(self)} steps")
-        return Step(self, index % len(self))
+        try:
+            number = whole(index)
+        except TypeError:
+            raise TypeError(f"a trace takes a step's number or a slice in its brackets, not "
+                            f"{type(index).__name__}") from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"step {number} of a trace of {len(self)} steps")
+        return Step(self, number % len(self))
 
     def _cut(self, start: int, stop: int) -> Trace:
         base = np.array(list(self.registers(start).values()), dtype=np.uint64)
         masks = self.masks[start:stop + 1].copy()
-        first, end = int(self._starts[start]), int(self._starts[stop] + np.bitwise_count(masks[-1]))
-        values = self.values[first:end]
-        # The first row's state is the base: nothing differs from it.
-        values = values[int(np.bitwise_count(masks[0])):]
-        masks[0] = 0
-        exceptions = tuple(
-            Taken(taken.step - start, taken.target_el, taken.esr, taken.elr, taken.spsr, taken.far)
-            for taken in self._rare.values() if start <= taken.step < stop)
-        return Trace(self.image, base, self.pcs[start:stop + 1], masks, values, self.words,
-                     self.sysregs, exceptions)
+        masks[0] = 0  # the first row's state is the base: nothing differs from it
+        first, end = (int(self._starts[row] + np.bitwise_count(self.masks[row]))
+                      for row in (start, stop))
+        exceptions = tuple(replace(taken, step=taken.step - start)
+                           for taken in self._rare.values() if start <= taken.step < stop)
+        return Trace(self.image, base, self.pcs[start:stop + 1], masks, self.values[first:end],
+                     self.words, self._sysregs_before(start), exceptions)
+
+    def _sysregs_before(self, row: int) -> dict[str, int]:
+        """The system registers before step *row*, as MSR and exceptions left them.
+
+        A stage 2 abort's HPFAR_EL2 and bits that a register does not keep are not followed.
+        """
+        now = dict(self.sysregs)
+        writers = [pc for pc in map(int, np.unique(self.pcs[:row]))
+                   if is_hvc(self.words[pc]) or _msr(self.words[pc])]
+        moves = np.flatnonzero(np.isin(self.pcs[:row], np.array(writers, dtype=np.uint64)))
+        for step in sorted({*map(int, moves), *(s for s in self._rare if s < row)}):
+            if taken := self.exception_after(step):
+                news = {"ESR": taken.esr, "ELR": taken.elr, "SPSR": taken.spsr}
+                if taken.far is not None:
+                    news["FAR"] = taken.far
+                news = {f"{name}_EL{taken.target_el}": value for name, value in news.items()}
+            else:
+                name, source = _msr(self.words[int(self.pcs[step])])
+                news = {name: self.register(source, step)}
+            now |= {name: value for name, value in news.items() if name in now}
+        return now
 
     def table(self) -> str:
         """Every step on a line, with what it changed."""
@@ -276,16 +364,29 @@ class TraceDiff:
 
     def __init__(self, a: Trace, b: Trace) -> None:
         self.a, self.b = a, b
-        keys = [[(step.el, step.instruction.mnemonic, step.symbol or step.pc) for step in trace]
-                for trace in (a, b)]
-        matcher = difflib.SequenceMatcher(a=keys[0], b=keys[1], autojunk=False)
-        self.rows: list[tuple[int | None, int | None]] = []
+        known: dict[tuple[int, str, str | int], int] = {}
+        ours, theirs = (_places(trace, known) for trace in (a, b))
+        # What both begin and end with needs no search; a loop run at length must not need one.
+        head = tail = 0
+        least = min(len(ours), len(theirs))
+        while head < least and ours[head] == theirs[head]:
+            head += 1
+        while tail < least - head and ours[-1 - tail] == theirs[-1 - tail]:
+            tail += 1
+        ours, theirs = ours[head:len(ours) - tail], theirs[head:len(theirs) - tail]
+        counts = Counter(theirs)
+        if sum(counts[place] for place in ours) > DIFF_WORK:
+            raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that repeat themselves are "
+                             "too many to align: compare parts of them, as in t[:1000]")
+        self.rows: list[tuple[int | None, int | None]] = [(i, i) for i in range(head)]
+        matcher = difflib.SequenceMatcher(a=ours, b=theirs, autojunk=False)
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+            left, right = range(head + i1, head + i2), range(head + j1, head + j2)
             if tag == "equal":
-                self.rows += zip(range(i1, i2), range(j1, j2), strict=True)
+                self.rows += zip(left, right, strict=True)
             else:
-                self.rows += [(i, None) for i in range(i1, i2)]
-                self.rows += [(None, j) for j in range(j1, j2)]
+                self.rows += [(i, None) for i in left] + [(None, j) for j in right]
+        self.rows += zip(range(len(a) - tail, len(a)), range(len(b) - tail, len(b)), strict=True)
 
     @property
     def same(self) -> int:
@@ -293,5 +394,14 @@ class TraceDiff:
         return sum(i is not None and j is not None for i, j in self.rows)
 
     def __repr__(self) -> str:
-        return (f"TraceDiff({self.same} steps in both, {len(self.a) - self.same} only in the first, "
-                f"{len(self.b) - self.same} only in the second)")
+        same = self.same
+        return (f"TraceDiff({same} steps in both, {len(self.a) - same} only in the first, "
+                f"{len(self.b) - same} only in the second)")
+
+
+def _places(trace: Trace, known: dict[tuple[int, str, str | int], int]) -> list[int]:
+    """A number for every step, the same for the same instruction at the same label and EL."""
+    names = {pc: (decode(trace.words[pc]).mnemonic, trace.image.symbolize(pc) or pc)
+             for pc in map(int, np.unique(trace.pcs[:-1]))}
+    return [known.setdefault((el, *names[pc]), len(known))
+            for pc, el in zip(trace.pcs[:-1].tolist(), trace.els[:-1].tolist(), strict=True)]
