@@ -1,4 +1,4 @@
-"""From a variant to a memory image: linked programs, tables, page tables, symbols, boot-time patching."""
+"""From a variant to a memory image: linked programs, tables, page tables, symbols, patching."""
 
 from __future__ import annotations
 
@@ -78,6 +78,8 @@ HEAP = {
     "vm_memory": (HEAP_PA + 0x46000, PAGE_SIZE, False),
 }
 TABLE_POOL, TABLE_POOL_END = HEAP_PA + 0x8000, HEAP_PA + 0x40000
+# What has a name: the image, and what is allocated of the heap.
+NAMED = ((TEXT_PA, IMAGE_END), *((pa, pa + size) for pa, size, _ in HEAP.values()))
 REQUESTS_PA, REQUESTS_SIZE = 0x4080_0000, 0x40_0000
 REQUEST_SIZE = 64
 
@@ -100,7 +102,7 @@ CONSTANTS: dict[str, int] = {
     "HVC_SET_VECTORS": 0, "HVC_SOFT_RESTART": 1, "HVC_RESET_VECTORS": 2, "HVC_STUB_HCALL_NR": 3,
     "HVC_STUB_ERR": 0xBADCA11,
     "ENOSYS": 38, "ARM_EXCEPTION_TRAP": 2,
-    "ESR_EC_SHIFT": arch.ESR_EC_SHIFT, "EC_HVC32": 0x12, "EC_HVC64": arch.EC_HVC64,
+    "ESR_EC_SHIFT": arch.ESR_EC_SHIFT, "EC_HVC32": arch.EC_HVC32, "EC_HVC64": arch.EC_HVC64,
     "PSR_EL1H_DAIF": arch.PSTATE_EL1H | arch.PSTATE_DAIF,
     "PSR_EL2H_DAIF": arch.PSTATE_EL2H | arch.PSTATE_DAIF,
     "HCR_HOST": HCR_RW, "CPTR_EL2_DEFAULT": 0x33FF, "PMU_COUNTERS": 6,
@@ -182,12 +184,18 @@ def _link(chosen: Variant, dispatcher: str | None) -> tuple[Program, ...]:
 
 
 def _check_fit(programs: list[Program]) -> None:
+    section, ends = SECTIONS[0], {}
     for program in programs[:-1]:
         pa = program.base - KIMAGE_VADDR + KIMAGE_PA
-        section = max((s for s in SECTIONS if s.pa <= pa), key=lambda s: s.pa)
-        if pa + len(program.code) > section.pa + section.size:
-            raise AsmError(f"{program.name} does not fit into {section.name}: it ends "
-                           f"{pa + len(program.code) - section.pa - section.size} bytes past it")
+        section = next((s for s in SECTIONS if s.pa == pa), section)
+        ends[section] = pa + len(program.code)
+    for section, end in ends.items():
+        over = end - section.pa - section.size
+        if over > 0:
+            # Of the programs in .hyp.text a learner writes the dispatcher, and no other.
+            what = f"{section.name} is" if section.name != ".hyp.text" else "this dispatcher is"
+            raise AsmError(f"{what} {over:,} bytes too long: {section.name} has room for "
+                           f"{section.size:,} bytes in all", name=programs[DISPATCHER].name)
 
 
 # --- Boot-time patching ------------------------------------------------------------------------
@@ -279,12 +287,12 @@ class Image:
         return [address for address, _ in pairs], [name for _, name in pairs]
 
     def symbolize(self, address: int) -> str | None:
-        """'name' or 'name+0x4' for an address of any space, None outside the image and its heap."""
+        """'name' or 'name+0x4' for an address of any space, None outside of what NAMED lists."""
         pa = self.layout.pa(address)
         addresses, names = self._sorted
         if VM_IPA <= address < VM_IPA + PAGE_SIZE:
             pa, (addresses, names) = address, self._vm_sorted
-        elif pa is None or not TEXT_PA <= pa < HEAP_PA + 0x47000:
+        elif pa is None or not any(start <= pa < end for start, end in NAMED):
             return None
         index = bisect.bisect_right(addresses, pa) - 1
         if index < 0:
@@ -308,8 +316,11 @@ class Image:
         return self._lines.get(pa)
 
     def source(self, name: str) -> str:
-        """The text of one of the programs."""
-        return next(program.source for program in self.programs if program.name == name)
+        """The text of one of the programs; KeyError names those there are."""
+        texts = {program.name: program.source for program in self.programs}
+        if name not in texts:
+            raise KeyError(f"no program {name!r}; there are: {', '.join(texts)}")
+        return texts[name]
 
     def __repr__(self) -> str:
         size = sum(len(program.code) for program in self.programs)
@@ -317,7 +328,11 @@ class Image:
 
 
 def load(key: str, layout: Layout, dispatcher: str | None = None) -> Image:
-    """The image of a variant under a layout: relocated as KASLR does, patched, page tables built."""
+    """The image of a variant under a layout: relocated, patched, page tables built.
+
+    dispatcher: a learner's text instead of the variant's own. Raises AsmError for its mistakes,
+    KeyError for a key that is no variant's.
+    """
     programs = build(key, dispatcher)
     memory: dict[int, bytes] = {}
     patched: list[int] = []
