@@ -127,7 +127,7 @@ def test_a_step_says_where_and_at_which_level_it_ran(calls):
         assert is_hvc(step.word)
         assert (trace[hvc + 1].el, trace[hvc + 1].symbol) == (2, "__kvm_hyp_vector+0x400")
         assert trace[hvc + 1].pc == trace.image.layout.kern_hyp_va(
-            trace.image.linear("__kvm_hyp_vector")) + 0x400
+            trace.image.layout.linear_va(trace.image.pa("__kvm_hyp_vector"))) + 0x400
         assert step.line[0] == "host.S"
         source = trace.image.source("host.S").split("\n")
         assert source[step.line[1] - 1].split() == ["hvc", "#0"], key
