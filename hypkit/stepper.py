@@ -14,8 +14,10 @@ import traitlets
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.asm import AsmError
 from hypkit.emu import RETURNED, Call, Machine, MachineError
+from hypkit.image import load
 from hypkit.payload import Payload
 from hypkit.trace import REGISTERS, Trace
+from hypkit.vmem import Layout
 
 STATIC = Path(__file__).with_name("static")
 TABLE_ROWS = 400  # of the plain table: what fits a page that somebody reads
@@ -162,10 +164,7 @@ class Stepper(anywidget.AnyWidget):
         self.observe(self._chosen, ["variant", "hypercall", "args"])
 
     def _own_source(self, key: str) -> str:
-        from hypkit.image import build
-
-        return next(program.source for program in build(key)
-                    if program.name == VARIANTS[key].dispatcher + ".S")
+        return load(key, Layout.from_seed(self._seed)).dispatcher.source
 
     def _chosen(self, change: dict) -> None:
         if change["name"] == "variant":
@@ -327,7 +326,7 @@ def static_table(payload: Payload) -> str:
     more = len(trace) - TABLE_ROWS
     note = f"<p>{more:,} more steps are not in this table.</p>" if more > 0 else ""
     title = f"{payload.title}. {payload.outcome}"
-    return (f"<details><summary>{html.escape(title)} All steps as a table</summary>"
+    return (f"<details open><summary>{html.escape(title)} All steps as a table</summary>"
             f"<table><caption>{html.escape(title)}</caption>"
             f"<thead><tr>{heads}</tr></thead>\n<tbody>" + "\n".join(rows)
             + f"</tbody></table>{note}</details>")
