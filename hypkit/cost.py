@@ -1,4 +1,4 @@
-"""What a call costs, counted from its trace: instructions, memory, branches, and the bytes touched."""
+"""What a call costs, counted from its trace: instructions, memory, branches, bytes touched."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Footprint:
 
 
 def is_branch(instruction: Instruction) -> bool:
-    """Whether an instruction may send the PC elsewhere by itself (not HVC: that is an exception)."""
+    """Whether an instruction may send the PC elsewhere by itself (HVC does not: an exception)."""
     name = instruction.mnemonic
     return name in ("b", "bl", *_INDIRECT, "cbz", "cbnz", "tbz", "tbnz") or name.startswith("b.")
 
@@ -63,6 +63,9 @@ def is_branch(instruction: Instruction) -> bool:
 def phases(trace: Trace) -> Iterator[str]:
     """The phase of every step, in order."""
     image = trace.image
+    if image.variant.host_el == 2:
+        yield from _phases_of_a_plain_call(trace)
+        return
     label = {name: image.pa(name) for name in ("dispatch", "dispatch_find", "dispatch_call",
                                                "hyp_panic", "__kvm_handle_stub_hvc")
              if name in image.symbols}
@@ -91,6 +94,13 @@ def phases(trace: Trace) -> Iterator[str]:
         elif phase in ("return", "stub", "panic") and step.el == 1:
             phase = "host"
         yield phase
+
+
+def _phases_of_a_plain_call(trace: Trace) -> Iterator[str]:
+    """A host at EL2 enters no EL2: what is not its own text is the function it called."""
+    own = {"host.S", "host calls"}
+    for step in trace:
+        yield "host" if (step.line or ("", 0))[0] in own else "handler"
 
 
 @dataclass
@@ -124,7 +134,7 @@ class Cost:
 
 
 def count(trace: Trace) -> Cost:
-    """Count a call's trace. The footprint covers the host's and the hyp's part without the handler."""
+    """Count a call's trace. The footprint covers the host's and the hyp's part, not the handler."""
     by_phase: dict[str, Counts] = {}
     steps: dict[str, list[int]] = {}
     touched: dict[str, set[int]] = {"code": set(), "pool": set(), "table": set(), "data": set()}

@@ -26,6 +26,8 @@ from hypkit.vmem import DRAM_BASE, DRAM_SIZE, Walk, walk
 MASK64 = (1 << 64) - 1
 # Room for translated code. Unicorn reserves a gigabyte of address space unless told otherwise.
 TCG_BUFFER = 16 << 20
+# So many exceptions without an instruction between them: there will never be one.
+IN_A_ROW = 100
 # SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
 SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
 
@@ -93,8 +95,8 @@ class Saved:
 class Cpu:
     """The processor and its RAM.
 
-    ram: (start, size) in whole chunks of what programs are expected to touch; word_at: virtual address -> the
-    instruction word there, for traces.
+    ram: (start, size) in whole chunks of what programs are expected to touch; word_at: virtual
+    address -> the instruction word there, for traces.
     """
 
     BUFFER_ROWS = 1 << 16
@@ -111,6 +113,7 @@ class Cpu:
         self._prepare_state()
         self._add_hook(uc_const.UC_HOOK_INTR, hooks.interrupt_hook)
         self._observing: Observer | None = None
+        self._in_a_row, self._steps_before = 0, -1
         self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, hooks.stray_hook)
         uc.ctl_exits_enabled(True)
         self.exceptions: list[Taken] = []
@@ -146,7 +149,8 @@ class Cpu:
                             (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
                             (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
                             (S.MASKS, self._masks), (S.VALUES, self._values),
-                            (S.STRAYED, self._strayed), (S.ENTRY_VALUES, entry), (S.ENTRY_READ_IDS, hooks.ENTRY_READ_IDS),
+                            (S.STRAYED, self._strayed), (S.ENTRY_VALUES, entry),
+                            (S.ENTRY_READ_IDS, hooks.ENTRY_READ_IDS),
                             (S.ENTRY_READ_PTRS, self._entry_reads),
                             (S.ENTRY_WRITE_IDS, hooks.ENTRY_WRITE_IDS),
                             (S.ENTRY_WRITE_PTRS, self._entry_writes),
@@ -333,7 +337,9 @@ class Cpu:
                             self._values[:values].copy()))
             if reason in (Stop.NONE, Stop.BUDGET):
                 break
-            self._handle(reason, int(state[S.STEPS]) - 1)
+            if not self._handle(reason, int(state[S.STEPS]) - 1):
+                reason = Stop.STUCK
+                break
         return reason, self._finish(base, columns, sysregs)
 
     def run_free(self, budget: int) -> Stop:
@@ -342,7 +348,8 @@ class Cpu:
         self._observe(Observer.BUDGET)
         self._state[S.STEPS], self._state[S.BUDGET] = 0, budget
         while (reason := self._start_until_something()) not in (Stop.NONE, Stop.BUDGET):
-            self._handle(reason, -1)
+            if not self._handle(reason, -1):
+                return Stop.STUCK
         return reason
 
     def _observe(self, observer: Observer) -> None:
@@ -355,13 +362,26 @@ class Cpu:
         self._observing = observer
         self._uc.ctl_flush_tb()  # code translated before would keep or lack the hook
 
-    def _handle(self, reason: Stop, step: int) -> None:
-        """Enter the exception for which a hook stopped the run."""
+    def _handle(self, reason: Stop, step: int) -> bool:
+        """Enter the exception for which a hook stopped the run; False when that leads nowhere.
+
+        A vector table that is not mapped makes a processor take the same abort for ever, without
+        one instruction that the budget could count.
+        """
+        steps = int(self._state[S.STEPS])
+        self._in_a_row = self._in_a_row + 1 if steps == self._steps_before else 0
+        self._steps_before = steps
+        if self._in_a_row > IN_A_ROW:
+            return False
         if reason is Stop.EXCEPTION:
             self._deliver(int(self._state[S.INTNO]), step)
         elif reason is Stop.MISALIGNED:
-            pc = self.read("pc")
-            self._enter(self.el, arch.EC_PC_ALIGN, 0, pc, step, far=pc)
+            self._misaligned(step)
+        return True
+
+    def _misaligned(self, step: int) -> None:
+        pc = self.read("pc")
+        self._enter(self.el, arch.EC_PC_ALIGN, 0, pc, step, far=pc)
 
     def _start_until_something(self) -> Stop:
         self._state[S.STOP] = Stop.NONE
@@ -422,7 +442,7 @@ class Cpu:
                 self._enter(own, arch.EC_BRK64, self._immediate(pc, el), pc, step)
             case arch.EXCP_PREFETCH_ABORT if pc & 3:
                 # Unicorn asked the page tables first; alignment has priority (Arm ARM D1.3.5.5).
-                self._handle(Stop.MISALIGNED, step)
+                self._misaligned(step)
             case arch.EXCP_PREFETCH_ABORT:
                 self._abort(pc, el, step, fetch=True)
             case arch.EXCP_DATA_ABORT:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hypkit import arch
-from hypkit.abi import HYPERCALLS, VARIANTS
+from hypkit.abi import HYPERCALLS
 from hypkit.cost import Cost, count
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
 from hypkit.hooks import Stop
@@ -65,7 +65,7 @@ class Call:
 
     def __init__(self, machine: Machine, what: str, args: tuple[int, ...], outcome: str,
                  results: tuple[int, ...] | None, whole: Trace, message: str) -> None:
-        self._variant = machine.key
+        self._variant = machine.image.variant
         self.what, self.args, self.outcome, self.message = what, args, outcome, message
         self.x0, self.x1, self.x2, self.x3 = results or (None,) * 4
         self.whole_trace = whole  # with the mailbox around the call
@@ -86,10 +86,15 @@ class Call:
         """The call's trace, counted by phase."""
         return count(self.trace)
 
+    @property
+    def result(self) -> int | None:
+        """The handler's answer: in x0, or in x1 where x0 holds a status."""
+        return getattr(self, self._variant.result)
+
     def __repr__(self) -> str:
         args = ", ".join(f"{value:#x}" for value in self.args)
         came = f"x0 = {self.x0:#x}" if self.x0 is not None else self.message
-        return f"Call({self._variant}: {self.what}({args}) {self.outcome}: {came})"
+        return f"Call({self._variant.key}: {self.what}({args}) {self.outcome}: {came})"
 
 
 class Machine:
@@ -130,7 +135,7 @@ class Machine:
         self._fill_mailbox(requests)
         cpu.reset(self.image.entry)
         labels = ("host_idle", "host_panicked", "host_oops")
-        cpu.set_exits(self.image.symbols[label] for label in labels)
+        cpu.set_exits(self.image.host_pc(label) for label in labels)
         self.stopped = self._panic = None
         self.boot_trace = self._traced_run()
         if self.stopped and not len(requests):
@@ -185,13 +190,15 @@ class Machine:
             near = difflib.get_close_matches(str(what), HYPERCALLS, 1, 0.4)
             raise KeyError(f"no hypercall {what!r}" + (f"; did you mean {near[0]!r}?" if near else
                                                       f"; there are: {', '.join(HYPERCALLS)}"))
-        return (0, *values, *padding, self.image.symbols[f"host_call_{what}"])
+        code = self.image.host_pc(f"host_call_{what}")
+        # The host's code for a hypercall fills x0 in; a plain function's first argument is there.
+        return (*values, *padding, 0, code) if self._plain_calls else (0, *values, *padding, code)
 
     def _words(self, values: tuple[int | str, ...]) -> tuple[int, ...]:
         words = []
         for value in values:
             if isinstance(value, str):
-                value = self.address(value, "linear")
+                value = self.image.host_va(self.image.pa(self._known(value)))
             elif not hasattr(value, "__index__"):
                 raise TypeError(f"{value!r} is neither a whole number nor the name of a structure")
             value = value.__index__()
@@ -210,7 +217,7 @@ class Machine:
         cpu = self._ready()
         self._fill_mailbox([request])
         boots = self._data("boot_count")
-        cpu.write("pc", self.image.symbols["host_next"])
+        cpu.write("pc", self.image.host_pc("host_next"))
         trace = self._traced_run()
         if self.stopped:
             outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(self._where, RUNAWAY)
@@ -248,7 +255,7 @@ class Machine:
             for start in range(0, len(requests), SLICE):
                 part = requests[start:start + SLICE]
                 self._fill_mailbox(part)
-                cpu.write("pc", self.image.symbols["host_next"])
+                cpu.write("pc", self.image.host_pc("host_next"))
                 self._run_slice(start)
                 done = np.frombuffer(cpu.load(REQUESTS_PA, part.nbytes), dtype=np.uint64)
                 answers[start:start + len(part)] = done.reshape(part.shape)[:, 0]
@@ -287,15 +294,16 @@ class Machine:
         if not self.stopped and self._data("boot_count") != boots:
             self.stopped = "the kernel was started again in the middle of a bulk run"
         if self.stopped:
-            first = self.image.layout.linear_va(REQUESTS_PA)
+            first = self.image.host_va(REQUESTS_PA)
             number = start + (self._data("mailbox_next") - first) // REQUEST_SIZE - 1
             raise MachineError(f"request {number}: {self.stopped}. reboot() starts it anew")
 
     def x0_of(self, name: str) -> int:
         """What this variant's host puts into x0 to call *name*: a number, or a linear address."""
         self.request(name)  # complains about a name that is no hypercall
-        base = VARIANTS[self.key].base
-        return self.address(name, "linear") if base is None else base + HYPERCALLS.index(name)
+        if self._plain_calls:
+            raise MachineError(f"the {self.key} machine makes no hypercall: there is no x0 for one")
+        return self.image.variant.numbers.get(name) or self.address(name, "linear")
 
     def _fill_mailbox(self, requests: Sequence[Sequence[int]]) -> None:
         data = mailbox(self.image, requests, power_off=False)
@@ -313,6 +321,9 @@ class Machine:
         if reason is Stop.BUDGET:
             self.stopped = (f"{self.budget:,} instructions were not enough: it still runs at "
                             f"{self._here()}, in a loop perhaps")
+        elif reason is Stop.STUCK:
+            self.stopped = (f"it takes one exception after another at {self._here()} and executes "
+                            f"nothing in between: {arch.esr_text(cpu.sysreg('ESR_EL2'))}")
         elif self._where == "host_panicked":
             self._panic = Panic(*struct.unpack("<7Q", cpu.load(self.image.pa("panic_record"), 56)))
             at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)
@@ -345,14 +356,22 @@ class Machine:
 
     def address(self, symbol: str, space: str = "image") -> int:
         """One of the four addresses of a label: space is image, linear, physical or hyp."""
+        names = self.layout.names(self.image.symbols[self._known(symbol)])
+        if space not in names:
+            raise ValueError(f"space {space!r}: there are {', '.join(names)}")
+        return names[space]
+
+    def _known(self, symbol: str) -> str:
+        """*symbol*, if it is one; KeyError names the nearest."""
         if symbol not in self.image.symbols:
             near = difflib.get_close_matches(str(symbol), self.image.symbols, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise KeyError(f"no symbol {symbol!r}{hint}")
-        names = self.layout.names(self.image.symbols[symbol])
-        if space not in names:
-            raise ValueError(f"space {space!r}: there are {', '.join(names)}")
-        return names[space]
+        return symbol
+
+    @property
+    def _plain_calls(self) -> bool:
+        return self.image.variant.host_el == 2
 
     def translate(self, va: int, el: int = 2, *, stage: int = 1) -> Walk:
         """Translate as EL1 or EL2 would now; stage=2: an address of the VM, through stage 2."""
@@ -440,7 +459,7 @@ def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) ->
     """
     if len(requests) * REQUEST_SIZE > REQUESTS_SIZE:
         raise ValueError(f"{len(requests)} requests; the mailbox holds {SLICE}")
-    start = image.layout.linear_va(REQUESTS_PA)
+    start = image.host_va(REQUESTS_PA)
     header = struct.pack("<3Q", start, start + len(requests) * REQUEST_SIZE, power_off)
     return {image.pa("mailbox_next"): header,
             REQUESTS_PA: np.asarray(requests, dtype="<u8").tobytes()}

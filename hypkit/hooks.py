@@ -24,7 +24,6 @@ from unicorn.unicorn_py3.unicorn import uclib
 from hypkit import arch
 from hypkit.vmem import DRAM_BASE, DRAM_SIZE
 
-
 # RAM that no program is expected to touch comes into being in chunks, when it is touched after all.
 CHUNK = 0x20_0000
 CHUNKS = DRAM_SIZE // CHUNK
@@ -80,6 +79,7 @@ class Stop(enum.IntEnum):
     EXCEPTION = 1  # Python decides what the exception is and enters it
     BUDGET = 2
     BUFFER = 3  # the trace columns are full
+    STUCK = 5  # exception after exception, and no instruction in between
     MISALIGNED = 4  # PC is not a multiple of four: QEMU 5's code would run on
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import bisect
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from hypkit import arch
-from hypkit.abi import HYPERCALLS, Variant, variant
+from hypkit.abi import HYPERCALLS, OPTIONS, Variant, variant
 from hypkit.asm import AsmError, Program, Unit, link
 from hypkit.vmem import (
     DRAM_BASE,
@@ -95,6 +95,7 @@ SCTLR_EL2_RES1 = 0x30C5_0830
 SCTLR_MMU_ON = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12  # M C SA I; A stays off, as in Linux
 HCR_RW = 1 << 31
 TCR_CACHED = 1 << 8 | 1 << 10 | 3 << 12  # inner and outer write-back, inner shareable
+TCR_EL2_RES1 = 1 << 31 | 1 << 23
 PHYSICAL_BITS_44 = 4
 
 CONSTANTS: dict[str, int] = {
@@ -113,7 +114,8 @@ CONSTANTS: dict[str, int] = {
     "MAIR_VALUE": 0xFF << 8 * 4,
     "TCR_EL1_VALUE": (16 | TCR_CACHED | 16 << 16 | TCR_CACHED << 16 | 2 << 30
                       | PHYSICAL_BITS_44 << 32),
-    "TCR_EL2_MASK": 0xFF3F, "TCR_EL2_RES1": 1 << 31 | 1 << 23,
+    "TCR_EL2_MASK": 0xFF3F, "TCR_EL2_RES1": TCR_EL2_RES1,
+    "TCR_EL2_VALUE": 16 | TCR_CACHED | PHYSICAL_BITS_44 << 16 | TCR_EL2_RES1,
     "PHYSVIRT_OFFSET": DRAM_BASE - PAGE_OFFSET & MASK64,
     "PSCI_SYSTEM_OFF": 0x8400_0008, "PSCI_VERSION": 0x8400_0000,
     "VM_UNMAPPED_IPA": VM_UNMAPPED_IPA,
@@ -122,7 +124,9 @@ CONSTANTS: dict[str, int] = {
     "CTXT_X": 0, "CTXT_PC": 256, "CTXT_SYSREGS": 272,
     "VCPU_HCR_EL2": 352, "VCPU_KVM": 360, "VCPU_FAULT": 368,
     "VCPU_VGIC": 392, "VGIC_AP0R": 0, "VGIC_AP1R": 16,
-    "HOST_CONTEXT_VCPU": 352, "HOST_DATA_SIZE": 512,
+    "HOST_CONTEXT_VCPU": 352, "HOST_GPRS": 512, "HOST_DATA_SIZE": 768,
+    "SMCCC_RET_SUCCESS": 0, "SMCCC_RET_NOT_SUPPORTED": -1,
+    "PAGE_OFFSET": PAGE_OFFSET,
     "KVM_VTTBR": 0, "KVM_VTCR": 8,
 }
 VTCR_EL2 = 1 << 31 | PHYSICAL_BITS_44 << 16 | TCR_CACHED | 1 << 6 | 24  # 40 bits from level 1
@@ -134,7 +138,7 @@ def _text(name: str) -> str:
 
 
 # Which of the linked programs is the dispatcher.
-DISPATCHER = 6
+DISPATCHER = 8
 
 
 @lru_cache(maxsize=64)
@@ -143,44 +147,95 @@ def build(key: str, dispatcher: str | None = None) -> tuple[Program, ...]:
 
     dispatcher: a learner's text instead of the variant's own. Raises AsmError for its mistakes.
     """
-    return _link(variant(key), dispatcher)
+    chosen = variant(key)
+    units = _units(chosen, dispatcher)
+    assert units[DISPATCHER].name.startswith("dispatch")
+    programs = link(units, symbols=_heap_symbols(), constants=_constants(chosen),
+                    prelude=_text("macros.inc"))
+    _check_fit(programs)
+    return tuple(programs)
 
 
-def _link(chosen: Variant, dispatcher: str | None) -> tuple[Program, ...]:
-    constants = dict(CONSTANTS)
-    numbers = {name: (chosen.base or 0) + index for index, name in enumerate(HYPERCALLS)}
-    if chosen.base is not None:
-        constants["KVM_HOST_HCALL_BASE"] = chosen.base
-        constants["KVM_HOST_HCALL_END"] = chosen.base + len(HYPERCALLS)
-        constants["KVM_HOST_HCALL_NR"] = len(HYPERCALLS)
-    host_calls = _text(chosen.host + ".inc") + "".join(
-        f"        host_call {name}, {number}\n" for name, number in numbers.items())
-    table = "        .balign 8\nkvm_hcall_table:\n" + "".join(
-        f"        .quad   {name}\n" for name in HYPERCALLS)
+def _heap_symbols() -> dict[str, int]:
     heap = {name: pa - KIMAGE_PA + KIMAGE_VADDR for name, (pa, _, _) in HEAP.items()}
-    heap["hyp_stack_top"] = heap["hyp_stack"] + PAGE_SIZE
+    return heap | {"hyp_stack_top": heap["hyp_stack"] + PAGE_SIZE}
 
-    def unit(name: str, section: str | None = None, align: int = 4, text: str | None = None) -> Unit:
+
+def _constants(chosen: Variant) -> dict[str, int]:
+    slots = chosen.gap + len(chosen.order)
+    base = (chosen.base or 0) - chosen.gap
+    return CONSTANTS | {
+        "HOST_EL": chosen.host_el,
+        "PSR_HOST_DAIF": CONSTANTS[f"PSR_EL{chosen.host_el}H_DAIF"],
+        # Of the table: with empty slots at its start, the first hypercall's number is higher.
+        "KVM_HOST_HCALL_BASE": base,
+        "KVM_HOST_HCALL_END": base + slots,
+        "KVM_HOST_HCALL_NR": slots,
+    }
+
+
+def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
+    def unit(name: str, section: str | None = None, text: str | None = None) -> Unit:
         base = None if section is None else SECTION[section].pa - KIMAGE_PA + KIMAGE_VADDR
-        return Unit(name, _text(name) if text is None else text, base, align)
+        return Unit(name, _text(name) if text is None else text, base, align=4)
 
-    units = [
-        unit("head.S", ".text"), unit("hyp_stub.S"), unit("host.S"),
-        unit("host calls", text=host_calls),
+    host_calls = _text(chosen.host + ".inc") + "".join(
+        f"        host_call {name}, {chosen.numbers.get(name, 0)}\n" for name in HYPERCALLS)
+    vhe = "_vhe" if chosen.host_el == 2 else ""
+    own = dispatcher is None
+    text = _chosen_lines(_text(chosen.dispatcher + ".S"), chosen.options) if own else dispatcher
+    return [
+        unit(f"head{vhe}.S", ".text"), unit("hyp_stub.S"), unit(f"host_start{vhe}.S"),
+        unit("host.S"), unit("host calls", text=host_calls), unit(chosen.boot + ".S"),
         unit("hyp_init.S", ".hyp.idmap.text"),
         unit("hyp_entry.S", ".hyp.text"),
         # The entry path falls through into the dispatcher: no gap between the two.
-        unit("dispatcher" if dispatcher is not None else chosen.dispatcher + ".S", text=dispatcher
-             if dispatcher is not None else _text(chosen.dispatcher + ".S")),
+        unit(chosen.dispatcher + ".S" if own else "dispatcher", text=text + _text_table(chosen)),
         unit("switch.S"), unit("handlers.S"),
-        unit("rodata.S", ".rodata"), unit("table", text=table),
+        unit("rodata.S", ".rodata"),
+        *([unit("table", text=_data_table(chosen))] if chosen.table in ("image", "hyp") else []),
         unit("data.S", ".data"),
         Unit("vm.S", _text("vm.S"), VM_IPA),
     ]
-    assert units[DISPATCHER].name.startswith("dispatch")
-    programs = link(units, symbols=heap, constants=constants, prelude=_text("macros.inc"))
-    _check_fit(programs)
-    return tuple(programs)
+
+
+def _chosen_lines(text: str, options: frozenset[str]) -> str:
+    """The lines of a template that its `.if option` ... `.else` ... `.endif` leave standing."""
+    lines, standing = [], [True]
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == [".if"] and words[1] in OPTIONS:
+            standing.append(words[1] in options)
+        elif words == [".else"]:
+            standing[-1] = not standing[-1]
+        elif words == [".endif"]:
+            standing.pop()
+        elif all(standing):
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _text_table(chosen: Variant) -> str:
+    """A dispatch table that is part of the hyp text, or nothing."""
+    if chosen.table == "branches":
+        return "hcall_branches:\n" + "".join(f"        b       {name}\n" for name in chosen.order)
+    if chosen.table == "distances":
+        slots = ("hcall_not_supported",) * chosen.gap + chosen.order
+        return "hcall_distances:\n" + "".join(
+            f"        .word   {name} - hcall_distances\n" for name in slots)
+    return ""
+
+
+def _data_table(chosen: Variant) -> str:
+    """The table of addresses in read-only data, and the list that says where its addresses are."""
+    slots = ("kvm_hc_ni",) * chosen.gap + chosen.order
+    text = "        .balign 8\nkvm_hcall_table:\n" + "".join(
+        f"        .quad   {name}\n" for name in slots)
+    if chosen.table == "hyp":
+        text += "hyp_relocations:\n" + "".join(
+            f"        .word   kvm_hcall_table + {8 * n} - .\n" for n in range(len(slots)))
+        text += "hyp_relocations_end:\n"
+    return text
 
 
 def _check_fit(programs: list[Program]) -> None:
@@ -216,8 +271,13 @@ _PLACEHOLDERS = {struct.pack("<5I", *_kern_hyp_va_words(register, (1, 1, 0, 0, 6
                  for register in range(31)}
 
 
-def patch_kern_hyp_va(code: bytearray, layout: Layout) -> list[int]:
+NOP = 0xD503201F
+
+
+def patch_kern_hyp_va(code: bytearray, layout: Layout, *, vhe: bool = False) -> list[int]:
     """Rewrite every five-instruction placeholder in *code*; the offsets that were patched.
+
+    vhe: with nothing at all, because the host's addresses are EL2's.
 
     As kvm_update_va_mask of va_layout.c does: the kernel keeps a list of sites, we look for the
     placeholder, which no other code has a use for.
@@ -229,8 +289,34 @@ def patch_kern_hyp_va(code: bytearray, layout: Layout) -> list[int]:
             continue
         steps = (layout.tag_lsb, layout.tag_lsb, layout.tag_val & 0xFFF, layout.tag_val >> 12,
                  64 - layout.tag_lsb)
-        struct.pack_into("<5I", code, offset, *_kern_hyp_va_words(register, steps))
+        words = (NOP,) * 5 if vhe else _kern_hyp_va_words(register, steps)
+        struct.pack_into("<5I", code, offset, *words)
         sites.append(offset)
+    return sites
+
+
+def _move_words(register: int, value: int) -> tuple[int, ...]:
+    """movz and three movk: all of a 64-bit value."""
+    return (0xD2800000 | (value & 0xFFFF) << 5 | register,
+            *(0xF2800000 | n << 21 | (value >> 16 * n & 0xFFFF) << 5 | register for n in (1, 2, 3)))
+
+
+_MOVE_PLACEHOLDERS = {struct.pack("<4I", *_move_words(register, 0)): register
+                      for register in range(31)}
+
+
+def patch_kimg_phys_offset(code: bytearray, layout: Layout) -> list[int]:
+    """Rewrite every four-move placeholder with kimage_voffset + PHYS_OFFSET; the offsets patched.
+
+    As kvm_update_kimg_phys_offset of Linux 5.11 does.
+    """
+    sites = []
+    for offset in range(0, len(code) - 15, 4):
+        register = _MOVE_PLACEHOLDERS.get(bytes(code[offset:offset + 16]))
+        if register is not None:
+            words = _move_words(register, layout.kimage_voffset + DRAM_BASE & MASK64)
+            struct.pack_into("<4I", code, offset, *words)
+            sites.append(offset)
     return sites
 
 
@@ -245,7 +331,7 @@ class Image:
     layout: Layout
     programs: tuple[Program, ...]
     memory: Mapping[int, bytes]
-    patched: tuple[int, ...] = field(repr=False)  # physical addresses of kern_hyp_va sites
+    patched: tuple[int, ...] = field(repr=False)  # physical addresses of code rewritten at boot
 
     @property
     def entry(self) -> int:
@@ -261,6 +347,20 @@ class Image:
         return labels
 
     @property
+    def variant(self) -> Variant:
+        return variant(self.key)
+
+    def host_va(self, pa: int) -> int:
+        """The host's pointer to a byte of RAM: linear, or a hyp address if the host is at EL2."""
+        layout = self.layout
+        return layout.hyp_va(pa) if self.variant.host_el == 2 else layout.linear_va(pa)
+
+    def host_pc(self, label: str) -> int:
+        """Where the host executes a label: in the image, or at its hyp address."""
+        pa = self.pa(label)
+        return self.layout.hyp_va(pa) if self.variant.host_el == 2 else self.layout.image_va(pa)
+
+    @property
     def dispatcher(self) -> Program:
         """The dispatcher's program."""
         return self.programs[DISPATCHER]
@@ -271,10 +371,6 @@ class Image:
             return self.symbols[symbol] - self.layout.kimage_voffset
         except KeyError:
             raise KeyError(f"no symbol {symbol!r} in the {self.key} image") from None
-
-    def linear(self, symbol: str) -> int:
-        """The linear-map address of a label: what the host passes as a pointer argument."""
-        return self.layout.linear_va(self.pa(symbol))
 
     @cached_property
     def _sorted(self) -> tuple[list[int], list[str]]:
@@ -334,6 +430,7 @@ def load(key: str, layout: Layout, dispatcher: str | None = None) -> Image:
     KeyError for a key that is no variant's.
     """
     programs = build(key, dispatcher)
+    vhe = variant(key).host_el == 2
     memory: dict[int, bytes] = {}
     patched: list[int] = []
     for program in programs[:-1]:
@@ -342,14 +439,17 @@ def load(key: str, layout: Layout, dispatcher: str | None = None) -> Image:
         for offset in program.relocs:
             word = int.from_bytes(code[offset:offset + 8], "little") + layout.kaslr_offset
             code[offset:offset + 8] = (word & MASK64).to_bytes(8, "little")
-        patched += [pa + offset for offset in patch_kern_hyp_va(code, layout)]
+        # A host at EL2 still has to find its own hyp address before it can run there.
+        nothing_to_do = vhe and program.name != "head_vhe.S"
+        patched += [pa + offset for offset in patch_kern_hyp_va(code, layout, vhe=nothing_to_do)]
+        patched += [pa + offset for offset in patch_kimg_phys_offset(code, layout)]
         memory[pa] = bytes(code)
-    memory |= _page_tables(layout)
-    memory |= _structures(layout, programs[-1])
+    memory |= _page_tables(layout, vhe)
+    memory |= _structures(layout.hyp_va if vhe else layout.linear_va, programs[-1])
     return Image(key, layout, programs, memory, tuple(patched))
 
 
-def _page_tables(layout: Layout) -> dict[int, bytes]:
+def _page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
     tables = PageTables(TABLE_POOL, TABLE_POOL_END)
     for name in ("idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd"):
         pa, size, _ = HEAP[name]
@@ -376,9 +476,15 @@ def _page_tables(layout: Layout) -> dict[int, bytes]:
     # EL2: what init_hyp_mode maps, under hyp addresses, and the init page under its own.
     init = SECTION[".hyp.idmap.text"]
     tables.map(hyp, init.pa, init.pa, init.size, PAGE_HYP_EXEC)
+    host = {".text": PAGE_HYP_EXEC, ".data": PAGE_HYP} if vhe else {}
     for section in SECTIONS:
-        if section.el2 is not None:
-            tables.map(hyp, layout.hyp_va(section.pa), section.pa, section.size, section.el2)
+        attributes = host.get(section.name, section.el2)
+        if attributes is not None:
+            tables.map(hyp, layout.hyp_va(section.pa), section.pa, section.size, attributes)
+    if vhe:  # the whole kernel lives at hyp addresses: its first page at its own as well
+        tables.map(hyp, TEXT_PA, TEXT_PA, PAGE_SIZE, PAGE_HYP_EXEC)
+        tables.map(hyp, layout.hyp_va(REQUESTS_PA), REQUESTS_PA, REQUESTS_SIZE, PAGE_HYP,
+                   block_level=2)
     for pa, size, in_hyp in HEAP.values():
         if in_hyp:
             tables.map(hyp, layout.hyp_va(pa), pa, size, PAGE_HYP)
@@ -388,10 +494,11 @@ def _page_tables(layout: Layout) -> dict[int, bytes]:
     return {pa: struct.pack("<512Q", *words) for pa, words in tables.pages.items()}
 
 
-def _structures(layout: Layout, vm: Program) -> dict[int, bytes]:
+def _structures(host_va: Callable[[int], int], vm: Program) -> dict[int, bytes]:
     """struct kvm and its two vCPUs, as the host's C code would have filled them, and the VM."""
     kvm = bytearray(PAGE_SIZE)
-    struct.pack_into("<QQ", kvm, CONSTANTS["KVM_VTTBR"], HEAP["stage2_pgd"][0] | VMID << 48, VTCR_EL2)
+    vttbr = HEAP["stage2_pgd"][0] | VMID << 48
+    struct.pack_into("<QQ", kvm, CONSTANTS["KVM_VTTBR"], vttbr, VTCR_EL2)
     memory = {HEAP["kvm0"][0]: bytes(kvm), HEAP["vm_memory"][0]: vm.code}
     for name, entry in (("vcpu0", "vm_entry"), ("vcpu1", "vm_entry_fault")):
         vcpu = bytearray(PAGE_SIZE)
@@ -399,6 +506,6 @@ def _structures(layout: Layout, vm: Program) -> dict[int, bytes]:
                          CONSTANTS["PSR_EL1H_DAIF"])
         struct.pack_into("<Q", vcpu, CONSTANTS["CTXT_SYSREGS"], SCTLR_EL1_RES1)
         struct.pack_into("<QQ", vcpu, CONSTANTS["VCPU_HCR_EL2"], HCR_GUEST,
-                         layout.linear_va(HEAP["kvm0"][0]))
+                         host_va(HEAP["kvm0"][0]))
         memory[HEAP[name][0]] = bytes(vcpu)
     return memory

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hypkit import VARIANTS, Machine
-from hypkit.abi import HYPERCALLS
+from hypkit.abi import HYPERCALLS, review_combinations
 
 Requests = list[tuple[int, ...]]
 ALL_ONES = (1 << 64) - 1
@@ -139,6 +139,8 @@ def scenarios() -> Iterator[Scenario]:
             yield Scenario(name, key, 1, requests)
         for name, requests in BAD_ARGUMENTS.items():
             yield Scenario(name, key, 3, requests)
+    for key in review_combinations():
+        yield Scenario("all calls", key, 7, all_calls)
     yield Scenario("gic registers", "numbered", 5, gic_registers)
     yield Scenario("rejected numbers", "numbered", 1, raw(*REJECTED))
     for name, pointer in BAD_POINTERS.items():

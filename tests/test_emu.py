@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -44,15 +45,16 @@ def dispatcher(body):
 def test_the_machine_boots_by_its_own_code_from_reset_at_el2(m):
     boot = m.boot_trace
     assert (boot[0].el, boot[0].pc) == (2, m.image.entry)
-    labels = [boot.find(name) for name in ("_text", "primary_entry", "primary_switched", "stub_sync",
-                                           "do_hyp_init")]
+    labels = [boot.find(name) for name in (
+        "_text", "primary_entry", "primary_switched", "stub_sync", "do_hyp_init")]
     assert None not in labels and labels == sorted(labels)
     assert m.sysreg("VBAR_EL2") == m.address("__kvm_hyp_vector", "hyp")
     assert m.sysreg("SCTLR_EL2") & 1 and m.sysreg("SCTLR_EL1") & 1
 
 
 def test_the_same_seed_gives_the_same_machine_and_another_seed_another():
-    with Machine("fnptr", seed=5) as a, Machine("fnptr", seed=5) as b, Machine("fnptr", seed=6) as c:
+    with (Machine("fnptr", seed=5) as a, Machine("fnptr", seed=5) as b,
+          Machine("fnptr", seed=6) as c):
         assert a.boot_trace.pcs.tolist() == b.boot_trace.pcs.tolist()
         assert a.image.memory == b.image.memory
         assert a.layout != c.layout
@@ -95,7 +97,7 @@ def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
     (lambda m: m.read(0x1234, 8), MachineError, r"EL2 cannot read 0x1234: translation fault"),
     (lambda m: m.translate(0, el=3), ValueError, "el=3, stage=1: there are EL1, EL2"),
     (lambda m: m.restore("yesterday"), ValueError, "only be restored from a snapshot of its own"),
-    (lambda m: m.run([[1, 2]]), ValueError, r"ids is a row of numbers, not an array of shape \(1, 2"),
+    (lambda m: m.run([[1, 2]]), ValueError, r"ids is a row of numbers, not an array of shape \(1,"),
     (lambda m: m.run([1, 2], [[1], [2], [3]]), ValueError, r"args has shape \(3, 1\); 2 calls"),
     (lambda m: m.run(["a"]), TypeError, "ids holds whole numbers"),
     (lambda m: m.run([1 << 64]), TypeError, "ids holds whole numbers of 64 bits"),
@@ -126,7 +128,7 @@ def test_every_repr_is_one_deterministic_line_without_an_object_address(m):
     assert all("\n" not in text for text in shown[:-1])
 
 
-# --- Trouble ---------------------------------------------------------------------------------------
+# --- Trouble -----------------------------------------------------------------------------------
 
 
 def test_a_panicked_machine_says_why_and_wants_a_reboot():
@@ -136,7 +138,7 @@ def test_a_panicked_machine_says_why_and_wants_a_reboot():
         panic = machine.panicked
         assert panic.esr == 0x8600000F and panic.far == machine.address("mailbox_next", "hyp")
         assert "permission fault, level 3" in call.message
-        with pytest.raises(MachineError, match="has stopped: EL2 panicked at mailbox_next.*reboot()"):
+        with pytest.raises(MachineError, match="has stopped: EL2 panicked at mailbox_next.*reboot"):
             machine.call(MDCR)
         with pytest.raises(MachineError, match="has stopped"):
             machine.run([1])
@@ -147,7 +149,7 @@ def test_a_panicked_machine_says_why_and_wants_a_reboot():
 
 @pytest.mark.parametrize(("body", "where"), [
     ("1: b 1b", r"dispatch\+0x20 \(EL2\)"),
-    (" adr x0, .\n msr elr_el2, x0\n mov x0, #0x3c9\n msr spsr_el2, x0", r"dispatch\+0x20 \(EL2\)|"),
+    (" adr x0, .\n msr elr_el2, x0\n mov x0, #0x3c9\n msr spsr_el2, x0", r"dispatch\+0x2[048]"),
 ])
 def test_a_runaway_guest_stops_at_the_step_budget(body, where):
     with Machine("numbered", dispatcher=dispatcher(body), budget=20_000) as machine:
@@ -169,14 +171,15 @@ def test_a_dispatcher_that_breaks_the_hosts_registers_makes_the_host_oops():
         assert "the host took an exception" in call.message and "instruction abort" in call.message
 
 
-@pytest.mark.parametrize("work", ["machine.hvc(0x100)", "machine.run([0x100])"])
+@pytest.mark.parametrize("work", [lambda m: m.hvc(0x100), lambda m: m.run([0x100])],
+                         ids=["hvc", "run"])
 def test_the_stop_button_ends_a_run(work):
     with Machine("numbered", dispatcher=dispatcher("1: b 1b"), budget=1 << 40) as machine:
         timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            eval(work)
+            work(machine)
         assert time.monotonic() - started < 5
         with pytest.raises(MachineError, match="it was interrupted at dispatch"):
             machine.call(MDCR)
@@ -270,7 +273,7 @@ def test_memory_that_nobody_expected_to_be_written_is_part_of_a_snapshot(m):
     cpu, stray = m._cpu, 0x5000_0000
     fresh = m.snapshot()
     at = m.layout.linear_va(stray)
-    cpu.store(m.image.pa("mailbox_next"), at.to_bytes(8, "little") + (at + 64).to_bytes(8, "little"))
+    cpu.store(m.image.pa("mailbox_next"), struct.pack("<2Q", at, at + 64))
     cpu.write("pc", m.image.symbols["host_next"])
     cpu.run(10_000)
     assert int.from_bytes(cpu.load(stray, 8), "little") == 0xBADCA11
@@ -281,7 +284,7 @@ def test_memory_that_nobody_expected_to_be_written_is_part_of_a_snapshot(m):
     assert int.from_bytes(cpu.load(stray, 8), "little") == 0xBADCA11
 
 
-# --- Bulk calls ------------------------------------------------------------------------------------
+# --- Bulk calls --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["fnptr", "numbered"])

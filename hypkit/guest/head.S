@@ -48,9 +48,13 @@ primary_entry:
         sub     x0, x0, x1
         adr_l   x1, kimage_voffset
         str     x0, [x1]
-        ldr     x0, =PHYSVIRT_OFFSET
+        ldr     x2, =PHYSVIRT_OFFSET
         adr_l   x1, physvirt_offset
+        str     x2, [x1]
+        add     x0, x0, x2
+        adr_l   x1, kvm_lm_offset
         str     x0, [x1]
+        bl      kvm_prepare_hyp
 
         // Translation for EL1: this page under its own address, the kernel in the upper half.
         ldr     x0, =MAIR_VALUE

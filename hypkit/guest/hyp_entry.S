@@ -35,9 +35,9 @@ hyp_panic:
         this_cpu_host_data x8, x0
         ldr     x7, [x8, #HOST_CONTEXT_VCPU]
         bl      restore_host_sysregs
-1:      mov     x0, #PSR_EL1H_DAIF
+1:      mov     x0, #PSR_HOST_DAIF
         msr     spsr_el2, x0
-        ldr     x0, =panic
+        host_address x0, panic
         msr     elr_el2, x0
         eret
         speculation_barrier

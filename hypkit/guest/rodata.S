@@ -2,3 +2,4 @@
 
 kimage_voffset:         .quad 0         // image address - physical address
 physvirt_offset:        .quad 0         // physical address - linear address
+kvm_lm_offset:          .quad 0         // image address - linear address: the sum of the two
