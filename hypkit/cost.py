@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import cache
 
+from hypkit.arch import VECTOR_LOWER_A64
 from hypkit.decode import Instruction
+from hypkit.image import KIMAGE_PA, KIMAGE_VADDR, Image
 from hypkit.trace import Step, Trace
 
 # The parts of a call in the order they happen. "handler" holds everything that the function itself
@@ -60,47 +63,73 @@ def is_branch(instruction: Instruction) -> bool:
     return name in ("b", "bl", *_INDIRECT, "cbz", "cbnz", "tbz", "tbnz") or name.startswith("b.")
 
 
+# The dispatcher's labels, and what ends a call early, by the phase that begins there.
+BEGINS = {"dispatch_find": "dispatch", "dispatch_call": "call", "hyp_panic": "panic",
+          "__kvm_handle_stub_hvc": "stub"}
+
+
+def _places(image: Image) -> Callable[[int], tuple[str | None, bool, bool]]:
+    """What a PC says about the phase: (the phase that begins there, if any; whether it lies in the
+    dispatcher; whether it is an address of this machine's kernel at all)."""
+    begins = {image.pa(label): phase for label, phase in BEGINS.items() if label in image.symbols}
+    own, stub = (_range(image, name) for name in (image.dispatcher.name, "hyp_stub.S"))
+    if "dispatch_find" not in image.symbols:  # a learner's text may do without labels
+        begins[own.start] = "dispatch"
+    # EL2's own exceptions enter the first half of its vectors, and all lead to hyp_panic.
+    faults = image.pa("__kvm_hyp_vector")
+    faults = range(faults, faults + VECTOR_LOWER_A64)
+
+    @cache
+    def place(pc: int) -> tuple[str | None, bool, bool]:
+        pa = image.layout.pa(pc)
+        if pa is None:
+            return None, False, False
+        phase = "panic" if pa in faults else "stub" if pa in stub else begins.get(pa)
+        return phase, pa in own, True
+
+    return place
+
+
+def _range(image: Image, name: str) -> range:
+    """The physical addresses of a program."""
+    program = next(program for program in image.programs if program.name == name)
+    start = program.base - KIMAGE_VADDR + KIMAGE_PA
+    return range(start, start + len(program.code))
+
+
 def phases(trace: Trace) -> Iterator[str]:
     """The phase of every step, in order."""
     image = trace.image
     if image.variant.host_el == 2:
         yield from _phases_of_a_plain_call(trace)
         return
-    label = {name: image.pa(name) for name in ("dispatch", "dispatch_find", "dispatch_call",
-                                               "hyp_panic", "__kvm_handle_stub_hvc")
-             if name in image.symbols}
-    first = image.pa("dispatch")
-    end = first + len(image.dispatcher.code)
-    phase = "host"
+    place = _places(image)
+    phase, entered = "host", False  # entered: the dispatcher has been reached
     for step in trace:
-        pa = image.layout.pa(step.pc)
-        inside = pa is not None and first <= pa < end
-        if pa == label.get("hyp_panic"):
-            phase = "panic"
-        elif pa == label.get("__kvm_handle_stub_hvc"):
-            phase = "stub"
-        elif phase == "host" and step.el == 2:
+        begins, inside, known = place(step.pc)
+        if step.el == 1:
+            if known:  # else it is the VM, in the middle of the handler that runs it
+                phase, entered = "host", False
+        elif begins in ("panic", "stub"):
+            phase = begins
+        elif phase == "host":
             phase = "entry"
-        elif phase in ("entry", "dispatch", "call"):
+        elif phase not in ("panic", "stub"):
             if inside:
-                if pa == label.get("dispatch_find"):
-                    phase = "dispatch"
-                elif pa == label.get("dispatch_call"):
-                    phase = "call"
-            elif phase in ("dispatch", "call") or step.el == 1:
-                phase = "handler" if step.el == 2 else "host"
-        elif phase == "handler" and inside and step.el == 2:
-            phase = "return"
-        elif phase in ("return", "stub", "panic") and step.el == 1:
-            phase = "host"
+                entered = True
+                phase = "return" if phase in ("handler", "return") else begins or phase
+            elif entered:
+                phase = "handler"
         yield phase
 
 
 def _phases_of_a_plain_call(trace: Trace) -> Iterator[str]:
     """A host at EL2 enters no EL2: what is not its own text is the function it called."""
-    own = {"host.S", "host calls"}
+    image = trace.image
+    own = [_range(image, name) for name in ("host.S", "host calls")]
     for step in trace:
-        yield "host" if (step.line or ("", 0))[0] in own else "handler"
+        pa = image.layout.pa(step.pc)
+        yield "host" if any(pa in part for part in own if pa is not None) else "handler"
 
 
 @dataclass

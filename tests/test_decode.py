@@ -221,7 +221,9 @@ def runs():
             seen.add(code)
             words = {address: int.from_bytes(program.code[address - program.base:][:4], "little")
                      for address in program.lines}
-            data = {program.symbols["vm_counter"]} if "vm_counter" in program.symbols else set()
+            tables = ("vm_counter", "hcall_distances")
+            data = {address for address in words for table in tables
+                    if address >= program.symbols.get(table, address + 1)}
             data |= {address + decode(word).target for address, word in words.items()
                      if (memory := decode(word).memory) and memory.base is None}
             run = []

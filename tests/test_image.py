@@ -370,8 +370,7 @@ def test_every_label_is_named_at_each_of_its_four_addresses(image):
             shown = image.symbolize(address)
             # Of two labels at one place one is shown.
             assert image.symbols[shown] == va, (name, shown)
-    assert {"dispatch", "__kvm_hyp_vector", *HYPERCALLS} <= image.symbols.keys() or (
-        image.key == "vhe")
+    assert {"dispatch", "__kvm_hyp_vector", *HYPERCALLS} <= image.symbols.keys()
 
 
 def test_an_address_behind_a_label_is_shown_with_its_distance(image):
