@@ -8,6 +8,7 @@ from functools import cache
 
 from hypkit.arch import VECTOR_LOWER_A64
 from hypkit.decode import Instruction
+from hypkit.pipeline import Timing, simulate
 from hypkit.image import KIMAGE_PA, KIMAGE_VADDR, Image
 from hypkit.trace import Step, Trace
 
@@ -211,3 +212,16 @@ def _touch(touched: dict[str, set[int]], step: Step, trace: Trace) -> None:
         else:
             kind = "data"
         touched[kind].update(range(at, at + access.size))
+
+
+def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
+    """The pipeline model's cycles for the steps of some phases, in the order they were executed.
+
+    core: a key of facts.cores(); parts: keys of PHASES. What has no public price (HVC, ERET, system
+    registers) takes no time there: see hypkit.pipeline. ValueError for a phase there is not.
+    """
+    for part in parts:
+        if part not in PHASES:
+            raise ValueError(f"phase {part!r}: there are {', '.join(PHASES)}")
+    return simulate([step.word for step, phase in zip(trace, phases(trace), strict=True)
+                     if phase in parts], core)
