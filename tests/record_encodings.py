@@ -1,15 +1,36 @@
 """`python -m tests.record_encodings`: ask Keystone for every instruction that the kit ships, and
 write data/encodings.json, from which machines without Keystone assemble."""
 
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import hypkit.exercises
 from hypkit import asm, image
 from hypkit.abi import VARIANTS
 
 
+def shipped() -> Iterator[tuple[str, str]]:
+    """(name, text) of what a lesson has assembled: its module's ASSEMBLY, a tuple of such pairs.
+
+    A name that is a variant's key, or begins with one and a space ("numbered 02.3"), says that the
+    text is a dispatcher in that variant; any other name stands for text that is its own program.
+    """
+    for module in pkgutil.iter_modules(hypkit.exercises.__path__, "hypkit.exercises."):
+        yield from getattr(importlib.import_module(module.name), "ASSEMBLY", ())
+
+
 def record() -> dict[str, int]:
-    """Canonical text -> word, of every instruction in the guest of every variant."""
+    """Canonical text -> word, of every instruction in every variant's guest and in the lessons."""
     with asm.recording() as words:
         for key in VARIANTS:
             image.build.__wrapped__(key)  # past its cache
+        for name, text in shipped():
+            key = name.partition(" ")[0]
+            if key.partition("+")[0] in VARIANTS:
+                image.build.__wrapped__(key, text)
+            else:
+                asm.assemble(text, name=name)
     return words
 
 
