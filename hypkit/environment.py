@@ -1,0 +1,109 @@
+"""Is everything here that the lessons need? A check in plain words, equal wherever all is well."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+
+from hypkit.emu import Machine
+
+OK, MISSING = "ok", "missing"
+INSTALL = "run `make lab` again, or `pip install -e .` in the folder of the kit"
+# Import name -> (name as a learner knows it, what for).
+PARTS = {
+    "unicorn": ("Unicorn", "runs the machine's instructions"),
+    "capstone": ("Capstone", "turns instructions into text"),
+    "numba": ("Numba", "makes the machine fast"),
+    "matplotlib": ("Matplotlib", "draws the pictures"),
+    "ipywidgets": ("ipywidgets", "buttons and sliders in the notebook"),
+    "anywidget": ("anywidget", "views you can step through"),
+}
+OPTIONAL = "Keystone (optional)"
+KEYSTONE_FOR = "assembles instructions that you write yourself"
+KEYSTONE_MISSING = ("not available here (it has no build for arm64): the few exercises in which "
+                    "you write assembly need another computer, all else works")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing the kit is made of: its name, OK or MISSING, and what it is for or what to do."""
+
+    name: str
+    state: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the check found. ready: whether the lessons can be run."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def ready(self) -> bool:
+        return all(part.state == OK for part in self.parts if part.name != OPTIONAL)
+
+    @property
+    def sentence(self) -> str:
+        """The result in a sentence; Keystone does not count."""
+        if self.ready:
+            return "All is well: the lessons can begin."
+        return f"Something is missing: {INSTALL}, then restart the kernel and run this cell again."
+
+    def __repr__(self) -> str:
+        rows = (f"{part.name:20} {part.state:8} {part.words}" for part in self.parts)
+        return "\n".join([*rows, self.sentence])
+
+    def _repr_html_(self) -> str:
+        # A line for each row: the test of the notebooks leaves out Keystone's, and no other.
+        left = ' align="left" style="text-align: left"'
+        rows = "\n".join(
+            f'<tr><th scope="row"{left}>{html.escape(part.name)}</th><td{left}>{part.state}</td>'
+            f"<td{left}>{_code(part.words)}</td></tr>" for part in self.parts)
+        head = "".join(f'<th scope="col"{left}>{word}</th>'
+                       for word in ("part", "here?", "what for"))
+        return (f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n"
+                f"<p><strong>{_code(self.sentence)}</strong></p>")
+
+
+def _code(text: str) -> str:
+    """Text as HTML, with what stands between backquotes as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def environment() -> Environment:
+    """Look for every part, and boot a machine. The first time it may take some seconds."""
+    new_enough = sys.version_info >= (3, 11)
+    parts = [Part("Python", OK if new_enough else MISSING,
+                  "3.11 or newer" if new_enough else "this is older than 3.11")]
+    for module, (name, purpose) in PARTS.items():
+        here = _imports(module)
+        parts.append(Part(name, OK if here else MISSING, purpose if here else INSTALL))
+    parts.append(_machine())
+    keystone = importlib.util.find_spec("keystone") is not None  # the assembler loads it elsewhere
+    parts.append(Part(OPTIONAL, OK if keystone else MISSING,
+                      KEYSTONE_FOR if keystone else KEYSTONE_MISSING))
+    return Environment(tuple(parts))
+
+
+def _imports(module: str) -> bool:
+    try:
+        importlib.import_module(module)
+    except Exception:  # a broken installation fails in more ways than ImportError
+        return False
+    return True
+
+
+def _machine() -> Part:
+    try:
+        with Machine("numbered", seed=1) as machine:
+            machine.call("__kvm_timer_set_cntvoff", 7)
+            answered = machine.sysreg("CNTVOFF_EL2") == 7
+    except Exception as error:
+        return Part("the machine", MISSING, f"it does not run: {type(error).__name__}: {error}")
+    return Part("the machine", OK if answered else MISSING,
+                "it boots and answers a call" if answered else "it boots, and answers nonsense")

@@ -1,0 +1,75 @@
+"""The check of the environment: what it says when all is well, and when something is missing."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from nbval.plugin import get_sanitize_patterns
+
+from hypkit import environment as room
+from hypkit.environment import MISSING, OK, environment
+
+SANITIZE = Path(__file__).with_name("nbval-sanitize.cfg")
+
+
+def without(monkeypatch, *modules):
+    """Make some modules look as if they had not been installed."""
+    import_module, find_spec = importlib.import_module, importlib.util.find_spec
+
+    def importing(name, *package):
+        if name in modules:
+            raise ModuleNotFoundError(f"No module named {name!r}")
+        return import_module(name, *package)
+
+    monkeypatch.setattr(importlib, "import_module", importing)
+    monkeypatch.setattr(importlib.util, "find_spec",
+                        lambda name, *package: None if name in modules
+                        else find_spec(name, *package))
+
+
+def test_a_good_environment_is_ready_and_says_so():
+    found = environment()
+    assert found.ready and found.sentence == "All is well: the lessons can begin."
+    assert [part.state for part in found.parts[:-1]] == [OK] * 8
+
+
+def test_a_missing_part_is_named_with_what_to_do(monkeypatch):
+    without(monkeypatch, "anywidget")
+    found = environment()
+    (part,) = [part for part in found.parts if part.state == MISSING and part.name == "anywidget"]
+    assert "make lab" in part.words and not found.ready
+    assert found.sentence.startswith("Something is missing: run `make lab` again")
+    assert "<code>make lab</code>" in found._repr_html_()
+
+
+def test_a_machine_that_does_not_run_is_named(monkeypatch):
+    def broken(*arguments, **options):
+        raise RuntimeError("no engine <here>")
+
+    monkeypatch.setattr(room, "Machine", broken)
+    found = environment()
+    assert not found.ready
+    assert "it does not run: RuntimeError: no engine <here>" in repr(found)
+    assert "no engine &lt;here&gt;" in found._repr_html_()
+
+
+@pytest.mark.parametrize("show", [repr, lambda found: found._repr_html_()])
+def test_without_keystone_all_is_well_and_only_its_line_differs(monkeypatch, show):
+    here = environment()
+    without(monkeypatch, "keystone")
+    hidden = environment()
+    assert hidden.ready and hidden.sentence == here.sentence
+    assert "no build for arm64" in show(hidden)
+    as_compared = []
+    for found in (here, hidden):
+        text = show(found)
+        for regex, replacement in get_sanitize_patterns(SANITIZE.read_text()):
+            text = re.sub(regex, replacement, text)
+        as_compared.append(text)
+    assert as_compared[0] == as_compared[1]
+    assert as_compared[0].count("KEYSTONE") == 1 and "Python" in as_compared[0]
+
+
+def test_nothing_that_changes_between_good_machines_is_said():
+    assert not re.search(r"\d+\.\d+\.\d+|0x[0-9a-f]{6}|/home|/usr", repr(environment()))
