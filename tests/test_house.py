@@ -15,8 +15,8 @@ FLOORS = (
     {"image"},
     {"trace"},
     {"cost", "cpu"},
-    {"emu"},
-    {"check"},
+    {"emu", "words"},
+    {"check", "environment"},
     {"viz"},
     {"__init__"},
 )
