@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --prefer-binary
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks clean
+.PHONY: help lab test check notebooks bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ check: $(VENV)/for-test ## lint, and name the notebooks that are older than thei
 
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)
 	$(BIN)/python -m notebooks.src.build $(ARGS)
+
+bench: $(VENV)/for-test ## measure against QEMU and others, with goals (ARGS=machine: only that)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 clean: ## remove the virtual environment and the caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import difflib
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from hypkit import arch
-from hypkit.abi import HYPERCALLS
 from hypkit.cost import Cost, count
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
+from hypkit.header import Header, read_header
 from hypkit.hooks import Stop
 from hypkit.image import (
     CONSTANTS,
@@ -101,20 +100,25 @@ class Machine:
     """A booted machine of one variant.
 
     variant: a key of VARIANTS; seed: a whole number that picks KASLR offset and hyp tag, 0 for
-    neither; dispatcher: a learner's assembly in place of the variant's own; budget: instructions a
-    call may take before it counts as a runaway. Raises AsmError for a dispatcher that does not
-    assemble, MachineError for one that does not survive the boot.
+    neither; dispatcher: a learner's assembly in place of the variant's own; header: a learner's
+    numbering, as read_header takes it; budget: instructions a call may take before it counts as a
+    runaway. Raises AsmError for a dispatcher that does not assemble and for a number that an
+    instruction of it cannot hold, HeaderError for a header that does not compile, MachineError for
+    a dispatcher that does not survive the boot.
     """
 
     def __init__(self, variant: str = "numbered", *, seed: int = 0, dispatcher: str | None = None,
-                 cpu: str = "cortex-a72", budget: int = STEP_BUDGET) -> None:
+                 header: str | Mapping[str, str] | Header | None = None, cpu: str = "cortex-a72",
+                 budget: int = STEP_BUDGET) -> None:
         if cpu != "cortex-a72":
             raise ValueError(f"cpu {cpu!r}: this machine is a cortex-a72")
         if not isinstance(budget, int) or budget < 1:
             raise ValueError(f"budget {budget!r} is not a positive number of instructions")
         self.key, self.seed, self.budget = variant, seed, budget
         self.layout = Layout.from_seed(seed)
-        self.image: Image = load(variant, self.layout, dispatcher)
+        self.header = None if header is None else read_header(header)
+        numbering = None if self.header is None else self.header.numbering
+        self.image: Image = load(variant, self.layout, dispatcher, numbering)
         self._cpu: Cpu | None = Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA),
                                     self._word_at)
         self.stopped: str | None = None
@@ -186,10 +190,12 @@ class Machine:
         padding = (0,) * (MAX_ARGS - len(values))
         if isinstance(what, int):
             return (*self._words((what,)), *values, *padding, 0)
-        if what not in HYPERCALLS:
-            near = difflib.get_close_matches(str(what), HYPERCALLS, 1, 0.4)
-            raise KeyError(f"no hypercall {what!r}" + (f"; did you mean {near[0]!r}?" if near else
-                                                      f"; there are: {', '.join(HYPERCALLS)}"))
+        calls = self.image.variant.calls
+        if what not in calls:
+            near = difflib.get_close_matches(str(what), calls, 1, 0.4)
+            of = "" if self.header is None else " with a number in this header"
+            raise KeyError(f"no hypercall {what!r}{of}" + (
+                f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(calls)}"))
         code = self.image.host_pc(f"host_call_{what}")
         # The host's code for a hypercall fills x0 in; a plain function's first argument is there.
         return (*values, *padding, 0, code) if self._plain_calls else (0, *values, *padding, code)
@@ -248,6 +254,8 @@ class Machine:
         args: for x1, x2, ...: shape (n, up to 6), or one row for all calls, or None.
         Nothing is recorded. Raises MachineError naming the request that stopped the machine.
         """
+        from tqdm.auto import tqdm  # takes as long to import as a machine to boot
+
         cpu = self._ready()
         requests = self._requests(ids, args)
         answers = np.empty(len(requests), dtype=np.uint64)
@@ -303,7 +311,8 @@ class Machine:
         self.request(name)  # complains about a name that is no hypercall
         if self._plain_calls:
             raise MachineError(f"the {self.key} machine makes no hypercall: there is no x0 for one")
-        return self.image.variant.numbers.get(name) or self.address(name, "linear")
+        numbers = self.image.variant.numbers
+        return numbers[name] if name in numbers else self.address(name, "linear")
 
     def _fill_mailbox(self, requests: Sequence[Sequence[int]]) -> None:
         data = mailbox(self.image, requests, power_off=False)
@@ -394,6 +403,35 @@ class Machine:
             data += self._cpu.load(walked.pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
         return data
 
+    def poke(self, va: int, data: bytes) -> None:
+        """Write to memory as the kernel at EL1 can: where its page tables let it.
+
+        va: an address of EL1's, image or linear; data: the bytes. MachineError where a byte is not
+        mapped, or read-only. The tables themselves lie in the linear map, and EL1 may write them:
+        entry_of(va) says where. What is written stays until reboot().
+        """
+        data = bytes(data)
+        places, done = [], 0
+        while done < len(data):
+            at = va + done
+            walked = self.translate(at, el=1)
+            if not walked.writable:
+                why = walked.fault or "read-only for it; entry_of(...) is where its tables say so"
+                raise MachineError(f"EL1 cannot write {at:#x}: {why}")
+            size = min(len(data) - done, PAGE_SIZE - at % PAGE_SIZE)
+            places.append((walked.pa, data[done:done + size]))
+            done += size
+        for pa, part in places:  # all of it, or nothing
+            self._alive().rewrite(pa, part)
+
+    def entry_of(self, va: int, el: int = 1) -> int:
+        """The linear address, for EL1, of the page-table entry that maps *va* at EL1 or EL2."""
+        walked = self.translate(va, el)
+        if walked.pa is None or not walked.levels:
+            raise MachineError(f"EL{el} has no entry for {va:#x}: {walked.fault or 'no tables'}")
+        leaf = walked.levels[-1]
+        return self.image.host_va(leaf.table + 8 * leaf.index)
+
     def _data(self, symbol: str) -> int:
         return self._cpu.load64(self.image.pa(symbol))
 
@@ -422,7 +460,8 @@ class Machine:
 
     def __repr__(self) -> str:
         state = "closed" if self._cpu is None else self.stopped or "ready"
-        return f"Machine({self.key!r}, seed={self.seed}): {state}"
+        with_header = ", with a header" if self.header else ""
+        return f"Machine({self.key!r}, seed={self.seed}{with_header}): {state}"
 
 
 @dataclass(frozen=True)
