@@ -76,6 +76,13 @@ def _split(operands: str) -> list[str]:
     return [part.strip() for part in re.split(r",(?![^\[]*\])", operands)] if operands else []
 
 
+def _folded(parts: list[str]) -> list[str]:
+    """An immediate shifted by 12 as the number that it is: '#1', 'lsl #12' -> '#0x1000'."""
+    if len(parts) > 2 and parts[-1] == "lsl #12" and parts[-2].startswith("#"):
+        return [*parts[:-2], f"#{int(parts[-2][1:], 0) << 12:#x}"]
+    return parts
+
+
 def _register(operand: str) -> str | None:
     """The trace's name of a register operand, None for anything else."""
     operand = {"lr": "x30", "fp": "x29", "wsp": "sp", "wzr": "xzr"}.get(operand, operand)
@@ -123,7 +130,7 @@ def plain(value: int) -> str:
 
 def explain(instruction: Instruction, operands: str) -> Sentence:
     """The sentence of an instruction; operands: as printed, with names for PC-relative targets."""
-    name, parts = instruction.mnemonic, _split(operands)
+    name, parts = instruction.mnemonic, _folded(_split(operands))
     if instruction.memory is not None:
         registers = " and ".join(r if r != "xzr" else "zero" for r in instruction.memory.registers)
         if instruction.memory.kind == "load":

@@ -123,10 +123,13 @@ class Listing:
         sentence = explain.explain(instruction, operands)
         label = self._labels.get(key, "")
         step = self._kern_hyp_va.get(key)
-        if step is not None:
+        if step is not None and instruction.mnemonic == "nop":
+            sentence = explain.Sentence("Does nothing: kern_hyp_va was patched out at boot.")
+        elif step is not None:
             after = f"{operands.split(',')[0]} = {{after {operands.split(',')[0]}}}"
             sentence = explain.Sentence(explain.KERN_HYP_VA[step].replace("{after}", after))
-        elif label.startswith("host_call_") and instruction.mnemonic == "mov":
+        elif label.startswith("host_call_") and instruction.mnemonic == "mov" and (
+                decode(self._word(key + 4) or 0).mnemonic != "movk"):
             what = label.removeprefix("host_call_")
             sentence = explain.Sentence(f"Puts {{after x0}}, the number of {what}, into x0.")
         return Row(key, va, word, label, text, comment, story, file, line, _kind(instruction),

@@ -12,16 +12,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
 
 import numpy as np
 
 from hypkit import arch, explain
-from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.cost import PHASES, Counts, phases
 from hypkit.image import HEAP, KIMAGE_PA, REQUESTS_PA, TEXT_PA, VM_IPA, VTCR_EL2, Image
 from hypkit.listing import BRANCH, ERET, HVC, INDIRECT, LOAD, STORE, Listing
-from hypkit.trace import REGISTERS, Trace, is_hvc
+from hypkit.trace import REGISTERS, Step, Trace, is_hvc
 from hypkit.vmem import DRAM_BASE, DRAM_SIZE, PAGE_OFFSET, PAGE_SIZE
 
 CHUNK = 1 << 14  # steps in one chunk
@@ -37,7 +35,8 @@ NONE = 0xFFFF_FFFF
 HOST, VM, HYP = 1, 2, 4
 MARK_HVC, MARK_ERET, MARK_TABLE, MARK_FAULT, MARK_PANIC = 8, 16, 32, 64, 128
 
-_PSTATE, _SP = REGISTERS.index("pstate"), REGISTERS.index("sp")
+# Labels of what a number selects a function from, and the bytes of a slot.
+TABLES = {"kvm_hcall_table": 8, "hcall_distances": 4}
 
 
 class Payload:
@@ -226,25 +225,23 @@ class Payload:
         """The phase of every step, as an index into PHASE_NAMES; equals cost.phases."""
         if not len(self):
             return np.zeros(0, np.uint8)
-        # cost.phases looks at the EL, the place and a few labels. Where none of them changes, the
+        # cost.phases looks at the EL, the program and a few labels. Where none of them changes, the
         # phase stays: it is enough to show it the first step of each such run.
         image = self.image
         cuts = {image.pa(name) for name in ("dispatch", "dispatch_find", "dispatch_call",
                                             "dispatch_return", "hyp_panic",
                                             "__kvm_handle_stub_hvc") if name in image.symbols}
-        first = image.pa("dispatch")
-        end = first + len(image.dispatcher.code)
+        found: dict[object, int] = {}
         classes = []
         for pc in self.pcs:
-            pa = image.layout.pa(int(pc))
-            inside = pa is not None and first <= pa < end
-            classes.append(2 + sorted(cuts).index(pa) if pa in cuts else int(inside))
+            pa, line = image.layout.pa(int(pc)), image.line(int(pc))
+            place = pa if pa in cuts else line and line[0]
+            classes.append(found.setdefault(place, len(found)))
         code = np.array(classes, dtype=np.int64)[self.site] * 4 + self.trace.els[:-1]
         starts = np.flatnonzero(np.concatenate(([True], code[1:] != code[:-1])))
-        shim = _Runs(image, [SimpleNamespace(pc=int(self.trace.pcs[step]),
-                                             el=int(self.trace.els[step])) for step in starts])
-        found = np.array([PHASE_NAMES.index(name) for name in phases(shim)], dtype=np.uint8)
-        return np.repeat(found, np.diff(np.append(starts, len(self))))
+        shim = _Runs(image, [self.trace[int(step)] for step in starts])
+        met = np.array([PHASE_NAMES.index(name) for name in phases(shim)], dtype=np.uint8)
+        return np.repeat(met, np.diff(np.append(starts, len(self))))
 
     @cached_property
     def _counters(self) -> dict[str, np.ndarray]:
@@ -270,7 +267,13 @@ class Payload:
     def levels(self) -> np.ndarray:
         """HOST, VM or HYP for every step."""
         vm = np.array([row.vm for row in self.listing.rows] or [False])[self.rows][self.site]
-        return np.where(self.trace.els[:-1] == 2, HYP, np.where(vm, VM, HOST)).astype(np.uint8)
+        # With VHE the host itself is at EL2, and nobody else is.
+        above = HOST if self._host_el == 2 else HYP
+        return np.where(self.trace.els[:-1] == 2, above, np.where(vm, VM, HOST)).astype(np.uint8)
+
+    @property
+    def _host_el(self) -> int:
+        return self.image.variant.host_el
 
     @cached_property
     def marks(self) -> np.ndarray:
@@ -279,7 +282,7 @@ class Payload:
         marks[self._site_is(HVC)] |= MARK_HVC
         marks[self._site_is(ERET)] |= MARK_ERET
         reads = self.accesses[self.accesses["info"] & 32 == 0]
-        names = {va: (self.image.symbolize(int(va)) or "").startswith("kvm_hcall_table")
+        names = {va: (self.image.symbolize(va) or "").partition("+")[0] in TABLES
                  for va in np.unique(reads["va"]).tolist()}
         table = [step for step, va in zip(reads["step"].tolist(), reads["va"].tolist(), strict=True)
                  if names[va]]
@@ -366,7 +369,7 @@ class Payload:
         files = sorted({row.file for row in self.listing.rows})
         return {
             "version": 1, "title": self.title, "outcome": self.outcome, "note": self.note,
-            "variant": image.key, "variant_title": VARIANTS[image.key].title,
+            "variant": image.key, "host_el": self._host_el,
             "steps": len(self), "chunk": CHUNK, "chunks": self.chunks,
             "registers": list(REGISTERS), "sysregs": list(self.sysregs),
             "fields": {name: _fields(name) for name in self.sysregs},
@@ -387,7 +390,7 @@ class Payload:
                        "tag": f"{layout.tag_val << layout.tag_lsb:x}",
                        "tag_lsb": layout.tag_lsb, "dram": DRAM_BASE, "dram_size": DRAM_SIZE,
                        "kimage": KIMAGE_PA, "text": TEXT_PA, "named_end": _named_end()},
-            "tables": _table_runs(image), "hypercalls": list(HYPERCALLS),
+            "page_tables": _table_runs(image), "hypercall_tables": TABLES,
             "exceptions": [[step, level, text] for step, (level, text)
                            in sorted(self.exceptions.items())],
             "overview": self.overview(),
@@ -428,8 +431,8 @@ class Payload:
             return "the literal pool"
         name = self.image.symbolize(va) or ""
         base, _, offset = name.partition("+")
-        if base == "kvm_hcall_table":
-            slot = int(offset or "0", 16) // 8
+        if base in TABLES:
+            slot = int(offset or "0", 16) // TABLES[base]
             return f"the table slot of hypercall {slot}"
         if base == "hyp_stack":
             return "the EL2 stack"
@@ -438,8 +441,10 @@ class Payload:
     def level(self, step: int) -> str:
         """The name of the level in which a step runs; len(self) is the state afterwards."""
         if step < len(self):
-            return {HOST: "EL1 (host)", VM: "EL1 (VM)", HYP: "EL2 (hyp)"}[int(self.levels[step])]
-        return "EL2 (hyp)" if int(self.trace.els[step]) == 2 else "EL1 (host)"
+            level = int(self.levels[step])
+        else:
+            level = HYP if int(self.trace.els[step]) > self._host_el else HOST
+        return {HOST: f"EL{self._host_el} (host)", VM: "EL1 (VM)", HYP: "EL2 (hyp)"}[level]
 
     def sentence(self, step: int) -> str:
         """What step *step* does, in one sentence."""
@@ -466,9 +471,9 @@ class _Runs:
     """As much of a Trace as cost.phases looks at."""
 
     image: Image
-    steps: list[SimpleNamespace]
+    steps: list[Step]
 
-    def __iter__(self) -> Iterator[SimpleNamespace]:
+    def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)
 
 

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from hypkit import Machine, payload
+from hypkit import VARIANTS, Machine, payload
 from hypkit.cost import PHASES, phases
 from hypkit.decode import decode
 from hypkit.explain import compared, explain
@@ -55,10 +55,12 @@ def calls(machine):
         "unknown": machine.hvc(0x7FFF),
         "loop": loop(40),
         "panic": machine.call("__kvm_tlb_flush_vmid", 0x1234),
+        **{key: Machine(key, seed=2020).call("__kvm_timer_set_cntvoff", 0x1234)
+           for key in VARIANTS},
     }
 
 
-CALLS = ("number", "vm", "vm fault", "unknown", "loop", "panic")
+CALLS = ("number", "vm", "vm fault", "unknown", "loop", "panic", *VARIANTS)
 
 
 @pytest.mark.parametrize("key", CALLS)
@@ -135,7 +137,7 @@ def test_a_chunk_that_is_not_there_is_an_error(calls):
 
 def test_the_page_tables_expand_to_those_of_the_image(machine, calls):
     words = {}
-    for table, index, count, first, step in Payload(calls["number"].trace).meta()["tables"]:
+    for table, index, count, first, step in Payload(calls["number"].trace).meta()["page_tables"]:
         for n in range(count):
             words[table, index + n] = int(first, 16) + n * step
     image = machine.image
@@ -212,6 +214,7 @@ def test_a_comparison_says_how_two_words_stand(one, other, said):
     (0xD51C1100, "Writes x0 ({before x0}) into HCR_EL2."),
     (0x8B010C00, "Adds x1 ({before x1}) shifted left by 3 to x0 ({before x0}): x0 = {after x0}."),
     (0xD35AFC00, "Shifts x0 ({before x0}) right by 26 bits: x0 = {after x0}."),
+    (0xF140041F, "Compares x0 ({before x0}) with 0x1000: {compare x0 0x1000}."),
     (0xDAC00C00, "{changes}.")])
 def test_an_instruction_is_explained(word, sentence):
     instruction = decode(word)

@@ -121,7 +121,7 @@ export class Reel {
     this.index = Object.fromEntries(this.meta.registers.map((name, bit) => [name, bit]));
     /** @type {Map<number, any[][]>} */
     this.tables = new Map();
-    for (const [table, index, count, first, step] of this.meta.tables) {
+    for (const [table, index, count, first, step] of this.meta.page_tables) {
       if (!this.tables.has(table)) this.tables.set(table, []);
       this.tables.get(table).push([index, count, BigInt("0x" + first), BigInt(step)]);
     }
@@ -230,8 +230,18 @@ export class Reel {
   }
 
   levelOf(pstate, site) {
-    if (((pstate >> 2n) & 3n) === 2n) return "hyp";
+    // With VHE the host itself is at EL2, and nobody else is.
+    if (((pstate >> 2n) & 3n) === 2n) return this.meta.host_el === 2 ? "host" : "hyp";
     return site && this.rows[site.row].kind & VM_ROW ? "vm" : "host";
+  }
+
+  /** The exception level of a level by name: 'EL2'. */
+  el(level) {
+    return level === "host" ? `EL${this.meta.host_el}` : LEVELS[level].name;
+  }
+
+  levelText(level) {
+    return `${this.el(level)} (${LEVELS[level].who})`;
   }
 
   level(step) {
@@ -443,8 +453,9 @@ export class Reel {
   place(access) {
     if (access.pool) return "the literal pool";
     const [base, offset] = (this.symbolize(access.va) ?? "").split("+");
-    if (base === "kvm_hcall_table") {
-      return `the table slot of hypercall ${Math.floor(Number(offset ?? 0) / 8)}`;
+    const slot = this.meta.hypercall_tables[base];
+    if (slot) {
+      return `the table slot of hypercall ${Math.floor(Number(offset ?? 0) / slot)}`;
     }
     return base === "hyp_stack" ? "the EL2 stack" : this.what(access.va, true);
   }
@@ -541,7 +552,7 @@ export class Reel {
         case "before": return this.what(this.register(args[0], step), vm);
         case "after": return this.what(this.registerAfter(args[0], step), vm);
         case "goes": return this.what(this.nextPc(step), this.levelAfter(step) === "vm");
-        case "level": return levelText(this.levelAfter(step));
+        case "level": return this.levelText(this.levelAfter(step));
         case "flags": return flags(this.registerAfter("pstate", step));
         case "place": return accesses.length ? this.place(accesses[0]) : "memory";
         case "values":
@@ -586,10 +597,6 @@ function grouped(value) {
 
 function flags(pstate) {
   return [..."NZCV"].map((letter, at) => ((pstate >> BigInt(31 - at)) & 1n ? letter : "-")).join("");
-}
-
-function levelText(level) {
-  return `${LEVELS[level].name} (${LEVELS[level].who})`;
 }
 
 /** How two 64-bit words stand, as explain.compared says it. */
@@ -773,7 +780,7 @@ class View {
     for (const [key, level] of Object.entries(LEVELS)) {
       if (key === "vm" && !hasVm) continue;
       const lane = h("div", { class: `hk-lane hk-lane-${key}` },
-        h("span", { class: "hk-lane-name" }, `${level.sign} ${level.name} ${level.who}`));
+        h("span", { class: "hk-lane-name" }, `${level.sign} ${reel.el(key)} ${level.who}`));
       for (let from = 0; from < bins.length;) {
         if (!(bins[from] & level.bit)) {
           from += 1;
@@ -1017,6 +1024,8 @@ class View {
     let test;
     if (reel.index[wanted] !== undefined) {
       test = (step) => reel.changed(step).includes(wanted);
+    } else if (reel.rows.some((row) => row.label === text)) {
+      test = (step) => reel.rows[reel.site(step).row].label === text;
     } else if (/^-?(0x[0-9a-f]+|\d+)$/i.test(wanted.replaceAll(/[_ ]/g, ""))) {
       const value = number(wanted.replaceAll(/[_ ]/g, "")) & MASK64;
       test = (step) => reel.pc(step) === value
@@ -1123,13 +1132,13 @@ class View {
     const over = step >= reel.steps;
     const level = reel.level(step);
     this.root.dataset.level = level;
-    this.level.textContent = `${LEVELS[level].sign} ${LEVELS[level].name} ${LEVELS[level].who}`;
+    this.level.textContent = `${LEVELS[level].sign} ${reel.el(level)} ${LEVELS[level].who}`;
     this.where.textContent = over ? "after the last step"
       : `step ${step} · ${reel.symbolize(reel.pc(step)) ?? hex(reel.pc(step))} · ${reel.phase(step)[0]}`;
     this.says.textContent = reel.sentence(step);
     this.goto.value = String(step);
     this.slider.value = String(step);
-    this.slider.setAttribute("aria-valuetext", `step ${step} of ${reel.steps}, ${levelText(level)}`);
+    this.slider.setAttribute("aria-valuetext", `step ${step} of ${reel.steps}, ${reel.levelText(level)}`);
     this.cursor.style.left = `${((step + (over ? 0 : 0.5)) / Math.max(1, reel.steps)) * 100}%`;
     this.showCode(over);
     this.showBranch(over);
@@ -1230,7 +1239,7 @@ class View {
           "aria-label": `${name} was last written by step ${writer}: go there`,
           onclick: this.on(() => this.whoWrote(name)) }, `step ${writer}`))));
     }
-    const sp = LEVELS[reel.level(step)].name;
+    const sp = reel.el(reel.level(step));
     const all = h("label", { class: "hk-all" }, h("input", { type: "checkbox",
       checked: this.allRegisters, onchange: this.on((event) => {
         this.allRegisters = event.target.checked;
@@ -1352,7 +1361,7 @@ class View {
       touched.length ? table("Memory that this instruction touches", ["What", "Virtual address", "Where",
         "Physical", "Bytes", "Value", "Last write"], touched)
         : h("p", {}, "This instruction touches no memory."),
-      h("table", {}, h("caption", {}, `The stack at ${LEVELS[reel.level(step)].name}'s SP`),
+      h("table", {}, h("caption", {}, `The stack at ${reel.el(reel.level(step))}'s SP`),
         h("thead", {}, h("tr", {}, ["Place", "Virtual address", "Physical", "Value", "Written by"].map(
           (text) => h("th", { scope: "col" }, text)))),
         h("tbody", {}, stack))];
@@ -1469,7 +1478,7 @@ class DiffView {
     const body = h("tbody");
     this.lines = rows.map(([i, j], at) => {
       const side = (reel, step) => (step === null ? ["–", "", ""] : [String(step),
-        `${LEVELS[reel.level(step)].sign} ${LEVELS[reel.level(step)].name}`, reel.row(step).text]);
+        `${LEVELS[reel.level(step)].sign} ${reel.el(reel.level(step))}`, reel.row(step).text]);
       const [first, second] = [side(a, i), side(b, j)];
       const sign = i === null ? "only right" : j === null ? "only left" : "both";
       const jump = h("button", { type: "button", class: "hk-runs", tabindex: -1,

@@ -1,0 +1,187 @@
+"""A real browser for the tests of the stepper, a JupyterLab for it to visit, and axe-core."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tests.judges import judge, required
+
+ROOT = Path(__file__).resolve().parents[2]
+AXE = "axe-core@4.10.3"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Debian's Chromium, one for all tests."""
+    path = judge("browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def errors():
+    """What pages complained about during a test; the test fails when it is not empty."""
+    found = []
+    yield found
+    assert not found
+
+
+@pytest.fixture(scope="session")
+def cut_off(chromium):
+    """A browser context without a network."""
+    context = chromium.new_context(offline=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def offline(cut_off, errors, tmp_path):
+    """open(html, ...) -> page: a file in a browser whose network is off."""
+    pages = []
+
+    def open_file(text, *, width=1400, height=1000, scheme="light"):
+        path = tmp_path / f"page{len(pages)}.html"
+        path.write_text(text, encoding="utf-8")
+        page = cut_off.new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: errors.extend(
+            [] if request.url.startswith(("file:", "data:", "blob:"))
+            else [f"asked the network for {request.url}"]))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_file
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The text of axe-core's script, from the npm registry."""
+    folder = tmp_path_factory.mktemp("axe")
+    npm = shutil.which("npm")
+    reason = "npm is missing"
+    if npm:
+        done = subprocess.run([npm, "install", "--prefix", folder, "--no-audit", "--no-fund",
+                               "--ignore-scripts", "--silent", AXE],
+                              capture_output=True, text=True, timeout=120)
+        script = folder / "node_modules" / "axe-core" / "axe.min.js"
+        if script.exists():
+            return script.read_text(encoding="utf-8")
+        reason = done.stderr.strip()[-300:]
+    message = f"{AXE} could not be installed: {reason}"
+    if "browser" in required():
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def command(page, name, args=None):
+    """Give JupyterLab a command. Not waited for: some are done only when a dialog is answered."""
+    page.evaluate("([name, args]) => void jupyterapp.commands.execute(name, args)",
+                  [name, args or {}])
+
+
+def _free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A JupyterLab with settings of its own: (its address, the folder that it serves)."""
+    folder = tmp_path_factory.mktemp("lab")
+    port = _free_port()
+    settings = {name: str(folder / f".{name.lower()}") for name in (
+        "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+        "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+    # No dialog about a kernel, no question about news: nobody is there to answer.
+    for plugin, wish in (("notebook-extension/tracker", {"autoStartDefaultKernel": True}),
+                         ("apputils-extension/notification",
+                          {"fetchNews": "false", "checkForUpdates": False})):
+        path = Path(settings["JUPYTERLAB_SETTINGS_DIR"],
+                    f"@jupyterlab/{plugin}.jupyterlab-settings")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(wish), encoding="utf-8")
+    environment = os.environ | settings | {"PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+         f"--port={port}", "--ServerApp.token=", "--ServerApp.port_retries=0",
+         "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder}",
+         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(150):
+            assert server.poll() is None, "JupyterLab did not start"
+            try:
+                urllib.request.urlopen(f"{address}/api", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield address, folder
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # with its kernels, which are in its session
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(10)
+
+
+@pytest.fixture
+def notebook(lab, chromium, errors):
+    """open(cells, ...) -> page: a notebook in JupyterLab, run from top to bottom."""
+    address, folder = lab
+    contexts = []
+
+    def open_notebook(*cells, width=1600, height=1000, dark=False, run=True, name=None):
+        name = name or f"test{len(list(folder.glob('*.ipynb')))}.ipynb"
+        if not (folder / name).exists():
+            book = nbformat.v4.new_notebook(
+                cells=[nbformat.v4.new_code_cell(cell, id=f"cell-{n}")
+                       for n, cell in enumerate(cells)],
+                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"},
+                          "language_info": {"name": "python"}})
+            nbformat.write(book, folder / name)
+        context = chromium.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/lab/tree/{name}?reset")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=30_000)
+        if dark:
+            command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
+            page.wait_for_selector("body[data-jp-theme-light=false]")
+        if run:
+            # Earlier, the command would be lost.
+            page.wait_for_function(
+                "() => { const context = jupyterapp.shell.currentWidget?.sessionContext;"
+                " return context?.isReady && context.session?.kernel?.status === 'idle'; }",
+                timeout=30_000)
+            command(page, "notebook:run-all-cells")
+        return page
+
+    yield open_notebook
+    for context in contexts:
+        context.close()
