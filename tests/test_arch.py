@@ -167,6 +167,13 @@ def test_a_syndrome_is_put_into_words(esr, text):
     assert esr_text(esr) == text
 
 
+def test_fault_status_codes_are_read_as_their_constants_are_called():
+    assert [arch.fault_text(code | 2) for code in (
+        arch.FSC_TRANSLATION, arch.FSC_ACCESS_FLAG, arch.FSC_PERMISSION)] == [
+            "translation fault, level 2", "access flag fault, level 2", "permission fault, level 2"]
+    assert arch.fault_text(arch.FSC_ALIGNMENT) == "alignment fault"
+
+
 def test_every_exception_class_with_a_number_of_its_own_has_a_name():
     classes = {value for name, value in vars(arch).items()
                if name.startswith("EC_") and isinstance(value, int)}

@@ -3,7 +3,7 @@
 import pytest
 
 from hypkit import Machine, asm
-from hypkit.abi import HYPERCALLS
+from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.cost import HYP_PHASES, PHASES, Cost, Counts, Footprint, count, is_branch, phases
 from hypkit.decode import decode
 from tests.scenarios import ARGUMENTS
@@ -163,6 +163,25 @@ def test_the_handler_of_a_vm_run_contains_the_vm_and_the_way_out_of_it(m):
         assert {"__kvm_hyp_vector+0x400", "el1_sync", "el1_trap", "__guest_exit"} <= {
             step.symbol for step in call.trace[vm[-1] + 1:last]}
         assert named[last + 1] == "return"
+
+
+@pytest.mark.parametrize("key", [key for key in VARIANTS if VARIANTS[key].host_el == 1])
+def test_every_variant_has_the_same_phases_in_the_same_order(key):
+    with Machine(key, seed=4) as m:
+        for call in (m.call("__kvm_get_mdcr_el2"), m.call(RUN, "vcpu0")):
+            named = partitioned(call.cost, call.trace)
+            assert in_order(named) == ["host", "entry", "dispatch", "call", "handler", "return",
+                                       "host"]
+
+
+def test_a_host_at_el2_has_no_hypervisor_to_enter():
+    with Machine("vhe", seed=4) as m:
+        call = m.call("__kvm_get_mdcr_el2")
+    named = partitioned(call.cost, call.trace)
+    assert in_order(named) == ["host", "handler", "host"]
+    assert call.cost.hyp == Counts()
+    assert call.cost.phases["handler"].instructions == 2  # mrs, ret
+    assert {step.el for step in call.trace} == {2}
 
 
 @pytest.mark.parametrize("x0", [0, 2])

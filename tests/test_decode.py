@@ -15,7 +15,7 @@ from tests.judges import judge, judged
 from tests.oracle import disassembly
 
 CORPUS = disassembly.recorded()
-PC = 0x0000_9656_C028_5000
+PC = 0x0000_9656_C028_5404
 
 # --- What objdump says, as data: written from the Arm ARM's mnemonics, not from the encodings -----
 
@@ -186,6 +186,7 @@ def test_a_system_register_is_called_by_its_name_both_ways(name):
 @pytest.mark.parametrize("word", [
     0xF8200020,  # ldadd x0, x0, [x1]: no such thing on a Cortex-A72
     0xC8A07C20,  # cas x0, x0, [x1]
+    0x08207C82,  # casp w0, w1, w2, w3, [x4]
     0xF8A20020,  # ldaddal-like with prefetch's size
     0x4C407000,  # ld1 {v0.16b}, [x0]
     0xD9200C20,  # a tag store
