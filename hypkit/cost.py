@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 
 from hypkit.arch import VECTOR_LOWER_A64
 from hypkit.decode import Instruction
-from hypkit.pipeline import Timing, simulate
 from hypkit.image import KIMAGE_PA, KIMAGE_VADDR, Image
+from hypkit.pipeline import Timing, simulate
 from hypkit.trace import Step, Trace
 
 # The parts of a call in the order they happen. "handler" holds everything that the function itself
@@ -28,6 +28,7 @@ PHASES = {
 HYP_PHASES = ("entry", "dispatch", "call", "return")
 
 LINE, PAGE = 64, 4096
+TABLES = ("kvm_hcall_table", "hcall_distances")  # labels of dispatch tables that are read
 _INDIRECT = {"br", "blr", "ret", "eret"}
 
 
@@ -205,7 +206,7 @@ def _touch(touched: dict[str, set[int]], step: Step, trace: Trace) -> None:
         at = image.layout.pa(access.va)
         if at is None:
             continue
-        if access.symbol and access.symbol.startswith("kvm_hcall_table"):
+        if access.symbol and access.symbol.startswith(TABLES):
             kind = "table"
         elif step.instruction.memory.base is None:
             kind = "pool"

@@ -4,8 +4,19 @@ import pytest
 
 from hypkit import Machine, asm
 from hypkit.abi import HYPERCALLS, VARIANTS
-from hypkit.cost import HYP_PHASES, PHASES, Cost, Counts, Footprint, count, is_branch, phases
+from hypkit.cost import (
+    HYP_PHASES,
+    PHASES,
+    Cost,
+    Counts,
+    Footprint,
+    count,
+    is_branch,
+    phases,
+    timing,
+)
 from hypkit.decode import decode
+from hypkit.pipeline import simulate
 from tests.scenarios import ARGUMENTS
 
 CNTVOFF, RUN = "__kvm_timer_set_cntvoff", "__kvm_vcpu_run_nvhe"
@@ -107,6 +118,13 @@ def test_before_the_patch_a_call_touched_no_table(costs):
     # The host reads the two offsets, EL2 keeps x0 and x1, then LR, on the stack.
     assert (footprint.code, footprint.pool, footprint.table, footprint.data) == (
         4 * (12 + 26), 0, 0, 16 + 16)
+
+
+@pytest.mark.parametrize(("key", "size"), [
+    ("fnptr", 0), ("numbered", 8), ("jump_table", 0), ("smccc", 4), ("relocated", 8)])
+def test_the_table_is_what_is_read_of_it_as_data(key, size):
+    with Machine(key, seed=4) as m:
+        assert m.call("__kvm_get_mdcr_el2").cost.footprint.table == size
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -284,6 +302,25 @@ def test_a_dispatcher_that_faults_has_no_handler():
         call = m.hvc(0x100, 0x10)
     assert in_order(partitioned(call.cost, call.trace)) == ["host", "entry", "dispatch", "panic",
                                                             "host"]
+
+
+# --- Timing --------------------------------------------------------------------------------------
+
+
+def test_the_modelled_time_is_that_of_the_phases_steps_in_their_order(costs):
+    trace = costs["numbered", CNTVOFF].trace
+    named = list(phases(trace))
+    for parts in (("dispatch",), ("dispatch", "call")):
+        words = [step.word for step, phase in zip(trace, named, strict=True) if phase in parts]
+        assert timing(trace, "neoverse-n1", parts) == simulate(words, "neoverse-n1")
+    assert timing(trace, "neoverse-n1").cycles > timing(
+        costs["fnptr", CNTVOFF].trace, "neoverse-n1").cycles
+
+
+def test_a_phase_that_is_none_cannot_be_timed(costs):
+    with pytest.raises(ValueError) as caught:
+        timing(costs["numbered", CNTVOFF].trace, "neoverse-n1", ("dispach",))
+    assert str(caught.value) == f"phase 'dispach': there are {', '.join(PHASES)}"
 
 
 # --- Counting ----------------------------------------------------------------------------------
