@@ -190,7 +190,8 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
         unit("hyp_init.S", ".hyp.idmap.text"),
         unit("hyp_entry.S", ".hyp.text"),
         # The entry path falls through into the dispatcher: no gap between the two.
-        unit(chosen.dispatcher + ".S" if own else "dispatcher", text=text + _text_table(chosen)),
+        unit(chosen.dispatcher + ".S" if own else "dispatcher",
+             text=f"{text}\n{_text_table(chosen)}"),
         unit("switch.S"), unit("handlers.S"),
         unit("rodata.S", ".rodata"),
         *([unit("table", text=_data_table(chosen))] if chosen.table in ("image", "hyp") else []),

@@ -134,6 +134,14 @@ def test_a_learners_dispatcher_stands_in_the_place_of_the_variants_own():
 
 
 @needs_keystone
+def test_a_learners_text_need_not_end_its_last_line():
+    image = load("jump_table", ONE, "dispatch: nop\n eret")
+    nop, eret = struct.unpack_from("<2I", image.memory[image.pa("dispatch")])
+    assert (decode(nop).mnemonic, decode(eret).mnemonic) == ("nop", "eret")
+    assert image.symbols["hcall_branches"] == image.symbols["dispatch"] + 8
+
+
+@needs_keystone
 @pytest.mark.parametrize("extra", [8, 0x1000])
 def test_a_dispatcher_that_is_too_long_is_told_by_how_much(extra):
     section = SECTION[".hyp.text"]
