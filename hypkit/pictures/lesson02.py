@@ -1,4 +1,4 @@
-"""The picture of 02-four-addresses: the four names of one byte, and what leads from each to the next."""
+"""The picture of 02-four-addresses: the four names of one byte, and what leads on from each."""
 
 from __future__ import annotations
 
