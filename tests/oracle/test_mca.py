@@ -16,12 +16,13 @@ import pytest
 
 from hypkit import facts
 from hypkit._operands import operation
+from hypkit.measure import CORES
 from hypkit.pipeline import simulate
-from tests.dispatch_paths import SOURCE, WORDS
+from tests.dispatch_paths import KEYS, WORDS, executed, hundred, is_call
 from tests.judges import judge, judged, tool
 from tests.oracle import mca
 
-CORES = ("cortex-a55", "cortex-a57", "cortex-a72", "neoverse-n1")
+MRS = 0xD53CD041  # mrs x1, tpidr_el2
 
 
 def tolerance(cycles: int) -> float:
@@ -53,11 +54,6 @@ def assembled(tmp_path_factory):
     return assemble
 
 
-def test_the_recorded_words_are_what_gnu_as_makes_of_the_text(assembled):
-    for path, lines in SOURCE.items():
-        assert assembled(lines) == WORDS[path], path
-
-
 @pytest.mark.parametrize("core", CORES)
 def test_every_dispatch_path_takes_the_time_that_llvm_mca_gives(core):
     answers = mca.ask(judge("mca"), core, WORDS)
@@ -76,8 +72,48 @@ def test_every_dispatch_path_takes_the_time_that_llvm_mca_gives(core):
 def test_a_hundred_calls_in_a_row_take_the_time_that_llvm_mca_gives(core):
     answers = mca.ask(judge("mca"), core, WORDS, iterations=100)
     for path, answer in answers.items():
-        cycles = simulate(WORDS[path] * 100, like(core, answer)).cycles
+        cycles = hundred(path, like(core, answer))
         assert abs(cycles - answer.total) <= max(5, answer.total / 10), path
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_call_starts_when_llvm_mca_says_but_is_not_given_its_hundred_cycles(core):
+    paths = {key: executed(key, "dispatch", "call") for key in KEYS}
+    paths = {key: words for key, words in paths.items() if is_call(words[-1])}
+    assert set(KEYS) - set(paths) == {"jump_table"}  # which branches with BR
+    for path, answer in mca.ask(judge("mca"), core, paths).items():
+        blr = simulate(paths[path], like(core, answer)).rows[-1]
+        assert abs(blr.issue - answer.issues[-1]) <= tolerance(answer.issues[-1]), path
+        assert answer.cycles == answer.issues[-1] + 100 and answer.latencies[-1] <= 2, path
+        assert blr.ready - blr.issue == answer.latencies[-1], path
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_system_register_has_a_placeholder_in_llvm_and_no_price_here(core):
+    assert [path for path in WORDS if MRS in WORDS[path]] == ["smccc", "smccc, call"]
+    whole = WORDS["smccc"]
+    at = whole.index(MRS)
+    answers = mca.ask(judge("mca"), core, {"whole": whole, "without": whole[:at] + whole[at + 1:]})
+    of_table = like(core, answers["whole"])
+    assert answers["whole"].latencies[at] == 1
+    assert simulate(whole, of_table).unpriced == (at,)
+    # Out of order nothing waits for it. In order it waits until the additions before it are done.
+    later = 2 if facts.core(of_table).in_order else 0
+    assert answers["whole"].cycles - answers["without"].cycles == later
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_recorded_figures_are_what_this_llvm_mca_says(core):
+    program = judge("mca")
+    known = {figure.path: figure for figure in facts.mca_figures()
+             if (figure.core, figure.llvm) == (core, mca.version(program))}
+    if not known:
+        pytest.skip(f"no figures of LLVM {mca.version(program)} are recorded for {core}")
+    once, often = (mca.ask(program, core, WORDS, n) for n in (1, 100))
+    assert known == {
+        path: facts.McaFigure(path, core, mca.version(program), once[path].table,
+                              once[path].cycles, once[path].total, often[path].total)
+        for path in WORDS}
 
 
 def test_llvm_has_no_table_of_the_a72_and_had_none_of_the_neoverse_n1_until_17():
