@@ -12,11 +12,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hypkit"
 FLOORS = (
     {"arch", "facts"},
     {"abi", "asm", "decode", "hooks", "pipeline", "vmem"},
-    {"image"},
+    {"header", "image"},
     {"trace"},
     {"cost", "cpu"},
     {"emu", "words"},
-    {"check", "environment"},
+    {"check", "environment", "proving"},
     {"viz"},
     {"__init__"},
 )

@@ -1,0 +1,438 @@
+"""The proving ground: whether a dispatcher keeps to its specification, and what it costs.
+
+A learner's dispatcher takes the place of the one of the `numbered` machine and is called side by
+side with it. Which machines and which numbers is drawn from the text itself: equal texts meet equal
+questions, and any change of the text meets others, so that no text can know its questions. What is
+measured are the very calls that are judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hypkit import facts
+from hypkit.abi import HYPERCALLS, VARIANTS
+from hypkit.asm import AsmError, Program, keystone
+from hypkit.cost import phases
+from hypkit.emu import PANICKED, RESTARTED, RETURNED, Call, Machine, MachineError
+from hypkit.exercises import Bench, Wrong, shown
+from hypkit.image import CONSTANTS, HEAP, Image
+from hypkit.pipeline import simulate
+from hypkit.trace import Step
+from hypkit.vmem import KIMAGE_PA, KIMAGE_VADDR, MASK64
+
+BASE = VARIANTS["numbered"].base
+ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
+STUB_ERR = CONSTANTS["HVC_STUB_ERR"]
+KEPT = (*(f"x{n}" for n in range(19, 31)), "sp")  # what a function gives back as it found it
+# What a dispatcher has no business with, whatever its calls do.
+UNTOUCHED = ("VBAR_EL2", "HCR_EL2", "VTTBR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TCR_EL2", "TPIDR_EL2",
+             "CPTR_EL2", "MDCR_EL2", "CNTVOFF_EL2")
+
+# Of the cores of data/cores.toml, a small one in order and a big one out of order.
+CORES = ("cortex-a55", "neoverse-n1")
+# The known dispatchers that a machine with a host at EL1 can have.
+KNOWN = tuple(key for key, chosen in VARIANTS.items() if chosen.host_el == 1)
+SEEDS = 2  # machines that a text is proved on
+
+_STACK = range(HEAP["hyp_stack"][0], sum(HEAP["hyp_stack"][:2]))
+ERET, SB, ISB = 0xD69F03E0, 0xD50330FF, 0xD5033FDF  # this core has no SB
+_DSB = {0xD503309F | kind << 8 for kind in (0x3, 0x7, 0xB, 0xF)}  # osh, nsh, ish, sy
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a dispatcher costs. Each number is the worst of the fourteen hypercalls.
+
+    instructions, loads: executed at EL2 outside the function that was called, from the vector to
+    the ERET. bytes: the dispatcher's program, and what it reads of memory besides (its stack
+    apart). cycles: by core, of the modelled way in plus the modelled way out (hypkit.pipeline;
+    what has no public price, such as HVC and ERET, is not in it).
+    """
+
+    name: str
+    instructions: int
+    loads: int
+    bytes: int
+    cycles: dict[str, int]
+
+    def __getitem__(self, measure: str) -> int:
+        return self.cycles[measure] if measure in self.cycles else getattr(self, measure)
+
+    def __repr__(self) -> str:
+        return f"Score({self.name}: " + ", ".join(
+            f"{self[key]} {unit}" for key, (_, unit) in MEASURES.items()) + ")"
+
+
+MEASURES = {
+    "instructions": ("instructions at EL2 around the handler", "instructions"),
+    "loads": ("loads at EL2 around the handler", "loads"),
+    "bytes": ("bytes of the dispatcher and of what it reads", "bytes"),
+    **{core: (f"model cycles, {facts.core(core).title}", f"cycles {core}") for core in CORES},
+}
+
+
+def prove(text: object, name: str = "yours") -> Score:
+    """The score of a dispatcher that keeps to the specification of lesson 11.
+
+    text: assembly, in place of the `numbered` machine's dispatcher. Raises Wrong with a sentence
+    that says what was expected, what came, and at which step.
+    """
+    if not isinstance(text, str):
+        raise Wrong(f"Expected the text of a dispatcher, a string; came {shown(text)}")
+    return _prove(text, name)
+
+
+@lru_cache(maxsize=32)
+def _prove(text: str, name: str) -> Score:
+    draw = random.Random(hashlib.sha256(text.encode("utf-8", "replace")).digest())
+    roads: list[_Road] = []
+    for _ in range(SEEDS):
+        with _Pair(text, draw) as pair:
+            pair.barriers()
+            roads += pair.calls()
+            pair.stub_calls()
+    return _score(name, roads)
+
+
+@lru_cache(maxsize=32)
+def measure(key: str, seed: int = 2020) -> Score:
+    """The score of a known variant; ValueError for one whose host makes no call to EL2."""
+    if key not in KNOWN and not key.startswith("numbered+"):
+        raise ValueError(f"variant {key!r}: there are {', '.join(KNOWN)}")
+    with Machine(key, seed=seed) as machine:
+        return _score(key, [_Road(machine.call(handler.name, *handler.arguments), handler)
+                            for handler in _known(seed)])
+
+
+@lru_cache(maxsize=4)
+def _known(seed: int) -> tuple[_Handler, ...]:
+    """The handlers alone, as the `numbered` machine runs them one after the other."""
+    with Machine("numbered", seed=seed) as machine:
+        return tuple(_Handler(machine.call(name, *arguments), name, arguments)
+                     for name, arguments in _hits(random.Random(seed)))
+
+
+def unguarded(program: Program) -> list[tuple[str, str]]:
+    """(where, what came instead) for each ERET of a program without a barrier straight behind it.
+
+    A barrier is DSB and ISB: a Cortex-A72 has no SB.
+    """
+    code = [int.from_bytes(program.code[at:at + 4], "little")
+            for at in range(0, len(program.code) & ~3, 4)] + [0, 0]
+    found = []
+    for n, word in enumerate(code[:-2]):
+        if word != ERET or code[n + 1] in _DSB and code[n + 2] == ISB:
+            continue
+        line = program.lines.get(program.base + 4 * n)
+        came = "an sb, which a Cortex-A72 does not have" if code[n + 1] == SB else "none"
+        found.append((f"line {line}" if line else f"byte {4 * n}", came))
+    return found
+
+
+# --- What is asked ------------------------------------------------------------------------------
+
+_POINTERS = {"__kvm_tlb_flush_local_vmid": "vcpu0", "__kvm_vcpu_run_nvhe": "vcpu0",
+             "__kvm_tlb_flush_vmid": "kvm0", "__kvm_tlb_flush_vmid_ipa": "kvm0",
+             "__vgic_v3_restore_aprs": "vcpu0", "__vgic_v3_save_aprs": "vcpu0"}
+
+
+def _hits(draw: random.Random) -> Iterator[tuple[str, tuple[int | str, ...]]]:
+    """Every hypercall, with arguments that let it do its work and three that must arrive."""
+    for name in HYPERCALLS:
+        first = _POINTERS.get(name, draw.getrandbits(32))
+        yield name, (first, draw.getrandbits(32) & ~0xFFF, draw.getrandbits(64))
+    yield "__kvm_vcpu_run_nvhe", ("vcpu1", draw.getrandbits(32), draw.getrandbits(64))
+
+
+def _misses(draw: random.Random, machine: Machine) -> Iterator[int]:
+    """Numbers that are none: the edges, and what likely mistakes would take for one."""
+    end = BASE + len(HYPERCALLS)
+    yield from (3, BASE - 1, end, end + 1, 2 * BASE, 0xFFF, 0x1000, 0x100E)
+    yield from (MASK64, 1 << 63, -BASE & MASK64, -draw.randrange(2, 99) & MASK64)
+    number = BASE + draw.randrange(len(HYPERCALLS))
+    yield from (number | 1 << bit for bit in (31, 32, 61, 63))
+    handler = draw.choice(HYPERCALLS)
+    yield from (machine.address(handler, space)
+                for space in ("image", "linear", "physical", "hyp"))
+
+
+def _many_misses(draw: random.Random) -> list[int]:
+    """Numbers that are none, by the hundred: near the range, right in most bits, and any at all."""
+    numbers = range(BASE, BASE + len(HYPERCALLS))
+    flipped = (number ^ 1 << bit for number in numbers for bit in range(4, 64))
+    found = {*range(3, BASE), *range(numbers.stop, 2 * BASE), *flipped,
+             *(draw.getrandbits(draw.randrange(9, 65)) for _ in range(500))}
+    found = sorted(number for number in found if number >= 3 and number not in numbers)
+    draw.shuffle(found)
+    return found
+
+
+class _Pair:
+    """The patch's machine and the learner's, alike but for the dispatcher, asked the same."""
+
+    def __init__(self, text: str, draw: random.Random) -> None:
+        self.draw, seed = draw, draw.randrange(1, 1 << 31)
+        self.reference = Bench("numbered", seed=seed)
+        try:
+            self.subject = Bench("numbered", seed=seed, dispatcher=text)
+        except AsmError as error:
+            self.reference.close()
+            raise Wrong(_assembly(error)) from None
+        except MachineError as error:
+            self.reference.close()
+            raise Wrong(f"With this dispatcher the machine does not boot: {error}") from None
+
+    def __enter__(self) -> _Pair:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.reference.close()
+        self.subject.close()
+
+    def barriers(self) -> None:
+        """Every ERET in the text has a speculation barrier straight behind it."""
+        for where, came in unguarded(self.subject.image.dispatcher):
+            raise Wrong("Expected a speculation barrier (dsb nsh, then isb) straight behind every "
+                        f"eret; behind the one of {where} came {came}")
+
+    def calls(self) -> list[_Road]:
+        """All fourteen and many that are none, in an order of their own."""
+        asked: list = [*_hits(self.draw), *_misses(self.draw, self.subject)]
+        self.draw.shuffle(asked)
+        roads = []
+        for what in asked:
+            if isinstance(what, int):
+                self._miss(what)
+            else:
+                roads.append(self._hit(*what))
+        self._bulk(_many_misses(self.draw))
+        for register in UNTOUCHED:
+            expected, came = (m.sysreg(register) for m in (self.reference, self.subject))
+            if expected != came:
+                raise Wrong(f"After all calls expected {register} = {expected:#x}; came {came:#x}: "
+                            "that is not a dispatcher's to change")
+        return roads
+
+    def _hit(self, name: str, arguments: tuple[int | str, ...]) -> _Road:
+        number = BASE + HYPERCALLS.index(name)
+        what = f"x0 = {number:#x}, {name}"
+        expected = self.reference.hvc(number, *arguments)
+        came = self.subject.hvc(number, *arguments)
+        entered = _entered(came)
+        if not entered:
+            raise Wrong(f"{what}: expected this function to be called; {_instead(came)}")
+        step, first = entered[0]
+        if first != name:
+            raise Wrong(f"{what}: expected this function to be called; step {step} enters {first}")
+        if len(entered) > 1:
+            raise Wrong(f"{what}: expected one call; step {entered[1][0]} enters "
+                        f"{entered[1][1]} again")
+        trace, wanted = came.trace, expected.trace
+        there = wanted.find(name)
+        for n in range(3):
+            value, right = trace.register(f"x{n}", step), wanted.register(f"x{n}", there)
+            if value != right:
+                raise Wrong(f"{what}: expected x{n} = {right:#x} at the function's first "
+                            f"instruction, what the host had in x{n + 1}; came {value:#x} at step "
+                            f"{step}")
+        if trace.register("sp", step) % 16:
+            raise Wrong(f"{what}: expected a stack pointer that is a multiple of 16 when the "
+                        f"function is called; came {trace.register('sp', step):#x} at step {step}")
+        if came.outcome != RETURNED:
+            raise Wrong(f"{what}: {_instead(came)}")
+        handler = _Handler(expected, name, arguments)
+        self._whole(what, came, handler)
+        self._kept(what, came)
+        if came.x0 != expected.x0:
+            raise Wrong(f"{what}: expected x0 = {expected.x0:#x}, what the function left there; "
+                        f"came {came.x0:#x}")
+        return _Road(came, handler)
+
+    def _whole(self, what: str, came: Call, handler: _Handler) -> None:
+        """The function was run from its first to its last instruction."""
+        start = came.trace.find(handler.name)
+        for n, there in enumerate(handler.places):
+            here = came.trace[start + n].symbol if start + n < len(came.trace) else "the end"
+            if here != there:
+                raise Wrong(f"{what}: expected the function to run to its end; step {start + n} is "
+                            f"at {here}, not at {there}")
+
+    def _miss(self, number: int) -> None:
+        what = f"x0 = {number:#x}, no call's number"
+        # Nothing but x0 tells such a call from a good one.
+        _, arguments = self.draw.choice(list(_hits(self.draw)))
+        came = self.subject.hvc(number, *arguments)
+        entered = _entered(came)
+        if entered:
+            raise Wrong(f"{what}: expected -38 in x0 and no function called; step "
+                        f"{entered[0][0]} enters {entered[0][1]}")
+        if came.outcome != RETURNED or came.x0 != ENOSYS:
+            raise Wrong(f"{what}: expected -38 in x0; {_instead(came)}")
+        own = _code(came.trace.image, ("hyp_entry.S", "dispatcher"))
+        for step in came.trace:
+            if step.el == 2 and came.trace.image.layout.pa(step.pc) not in own:
+                raise Wrong(f"{what}: expected nothing but the entry and the dispatcher to run; "
+                            f"step {step.index} is at {step.symbol}")
+        self._kept(what, came)
+
+    def _bulk(self, numbers: list[int]) -> None:
+        """All of these numbers are refused; the first that is not is called again to see why."""
+        try:
+            answers = self.subject.run(numbers, (self.draw.getrandbits(32),) * 3)
+            wrong = [number for number, x0 in zip(numbers, answers, strict=True) if x0 != ENOSYS]
+        except MachineError:
+            self.subject.reboot()
+            wrong = numbers
+        for number in wrong:
+            self._miss(number)
+        if wrong:
+            raise Wrong(f"x0 = {wrong[0]:#x}, no call's number: expected -38 in x0 however often "
+                        "it is asked; came something else when many came one after the other")
+
+    def _kept(self, what: str, call: Call) -> None:
+        """The host's registers and both stack pointers are as they were."""
+        trace = call.trace
+        hvc = next(step.index for step in trace if step.exception)
+        for register in KEPT:
+            before, after = trace.register(register, hvc), trace.register(register, len(trace))
+            if before != after:
+                step = trace.last_write(register, len(trace) - 1)
+                at = "" if step is None else f" (step {step}: {trace[step].text})"
+                raise Wrong(f"{what}: expected {register} = {before:#x} back at the host, as it "
+                            f"was; came {after:#x}{at}")
+        at_el2 = [n for n, el in enumerate(trace.els[:len(trace)]) if el == 2]
+        before, after = (trace.register("sp", n) for n in (at_el2[0], at_el2[-1]))
+        if before != after:
+            raise Wrong(f"{what}: expected EL2's stack pointer at {before:#x} at the eret, where "
+                        f"it was; came {after:#x} at step {at_el2[-1]}")
+
+    def stub_calls(self) -> None:
+        """0 is refused by the stub's code, 1 restarts the kernel, 2 gives EL2 back to the stub."""
+        refused = self.subject.hvc(0, 0x11)
+        if refused.outcome != RETURNED or refused.x0 != STUB_ERR:
+            raise Wrong(f"x0 = 0, a stub call: expected {STUB_ERR:#x} from the stub's handler; "
+                        f"{_instead(refused)}")
+        self._kept("x0 = 0, a stub call", refused)
+        reset = self.subject.hvc(2)
+        vectors = self.subject.sysreg("VBAR_EL2")
+        expected = self.subject.image.pa("__hyp_stub_vectors")
+        if reset.outcome != RETURNED or reset.x0 != 0 or vectors != expected:
+            raise Wrong("x0 = 2, a stub call: expected x0 = 0 and the stub's vectors in VBAR_EL2, "
+                        f"{expected:#x}; {_instead(reset)}, and VBAR_EL2 is {vectors:#x}")
+        self.subject.reboot()
+        restart = self.subject.hvc(1, self.subject.image.entry, 0x11, 0x22, 0x33)
+        if restart.outcome != RESTARTED:
+            raise Wrong("x0 = 1, a stub call: expected the kernel to start again; "
+                        f"{_instead(restart)}")
+
+
+def _entered(call: Call) -> list[tuple[int, str]]:
+    """(step, function) for each first instruction of one of the fourteen that EL2 executes."""
+    image = call.trace.image
+    doors = {image.layout.hyp_va(image.pa(name)): name for name in HYPERCALLS}
+    return [(n, doors[int(pc)]) for n, pc in enumerate(call.trace.pcs[:len(call.trace)])
+            if int(pc) in doors]
+
+
+def _instead(call: Call) -> str:
+    """What a call did in place of what was expected."""
+    if call.outcome == RETURNED:
+        return f"came back with x0 = {call.x0:#x} after {len(call.trace)} steps"
+    symbols = ("hyp_panic",) if call.outcome == PANICKED else ("el1_exception",)
+    steps = [step for symbol in symbols if (step := call.trace.find(symbol)) is not None]
+    return f"{call.message}, at step {steps[0] if steps else len(call.trace) - 1}"
+
+
+def _code(image: Image, names: tuple[str, ...]) -> set[int]:
+    """The physical addresses of some programs."""
+    found: set[int] = set()
+    for program in image.programs:
+        if program.name in names or program is image.dispatcher:
+            start = program.base - KIMAGE_VADDR + KIMAGE_PA
+            found.update(range(start, start + len(program.code)))
+    return found
+
+
+def _assembly(error: AsmError) -> str:
+    said = f"This text does not assemble: line {error.line}"
+    if error.text.strip():
+        said += f", {shown(error.text.strip())}"
+    said += f": {error.message}"
+    if not keystone.present() and "Keystone" in error.message:
+        said += (". What the kit ships still assembles, and that is all the instructions of the "
+                 "known dispatchers and of the lesson's list")
+    return said
+
+
+# --- What is measured ---------------------------------------------------------------------------
+
+
+class _Handler:
+    """What a call's handler takes by itself, from the same call of the `numbered` machine.
+
+    places: where each of its steps is, those of a VM at EL1 included; instructions and loads: those
+    at EL2.
+    """
+
+    def __init__(self, call: Call, name: str, arguments: tuple[int | str, ...]) -> None:
+        self.name, self.arguments = name, arguments
+        steps = [step for step, phase in zip(call.trace, phases(call.trace), strict=True)
+                 if phase == "handler"]
+        self.places = [step.symbol for step in steps]
+        self.instructions, self.loads = _at_el2(steps)
+
+
+class _Road:
+    """A call's way at EL2 around its handler.
+
+    The handler is the same code with the same arguments in every machine. So what it takes is known
+    from a machine that the learner did not write, and whatever else runs at EL2 is the
+    dispatcher's, wherever it lies.
+    """
+
+    def __init__(self, call: Call, handler: _Handler) -> None:
+        trace, image = call.trace, call.trace.image
+        instructions, loads = _at_el2(trace)
+        self.instructions = instructions - handler.instructions
+        self.loads = loads - handler.loads
+        start = trace.find(handler.name)
+        stop = start + len(handler.places)
+        ways = [[trace[n] for n in way if trace.els[n] == 2]
+                for way in (range(start), range(stop, len(trace)))]
+        words = [tuple(step.word for step in way) for way in ways]
+        self.cycles = {core: sum(_cycles(way, core) for way in words) for core in CORES}
+        own = _code(image, ())
+        self.size = len(image.dispatcher.code)
+        self.read: set[int] = set()  # physical addresses, equal for every seed
+        for step in (step for way in ways for step in way if _loads(step)):
+            for access in step.memory:
+                at = image.layout.pa(access.va)
+                if at is not None and at not in own and at not in _STACK:
+                    self.read.update(range(at, at + access.size))
+
+
+@lru_cache(maxsize=256)
+def _cycles(words: tuple[int, ...], core: str) -> int:
+    return simulate(words, core).cycles
+
+
+def _loads(step: Step) -> bool:
+    return step.instruction.memory is not None and step.instruction.memory.kind == "load"
+
+
+def _at_el2(steps: Iterable[Step]) -> tuple[int, int]:
+    """Instructions and loads executed at EL2, whoever they belong to."""
+    there = [step for step in steps if step.el == 2]
+    return len(there), sum(map(_loads, there))
+
+
+def _score(name: str, roads: list[_Road]) -> Score:
+    return Score(
+        name, max(road.instructions for road in roads), max(road.loads for road in roads),
+        roads[0].size + len(set().union(*(road.read for road in roads))),
+        {core: max(road.cycles[core] for road in roads) for core in CORES})
