@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
 from types import MappingProxyType
@@ -27,6 +27,8 @@ HYPERCALLS = (
 )
 # Linux 5.10's order, from function 1 on: number 0 was __kvm_hyp_init.
 SMCCC_ORDER = tuple(HYPERCALLS[index] for index in (5, 4, 7, 6, 3, 2, 0, 9, 12, 10, 8, 1, 13, 11))
+# Two functions more, in machines with a learner's numbering (guest/spare.S): calls to be added.
+SPARE = ("__kvm_timer_get_cntvoff", "__kvm_get_hcr_el2")
 # A fast call, 64-bit, owned by the vendor's hypervisor: the SMC calling convention's upper half.
 SMCCC_BASE = 0xC600_0000
 
@@ -45,6 +47,20 @@ OPTIONS = MappingProxyType({
 
 
 @dataclass(frozen=True)
+class Numbering:
+    """What a learner's header says (hypkit/header.py reads it): numbers, and where they lead.
+
+    slots: what stands in each place of the table, None where nothing was put. base, end: what EL2's
+    range test compares with. numbers: the call's name and the number the host makes it by.
+    """
+
+    base: int
+    end: int
+    slots: tuple[str | None, ...]
+    numbers: tuple[tuple[str, int], ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Variant:
     """One way of dispatching a hypercall: its guest files, its numbers, and where it comes from.
 
@@ -53,6 +69,7 @@ class Variant:
     "hyp" addresses made at boot, "branches", "distances", or None. gap: slots before the first.
     options: see OPTIONS. host_el: where the host runs. result: the register an answer comes in.
     rejects: what x0 holds after a number that is none, None where there is no such thing.
+    numbering: a learner's, in place of base, order and gap.
     """
 
     key: str
@@ -71,10 +88,31 @@ class Variant:
     host_el: int = 1
     result: str = "x0"
     rejects: int | None = -38
+    numbering: Numbering | None = None
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """What the host can call by name."""
+        return HYPERCALLS if self.numbering is None else tuple(self.numbers)
+
+    @property
+    def slots(self) -> tuple[str | None, ...]:
+        """What stands in the table, None where nothing does."""
+        return (None,) * self.gap + self.order if self.numbering is None else self.numbering.slots
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The number of the table's first slot, and that behind its last."""
+        if self.numbering is not None:
+            return self.numbering.base, self.numbering.end
+        base = (self.base or 0) - self.gap
+        return base, base + len(self.slots)
 
     @property
     def numbers(self) -> dict[str, int]:
         """Hypercall -> its number; empty where x0 is an address."""
+        if self.numbering is not None:
+            return dict(self.numbering.numbers)
         if self.base is None:
             return {}
         return {name: self.base + index for index, name in enumerate(self.order)}

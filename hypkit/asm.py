@@ -130,10 +130,12 @@ def link(
     symbols: Mapping[str, int] | None = None,
     constants: Mapping[str, int] | None = None,
     prelude: str = "",
+    known: Mapping[str, int] | None = None,
 ) -> list[Program]:
     """Assemble several units that see each other's labels (but not numeric and .L labels).
 
-    prelude: macros and .equ for every unit, not counted in line numbers. Raises as `assemble`.
+    prelude: macros and .equ for every unit, not counted in line numbers; known: words by canonical
+    text, beside the recorded ones. Raises as `assemble`.
     """
     units = list(units)
     symbols = _mapping(symbols, "symbols")
@@ -144,7 +146,7 @@ def link(
         _check_unit(unit)
     common = _check_text("prelude", prelude, "<prelude>", empty=True)
     texts = [_check_text("a unit's text", unit.text, unit.name) for unit in units]
-    return _Linking(units, texts, common, symbols, constants).programs()
+    return _Linking(units, texts, common, symbols, constants).programs(known or {})
 
 
 @contextlib.contextmanager
@@ -341,8 +343,8 @@ class _Linking:
         for layout in self.layouts:
             layout.outside = everything
 
-    def programs(self) -> list[Program]:
-        known = {} if _recordings else encodings() | _learned
+    def programs(self, more: Mapping[str, int]) -> list[Program]:
+        known = {} if _recordings else encodings() | _learned | more
         try:
             for index in range(len(self.units)):
                 self.encode(index, known)

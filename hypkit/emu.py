@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypkit import arch
-from hypkit.cost import Cost, count
+from hypkit.cost import Cost, count, timing
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
 from hypkit.header import Header, read_header
 from hypkit.hooks import Stop
@@ -26,6 +26,7 @@ from hypkit.image import (
     Image,
     load,
 )
+from hypkit.pipeline import Timing
 from hypkit.trace import Trace
 from hypkit.vmem import MASK64, PAGE_SIZE, Layout, Walk
 
@@ -84,6 +85,10 @@ class Call:
     def cost(self) -> Cost:
         """The call's trace, counted by phase."""
         return count(self.trace)
+
+    def timing(self, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
+        """Modelled cycles of some phases of the call on a core; see hypkit.cost.timing."""
+        return timing(self.trace, core, parts)
 
     @property
     def result(self) -> int | None:
@@ -408,7 +413,7 @@ class Machine:
 
         va: an address of EL1's, image or linear; data: the bytes. MachineError where a byte is not
         mapped, or read-only. The tables themselves lie in the linear map, and EL1 may write them:
-        entry_of(va) says where. What is written stays until reboot().
+        entry_of(va) says where. What is written to the image stays until reboot().
         """
         data = bytes(data)
         places, done = [], 0
@@ -419,10 +424,14 @@ class Machine:
                 why = walked.fault or "read-only for it; entry_of(...) is where its tables say so"
                 raise MachineError(f"EL1 cannot write {at:#x}: {why}")
             size = min(len(data) - done, PAGE_SIZE - at % PAGE_SIZE)
+            if not KIMAGE_PA <= walked.pa < REQUESTS_PA + REQUESTS_SIZE:
+                raise MachineError(f"nothing of this machine lives at {at:#x}: write to the image, "
+                                   "its page tables or its structures")
             places.append((walked.pa, data[done:done + size]))
             done += size
         for pa, part in places:  # all of it, or nothing
-            self._alive().rewrite(pa, part)
+            self._alive().store(pa, part)
+        self._alive().forget_code()
 
     def entry_of(self, va: int, el: int = 1) -> int:
         """The linear address, for EL1, of the page-table entry that maps *va* at EL1 or EL2."""

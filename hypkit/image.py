@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from hypkit import arch
-from hypkit.abi import HYPERCALLS, OPTIONS, Variant, variant
+from hypkit.abi import OPTIONS, Numbering, Variant, variant
 from hypkit.asm import AsmError, Program, Unit, link
 from hypkit.vmem import (
     DRAM_BASE,
@@ -142,16 +143,19 @@ DISPATCHER = 8
 
 
 @lru_cache(maxsize=64)
-def build(key: str, dispatcher: str | None = None) -> tuple[Program, ...]:
+def build(key: str, dispatcher: str | None = None,
+          numbering: Numbering | None = None) -> tuple[Program, ...]:
     """The linked programs of a variant at the default address, before any layout is applied.
 
-    dispatcher: a learner's text instead of the variant's own. Raises AsmError for its mistakes.
+    dispatcher: a learner's text instead of the variant's own; numbering: what a learner's header
+    says. Raises AsmError for a mistake in the one, and for a number of the other that an
+    instruction cannot hold; ValueError for a numbering of a variant without numbers.
     """
-    chosen = variant(key)
+    chosen = _numbered(key, numbering)
     units = _units(chosen, dispatcher)
     assert units[DISPATCHER].name.startswith("dispatch")
     programs = link(units, symbols=_heap_symbols(), constants=_constants(chosen),
-                    prelude=_text("macros.inc"))
+                    prelude=_text("macros.inc"), known=_number_words(chosen))
     _check_fit(programs)
     return tuple(programs)
 
@@ -161,16 +165,53 @@ def _heap_symbols() -> dict[str, int]:
     return heap | {"hyp_stack_top": heap["hyp_stack"] + PAGE_SIZE}
 
 
+def _numbered(key: str, numbering: Numbering | None) -> Variant:
+    """The variant with a learner's numbering, if there is one."""
+    chosen = variant(key)
+    if numbering is None:
+        return chosen
+    if chosen.base is None:
+        raise ValueError(f"the {key} machine has no numbers, so it takes no header")
+    return replace(chosen, numbering=numbering)
+
+
+def _number_words(chosen: Variant) -> dict[str, int]:
+    """The instructions that a learner's numbers stand in, so that no assembler has to be there."""
+    if chosen.numbering is None:
+        return {}
+    words = {}
+    # What does not fit is left to the assembler, which says so.
+    for value in {*chosen.limits, len(chosen.slots)}:
+        if 0 <= value <= 0xFFF or 0 <= value <= 0xFFF000 and not value & 0xFFF:
+            field = value << 10 if value <= 0xFFF else 1 << 22 | value >> 12 << 10
+            spelled = f"#{value:#x}" if value > 9 else f"#{value}"
+            words[f"cmp x0, {spelled}"] = 0xF100001F | field
+            words[f"cmp x9, {spelled}"] = 0xF100013F | field
+            words[f"sub x0, x0, {spelled}"] = 0xD1000000 | field
+    for value in chosen.numbers.values():
+        for shift, part in _halves(value):
+            spelled = f"#{part:#x}" if part > 9 else f"#{part}"
+            name, after = ("movk", f", lsl #{shift}") if shift else ("movz", "")
+            opcode = 0xF2800000 if shift else 0xD2800000
+            words[f"{name} x0, {spelled}{after}"] = opcode | shift // 16 << 21 | part << 5
+    return words
+
+
+def _halves(value: int) -> list[tuple[int, int]]:
+    """The lowest 16 bits of a number, and what else of it is not zero: (shift, 16 bits)."""
+    return [(shift, value >> shift & 0xFFFF) for shift in (0, 16, 32, 48)
+            if not shift or value >> shift & 0xFFFF]
+
+
 def _constants(chosen: Variant) -> dict[str, int]:
-    slots = chosen.gap + len(chosen.order)
-    base = (chosen.base or 0) - chosen.gap
+    base, end = chosen.limits
     return CONSTANTS | {
         "HOST_EL": chosen.host_el,
         "PSR_HOST_DAIF": CONSTANTS[f"PSR_EL{chosen.host_el}H_DAIF"],
         # Of the table: with empty slots at its start, the first hypercall's number is higher.
         "KVM_HOST_HCALL_BASE": base,
-        "KVM_HOST_HCALL_END": base + slots,
-        "KVM_HOST_HCALL_NR": slots,
+        "KVM_HOST_HCALL_END": end,
+        "KVM_HOST_HCALL_NR": len(chosen.slots),
     }
 
 
@@ -179,11 +220,16 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
         base = None if section is None else SECTION[section].pa - KIMAGE_PA + KIMAGE_VADDR
         return Unit(name, _text(name) if text is None else text, base, align=4)
 
-    host_calls = _text(chosen.host + ".inc") + "".join(
-        f"        host_call {name}, {chosen.numbers.get(name, 0)}\n" for name in HYPERCALLS)
+    if chosen.numbering is None:
+        host_calls = _text(chosen.host + ".inc") + "".join(
+            f"        host_call {name}, {chosen.numbers.get(name, 0)}\n" for name in chosen.calls)
+    else:
+        host_calls = "".join(_host_call(name, number) for name, number in chosen.numbers.items())
     vhe = "_vhe" if chosen.host_el == 2 else ""
     own = dispatcher is None
     text = _chosen_lines(_text(chosen.dispatcher + ".S"), chosen.options) if own else dispatcher
+    spare = [] if chosen.numbering is None else [
+        unit("spare.S", text=_text("spare.S") + _not_implemented(text))]
     return [
         unit(f"head{vhe}.S", ".text"), unit("hyp_stub.S"), unit(f"host_start{vhe}.S"),
         unit("host.S"), unit("host calls", text=host_calls), unit(chosen.boot + ".S"),
@@ -192,12 +238,36 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
         # The entry path falls through into the dispatcher: no gap between the two.
         unit(chosen.dispatcher + ".S" if own else "dispatcher",
              text=f"{text}\n{_text_table(chosen)}"),
-        unit("switch.S"), unit("handlers.S"),
+        unit("switch.S"), unit("handlers.S"), *spare,
         unit("rodata.S", ".rodata"),
         *([unit("table", text=_data_table(chosen))] if chosen.table in ("image", "hyp") else []),
         unit("data.S", ".data"),
         Unit("vm.S", _text("vm.S"), VM_IPA),
     ]
+
+
+def _host_call(name: str, number: int) -> str:
+    """What a C compiler makes of a host call: it takes as many moves as the number needs."""
+    moves = (f"movk    x0, #{part}, lsl #{shift}" if shift else f"movz    x0, #{part}"
+             for shift, part in _halves(number))
+    return f"host_call_{name}:\n" + "".join(f"        {move}\n" for move in moves) + (
+        "        b       __kvm_call_hyp\n")
+
+
+# What stands in the slots that nobody filled, by table.
+_NOBODY = {"distances": "hcall_not_supported"}
+
+
+def _slots(chosen: Variant) -> list[str]:
+    """The label in each slot of the table."""
+    return [name or _NOBODY.get(chosen.table, "kvm_hc_ni") for name in chosen.slots]
+
+
+def _not_implemented(dispatcher: str) -> str:
+    """kvm_hc_ni, where the dispatcher's own text does not have it."""
+    if re.search(r"^\s*kvm_hc_ni\s*:", dispatcher, re.MULTILINE):
+        return ""
+    return "\nkvm_hc_ni:\n        mov     x0, #-ENOSYS\n        ret\n"
 
 
 def _chosen_lines(text: str, options: frozenset[str]) -> str:
@@ -219,17 +289,17 @@ def _chosen_lines(text: str, options: frozenset[str]) -> str:
 def _text_table(chosen: Variant) -> str:
     """A dispatch table that is part of the hyp text, or nothing."""
     if chosen.table == "branches":
-        return "hcall_branches:\n" + "".join(f"        b       {name}\n" for name in chosen.order)
+        return "hcall_branches:\n" + "".join(
+            f"        b       {name}\n" for name in _slots(chosen))
     if chosen.table == "distances":
-        slots = ("hcall_not_supported",) * chosen.gap + chosen.order
         return "hcall_distances:\n" + "".join(
-            f"        .word   {name} - hcall_distances\n" for name in slots)
+            f"        .word   {name} - hcall_distances\n" for name in _slots(chosen))
     return ""
 
 
 def _data_table(chosen: Variant) -> str:
     """The table of addresses in read-only data, and the list that says where its addresses are."""
-    slots = ("kvm_hc_ni",) * chosen.gap + chosen.order
+    slots = _slots(chosen)
     text = "        .balign 8\nkvm_hcall_table:\n" + "".join(
         f"        .quad   {name}\n" for name in slots)
     if chosen.table == "hyp":
@@ -333,6 +403,7 @@ class Image:
     programs: tuple[Program, ...]
     memory: Mapping[int, bytes]
     patched: tuple[int, ...] = field(repr=False)  # physical addresses of code rewritten at boot
+    numbering: Numbering | None = field(default=None, repr=False)  # what a learner's header says
 
     @property
     def entry(self) -> int:
@@ -347,9 +418,9 @@ class Image:
         labels |= {name: self.layout.image_va(pa) for name, (pa, _, _) in HEAP.items()}
         return labels
 
-    @property
+    @cached_property
     def variant(self) -> Variant:
-        return variant(self.key)
+        return _numbered(self.key, self.numbering)
 
     def host_va(self, pa: int) -> int:
         """The host's pointer to a byte of RAM: linear, or a hyp address if the host is at EL2."""
@@ -424,13 +495,14 @@ class Image:
         return f"Image({self.key!r}, {self.layout!r}, {size} bytes of programs)"
 
 
-def load(key: str, layout: Layout, dispatcher: str | None = None) -> Image:
+def load(key: str, layout: Layout, dispatcher: str | None = None,
+         numbering: Numbering | None = None) -> Image:
     """The image of a variant under a layout: relocated, patched, page tables built.
 
-    dispatcher: a learner's text instead of the variant's own. Raises AsmError for its mistakes,
-    KeyError for a key that is no variant's.
+    dispatcher and numbering: as in build. Raises as build does, and KeyError for a key that is no
+    variant's.
     """
-    programs = build(key, dispatcher)
+    programs = build(key, dispatcher, numbering)
     vhe = variant(key).host_el == 2
     memory: dict[int, bytes] = {}
     patched: list[int] = []
@@ -447,7 +519,7 @@ def load(key: str, layout: Layout, dispatcher: str | None = None) -> Image:
         memory[pa] = bytes(code)
     memory |= _page_tables(layout, vhe)
     memory |= _structures(layout.hyp_va if vhe else layout.linear_va, programs[-1])
-    return Image(key, layout, programs, memory, tuple(patched))
+    return Image(key, layout, programs, memory, tuple(patched), numbering)
 
 
 def _page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import hypkit.exercises
 from hypkit import asm, image
 from hypkit.abi import VARIANTS
+from hypkit.header import DEFINES, read_header
 
 
 def shipped() -> Iterator[tuple[str, str]]:
@@ -25,6 +26,7 @@ def record() -> dict[str, int]:
     with asm.recording() as words:
         for key in VARIANTS:
             image.build.__wrapped__(key)  # past its cache
+        image.build.__wrapped__("numbered", None, read_header(DEFINES).numbering)
         for name, text in shipped():
             key = name.partition(" ")[0]
             if key.partition("+")[0] in VARIANTS:

@@ -18,6 +18,7 @@ from hypkit import AsmError, Machine, MachineError
 from hypkit.abi import HYPERCALLS
 from hypkit.emu import SLICE
 from hypkit.image import HEAP, VM_IPA
+from hypkit.vmem import AP_RO, PAGE_OFFSET
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
 
@@ -331,3 +332,57 @@ def test_vm_runs_in_bulk_count_up(m):
 def counter(m):
     ipa = m.image.programs[-1].symbols["vm_counter"]
     return int.from_bytes(m._cpu.load(m.translate(ipa, stage=2).pa, 8), "little")
+
+
+def test_poke_writes_what_el1_may_write_and_el2_sees_it(m):
+    at = m.address("kvm0", "linear") + 0xFF8
+    m.poke(at, b"\x01\x02\x03\x04\x05\x06\x07\x08")
+    assert m.read(m.address("kvm0", "hyp") + 0xFF8, 8) == bytes(range(1, 9))
+    m.poke(m.address("kvm0", "linear") + 0xFFC, bytes(8))  # over the end of a page
+    assert m.read(at, 8, el=1) == b"\x01\x02\x03\x04" + bytes(4)
+
+
+def test_el1_cannot_poke_what_its_tables_forbid_until_it_has_changed_them():
+    with Machine("cached", seed=4) as machine:
+        word = machine.address("kvm_lm_offset")
+        before = machine.read(word, 8, el=1)
+        with pytest.raises(MachineError, match="EL1 cannot write .*read-only for it; entry_of"):
+            machine.poke(word - 8, bytes(16))
+        assert machine.read(word, 8, el=1) == before
+        entry = machine.entry_of(word)
+        descriptor = machine.translate(word, el=1).descriptor
+        assert machine.read(entry, 8, el=1) == descriptor.to_bytes(8, "little")
+        machine.poke(entry, (descriptor & ~AP_RO).to_bytes(8, "little"))
+        machine.poke(word, bytes(8))
+        hyp = machine.address("kvm_lm_offset", "hyp")
+        assert machine.read(hyp, 8) == bytes(8) and not machine.translate(hyp).writable
+        machine.reboot()
+        assert machine.read(word, 8, el=1) == before
+        assert not machine.translate(word, el=1).writable
+
+
+def test_poked_code_is_what_runs_next():
+    with Machine("numbered", seed=4) as machine:
+        handler = machine.address("__kvm_get_mdcr_el2")
+        assert machine.call("__kvm_get_mdcr_el2").x0 == 6
+        descriptor = machine.translate(handler, el=1).descriptor
+        machine.poke(machine.entry_of(handler), (descriptor & ~AP_RO).to_bytes(8, "little"))
+        machine.poke(handler, bytes.fromhex("a08f9852"))  # mov w0, #0xc47d
+        call = machine.call("__kvm_get_mdcr_el2")
+        assert call.x0 == 0xC47D
+        assert any(step.text == "mov w0, #0xc47d" for step in call.trace)
+
+
+@pytest.mark.parametrize(("address", "sentence"), [
+    (0x1000, "EL1 cannot write 0x1000: translation fault"),
+    (1 << 60, "EL1 cannot write"),
+    (PAGE_OFFSET + 0x3000_0000, "nothing of this machine lives at"),
+])
+def test_a_poke_into_nowhere_says_so(m, address, sentence):
+    with pytest.raises(MachineError, match=sentence):
+        m.poke(address, bytes(8))
+
+
+def test_an_address_without_an_entry_says_so(m):
+    with pytest.raises(MachineError, match="EL2 has no entry for 0x1000: translation fault"):
+        m.entry_of(0x1000, el=2)

@@ -1,0 +1,486 @@
+"""A header compiled as a C compiler would: preprocessed by pcpp, parsed by pycparser, evaluated.
+
+Run as a script this file is a child process: one job as JSON on standard input, one answer on
+standard output. So nothing that a text does to the two libraries, no macro that doubles itself and
+no shift by a billion, can hang or end the parent. It imports nothing of hypkit.
+
+The header is compiled twice, as in the kernel: once for its numbers, once inside the table.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import os
+import re
+import sys
+
+NUMBERS, LIST = "kvm_hcalls.h", "kvm_hcall_list.h"
+ENTRY = "KVM_HOST_HCALL"
+SIZE, BASE, END, NR = (f"{ENTRY}_{word}" for word in ("SIZE", "BASE", "END", "NR"))
+NOBODY = "kvm_hc_ni"
+MOST_SLOTS = 512
+MOST_INCLUDES, DEEPEST = 64, 16
+MOST_OUTPUT = 1 << 20
+MEMORY = 1 << 30
+
+
+class Mistake(Exception):
+    """What is wrong, and where: a file of the job (or of ours) and a line of it."""
+
+    def __init__(self, message: str, file: str = "", line: int = 0) -> None:
+        super().__init__(message)
+        self.message, self.file, self.line = message, os.path.basename(file or ""), line
+
+
+# --- Preprocessing ------------------------------------------------------------------------------
+
+
+def preprocessor(files: dict[str, str]):
+    """A pcpp preprocessor that can include *files* and nothing else."""
+    from pcpp import Preprocessor
+
+    class Strict(Preprocessor):
+        includes = 0
+
+        def on_error(self, file, line, message):
+            raise Mistake(said(message), file, line)
+
+        def on_file_open(self, is_system_include, path):
+            name = os.path.basename(path)
+            if is_system_include or name not in files:
+                raise OSError
+            self.includes += 1
+            if self.includes > MOST_INCLUDES or self.include_depth > DEEPEST:
+                raise Mistake(f"{name} is included again and again: a file must not include "
+                              "itself without an end", name, 0)
+            return io.StringIO(files[name])
+
+        def on_include_not_found(self, is_malformed, is_system_include, directory, path):
+            if is_malformed:
+                raise Mistake('#include wants a name: #include "kvm_hcall_list.h"', *here(self))
+            there = ", ".join(sorted(files))
+            raise Mistake(f"there is no file {path!r} to include: the only files here are {there}",
+                          *here(self))
+
+        def on_directive_handle(self, directive, tokens, if_passthru, preceding):
+            self.at = directive
+            given = any(token.value.strip() for token in tokens)
+            if directive.value in ("define", "undef", "include") and not given:
+                raise Mistake(f"#{directive.value} wants a name", *here(self))
+            return super().on_directive_handle(directive, tokens, if_passthru, preceding)
+
+        def on_directive_unknown(self, directive, tokens, if_passthru, preceding):
+            rest = "".join(token.value for token in tokens).strip()
+            if directive.value == "warning":
+                return True
+            what = (f"#error {rest}" if directive.value == "error"
+                    else f"there is no directive #{directive.value}")
+            raise Mistake(what, directive.source, directive.lineno)
+
+        def define(self, tokens):
+            if isinstance(tokens, list):
+                if not tokens or tokens[0].type != self.t_ID:
+                    raise Mistake("#define wants a name first", *here(self))
+                old = self.macros.get(tokens[0].value)
+                super().define(tokens)
+                new = self.macros.get(tokens[0].value)
+                if old is not None and meaning(old) != meaning(new):
+                    self.redefined.append((tokens[0].value, new.source, new.lineno))
+            else:
+                super().define(tokens)
+
+    made = Strict()
+    made.redefined, made.at = [], None
+    made.line_directive = "#line"
+    made.auto_pragma_once_enabled = False  # the table wants the list again
+    for name in ("__DATE__", "__TIME__"):
+        made.undef(name)
+    made.redefined.clear()
+    return made
+
+
+def here(pre) -> tuple[str, int]:
+    return (pre.at.source, pre.at.lineno) if pre.at is not None else ("", 0)
+
+
+def meaning(macro) -> tuple[str, object]:
+    return " ".join("".join(token.value for token in macro.value).split()), macro.arglist
+
+
+def said(message: str) -> str:
+    """pcpp's messages in our words."""
+    found = re.match(r"Macro (\S+) requires (\d+) arguments but was passed (\d+)", message)
+    if found:
+        name, wants, has = found.groups()
+        return f"the macro {name} takes {wants} argument{'s' * (wants != '1')}, not {has}"
+    found = re.match(r"Unterminated (.*)", message)
+    if found:
+        return f"{found[1].strip()} has no #endif"
+    found = re.match(r"Could not evaluate expression .*\(passed to evaluator: '(.*)'\)", message,
+                     re.DOTALL)
+    if found:
+        return f"this condition cannot be worked out: {found[1].strip()[:60]}"
+    return message[0].lower() + message[1:].strip()[:200]
+
+
+def expanded(pre, text: str, name: str) -> str:
+    """*text* after the preprocessor, with #line marks."""
+    out = io.StringIO()
+
+    class Bounded:
+        def write(self, part):
+            if out.tell() + len(part) > MOST_OUTPUT:
+                raise Mistake(f"after its macros are expanded this text has more than "
+                              f"{MOST_OUTPUT:,} characters", *here(pre))
+            out.write(part)
+
+    pre.parse(text, name)
+    pre.write(Bounded())
+    return out.getvalue()
+
+
+# --- Parsing ------------------------------------------------------------------------------------
+
+
+def parsed(text: str, name: str):
+    """pycparser's tree of a preprocessed text."""
+    import pycparser
+
+    try:
+        return pycparser.CParser().parse(text, name)
+    except RecursionError:
+        raise
+    except Exception as error:  # its ParseError has moved from one module to another
+        # "kvm_hcalls.h:3:1: before: 14"
+        found = re.match(r"(.*?):(\d+)(?::\d+)?: (.*)", str(error), re.DOTALL)
+        if not found:
+            at_end = "end of input" in str(error).lower()
+            raise Mistake("the text ends too early: a brace, a parenthesis or a semicolon is "
+                          "missing" if at_end else "this is not C", name, 0) from None
+        file, line, what = found.groups()
+        before = re.match(r"before: (.*)", what, re.DOTALL)
+        token = before[1].strip()[:40] if before else ""
+        message = f"the C compiler did not expect {token!r} here" if token else (
+            f"the C compiler does not understand this ({what[:80]})")
+        raise Mistake(message, file, int(line)) from None
+
+
+class Unknown(Mistake):
+    """A name without a value."""
+
+    def __init__(self, name: str, file: str, line: int) -> None:
+        super().__init__(f"{name!r} is not a constant: no #define and no enum gives it a value",
+                         file, line)
+        self.name = name
+
+
+class Evaluator:
+    """Integer constant expressions of C, bounded to 64 bits."""
+
+    def __init__(self) -> None:
+        from pycparser import c_ast
+
+        self.c, self.known = c_ast, {}
+
+    def at(self, node) -> tuple[str, int]:
+        coord = getattr(node, "coord", None)
+        return (str(coord.file or ""), coord.line or 0) if coord else ("", 0)
+
+    def declare(self, tree) -> None:
+        """Take the values of all enumerators outside of functions, and prove the assertions."""
+        for node in tree.ext:
+            if isinstance(node, self.c.StaticAssert):
+                self.prove(node)
+            for inner in self.types(node):
+                self.enum(inner)
+
+    def types(self, node):
+        while node is not None and not isinstance(node, self.c.FuncDef):
+            if isinstance(node, self.c.Enum):
+                yield node
+            node = getattr(node, "type", None)
+
+    def prove(self, node) -> None:
+        if not self.value(node.cond):
+            said = getattr(node.message, "value", "").strip('"')
+            raise Mistake("static assertion failed" + (f": {said}" if said else ""), *self.at(node))
+
+    def enum(self, node) -> None:
+        following = 0
+        for one in node.values.enumerators if node.values else ():
+            value = following if one.value is None else self.value(one.value)
+            if one.name in self.known:
+                raise Mistake(f"the enumerator {one.name} is there already: an enum cannot have "
+                              "one name twice", *self.at(one))
+            self.known[one.name] = value
+            following = value + 1
+
+    def value(self, node) -> int:
+        number = self.raw(node)
+        if not -(1 << 63) <= number < 1 << 64:
+            raise Mistake("this number does not fit into 64 bits", *self.at(node))
+        return number
+
+    def raw(self, node) -> int:
+        c = self.c
+        if isinstance(node, c.Constant):
+            return self.constant(node)
+        if isinstance(node, c.ID):
+            if node.name not in self.known:
+                raise Unknown(node.name, *self.at(node))
+            return self.known[node.name]
+        if isinstance(node, c.UnaryOp) and node.op in ("+", "-", "~", "!"):
+            value = self.value(node.expr)
+            return {"+": value, "-": -value, "~": ~value, "!": int(not value)}[node.op]
+        if isinstance(node, c.TernaryOp):
+            return self.value(node.iftrue if self.value(node.cond) else node.iffalse)
+        if isinstance(node, c.Cast):
+            return self.cast(node)
+        if isinstance(node, c.BinaryOp):
+            return self.binary(node)
+        kind = type(node).__name__
+        what = {"FuncCall": "a function call", "Assignment": "an assignment",
+                "ArrayRef": "an array element"}.get(kind, "this")
+        raise Mistake(f"{what} is not a constant expression", *self.at(node))
+
+    def constant(self, node) -> int:
+        text = node.value.rstrip("uUlL") if node.type != "char" else node.value
+        if node.type == "char":
+            body = node.value.strip("'")
+            if len(body) == 1:
+                return ord(body)
+        elif "int" in node.type and len(text) < 70:
+            octal = re.fullmatch(r"0[0-7]+", text)
+            try:
+                return int(text, 8) if octal else int(text, 0)
+            except ValueError:
+                pass
+        raise Mistake(f"{node.value[:40]} is not a whole number", *self.at(node))
+
+    def cast(self, node) -> int:
+        value = self.value(node.expr)
+        names = getattr(getattr(node.to_type.type, "type", None), "names", ())
+        bits = {"char": 8, "short": 16, "long": 64}.get(
+            next((name for name in names if name in ("char", "short", "long")), ""), 32)
+        if not names or not set(names) <= {"unsigned", "signed", "char", "short", "int", "long"}:
+            raise Mistake("a constant can only be cast to an integer type", *self.at(node))
+        value &= (1 << bits) - 1
+        return value if "unsigned" in names or not value >> bits - 1 else value - (1 << bits)
+
+    def binary(self, node) -> int:
+        left = self.value(node.left)
+        if node.op in ("&&", "||"):
+            short = bool(left) == (node.op == "||")
+            return int(short or bool(self.value(node.right))) if node.op == "||" else int(
+                not short and bool(self.value(node.right)))
+        right = self.value(node.right)
+        if node.op in ("<<", ">>"):
+            if not 0 <= right < 64:
+                raise Mistake(f"a shift by {right} is undefined", *self.at(node))
+            return left << right if node.op == "<<" else left >> right
+        if node.op in ("/", "%"):
+            if not right:
+                raise Mistake("division by zero", *self.at(node))
+            quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+            return quotient if node.op == "/" else left - quotient * right
+        return int({
+            "+": left + right, "-": left - right, "*": left * right, "&": left & right,
+            "|": left | right, "^": left ^ right, "==": left == right, "!=": left != right,
+            "<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right,
+        }[node.op])
+
+
+# --- The two uses of a header -------------------------------------------------------------------
+
+
+def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
+    """What the header says to the host, to the assembler, and to the table."""
+    pre = preprocessor(files)
+    names = [BASE, END, SIZE, *(f"{NR}({name})" for name in handlers)]
+    marks = "".join(f"HYPKIT_PROBE({name})\n" for name in names)
+    text = expanded(pre, f'#include "{NUMBERS}"\n{marks}', "hypkit.c")
+    header, _, probes = text.partition("HYPKIT_PROBE(")
+    evaluator = Evaluator()
+    evaluator.declare(parsed(header, NUMBERS))
+    expressions = [re.sub(r"^\s*#line.*$", "", part, flags=re.MULTILINE).strip()[:-1].strip()
+                   for part in probes.split("HYPKIT_PROBE(")]
+    spelled = dict(zip(names, expressions, strict=True))
+    where = {name: (macro.source, macro.lineno) for name, macro in pre.macros.items()}
+
+    def probe(name: str, macro: str) -> int:
+        place = where.get(macro, (NUMBERS, 0))
+        try:
+            tree = parsed(f"enum {{ hypkit = ({spelled[name]}) }};", "probe")
+        except Mistake:
+            shown = " ".join(spelled[name].split())[:60]
+            raise Mistake(f"{name} becomes {shown!r}, which is no expression", *place) from None
+        try:
+            return evaluator.value(tree.ext[0].type.values.enumerators[0].value)
+        except Unknown as unknown:
+            unknown.file, unknown.line = os.path.basename(place[0] or ""), place[1]
+            raise
+        except Mistake as mistake:
+            raise Mistake(f"{name}: {mistake.message}", *place) from None
+
+    if SIZE not in pre.macros and SIZE not in evaluator.known:
+        raise Mistake(f"{SIZE} is not there: nobody says how many slots the table has", NUMBERS)
+    if NR not in pre.macros:
+        raise Mistake(f"there is no macro {NR}(name): the host would not know how to make a "
+                      "number of a name", NUMBERS)
+    if pre.macros[NR].arglist is None or len(pre.macros[NR].arglist) != 1:
+        raise Mistake(f"{NR} must take one argument, the name", *where[NR])
+    size = probe(SIZE, SIZE)
+    if not 1 <= size <= MOST_SLOTS:
+        raise Mistake(f"{SIZE} is {size}: the table of this kit has 1 to {MOST_SLOTS} slots",
+                      *where.get(SIZE, (NUMBERS, 0)))
+    defined = pre.macros.keys() | evaluator.known.keys()
+    slots = table(files, handlers, size, evaluator)
+    base = probe(BASE, BASE) if BASE in defined else 0
+    end = probe(END, END) if END in defined else base + size
+    found, missing = {}, None
+    for name in handlers:
+        try:
+            found[name] = probe(f"{NR}({name})", NR) & (1 << 64) - 1
+        except Unknown as unknown:
+            missing = missing or (name, unknown)
+    if not found:
+        name, unknown = missing
+        raise Mistake(f"{NR}({name}) becomes {' '.join(spelled[f'{NR}({name})'].split())[:80]!r}, "
+                      f"and nobody gives {unknown.name} a value", *where[NR])
+    for what, value in ((BASE, base), (END, end)):
+        if value < 0:
+            raise Mistake(f"{what} is {value}: numbers of calls are not negative",
+                          *where.get(what, (NUMBERS, 0)))
+    warnings = [f"{os.path.basename(source or '')}:{line}: {name} is defined again, with "
+                "another value" for name, source, line in pre.redefined]
+    return {"base": base, "end": end, "numbers": found, "slots": slots, "warnings": warnings}
+
+
+TABLE = f"""#include "{NUMBERS}"
+#undef {ENTRY}
+#define {ENTRY}(name) [{ENTRY}_IDX_##name] = name,
+HYPKIT_TABLE
+int kvm_hcall_table[] = {{ [0] = {NOBODY},
+#include "%s"
+}};
+"""
+
+
+def table(files: dict[str, str], handlers: list[str], size: int,
+          evaluator: Evaluator) -> list[str | None]:
+    """What stands in each slot: the initialiser of kvm_hcall_table, as C would take it."""
+    listed = LIST if LIST in files else NUMBERS
+    text = expanded(preprocessor(files), TABLE % listed, "host_hypercall.c")
+    text = text.partition("HYPKIT_TABLE")[2]
+    try:
+        tree = parsed(text, listed)
+    except Mistake:
+        for file, line, content in places(text):
+            if file in files and re.search(r"\b(enum|struct|typedef)\b|;", content):
+                raise Mistake("the table includes this text in the middle of its initialiser, "
+                              f"where only {ENTRY}(name) lines can stand; put the list of names "
+                              f"into a file of its own, {LIST}, or hide the rest behind "
+                              f"#ifndef {ENTRY}", file, line) from None
+        raise
+    slots: list[str | None] = [None] * size
+    following = 0
+    for item in tree.ext[-1].init.exprs:
+        entry = item
+        if type(item).__name__ == "NamedInitializer":
+            entry = item.expr
+            following = index_of(item, evaluator)
+        name, place = getattr(entry, "name", None), evaluator.at(entry)
+        if type(entry).__name__ != "ID":
+            raise Mistake("a slot of the table can hold the name of a function and nothing else",
+                          *place)
+        if name not in handlers and name != NOBODY:
+            near = difflib.get_close_matches(name, handlers, 1, 0.6)
+            raise Mistake(f"there is no function {name}" + (
+                f"; did you mean {near[0]}?" if near else ": the linker would not find it"), *place)
+        if not 0 <= following < size:
+            what = "negative" if following < 0 else (
+                f"behind the end: the table has {size} slots, 0 to {size - 1}, because {SIZE} is "
+                f"{size}")
+            raise Mistake(f"{name} wants slot {following} of the table, which is {what}", *place)
+        slots[following] = name if name != NOBODY else None
+        following += 1
+    return slots
+
+
+def index_of(item, evaluator: Evaluator) -> int:
+    designator = item.name[0]
+    if type(designator).__name__ == "ArrayDesignator":  # pycparser 3 wraps what 2 gave bare
+        designator = designator.expr
+    if len(item.name) != 1 or type(designator).__name__ == "FieldDesignator":
+        raise Mistake("this is no slot of the table", *evaluator.at(item.expr))
+    try:
+        return evaluator.value(designator)
+    except Unknown as unknown:
+        entry = getattr(item.expr, "name", "this function")
+        raise Mistake(f"the table has no place for {entry}: {unknown.name} has no value",
+                      *evaluator.at(item.expr)) from None
+
+
+def places(text: str):
+    """(file, line, what stands there) of a preprocessed text's lines, by its #line marks."""
+    file, line = "", 0
+    for content in text.split("\n"):
+        mark = re.match(r'\s*#line (\d+)(?: "(.*)")?', content)
+        if mark:
+            file = os.path.basename(mark[2]) if mark[2] else file
+            line = int(mark[1]) - 1
+        else:
+            line += 1
+            yield file, line, content
+
+
+def source_line(files: dict[str, str], file: str, line: int) -> str:
+    lines = files.get(os.path.basename(file or ""), "").split("\n")
+    return lines[line - 1] if 0 < line <= len(lines) else ""
+
+
+def answer(job: dict) -> dict:
+    """The answer to a job: {"files", "handlers"} or {"files", "text"} (only preprocessed)."""
+    files = job["files"]
+    try:
+        if "text" in job:
+            pre = preprocessor(files)
+            out = expanded(pre, f'#include "{NUMBERS}"\nHYPKIT_TEXT\n' + job["text"], "text.S")
+            kept = out.partition("HYPKIT_TEXT")[2].split("\n")
+            return {"text": "\n".join(line for line in kept if line.strip()
+                                      and not line.startswith("#line"))}
+        return compiled(files, job["handlers"])
+    except Mistake as mistake:
+        return {"message": mistake.message, "file": mistake.file, "line": mistake.line,
+                "text": source_line(files, mistake.file, mistake.line).strip()}
+    except RecursionError:
+        return {"message": "this is nested too deeply", "file": "", "line": 0, "text": ""}
+    except MemoryError:
+        return {"message": "this needs more memory than a header may take", "file": "", "line": 0,
+                "text": ""}
+    except Exception as error:  # a text that one of the libraries cannot bear
+        return {"message": f"the C compiler gives up ({type(error).__name__})", "file": "",
+                "line": 0, "text": ""}
+
+
+def main() -> None:
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, ValueError, OSError):
+        pass  # Windows: the parent's clock has to do
+    job = json.load(sys.stdin)
+    reply = os.fdopen(os.dup(1), "w", encoding="ascii")
+    with open(os.devnull, "w") as nowhere:  # what a library prints is not for anyone
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    json.dump(answer(job), reply)
+    reply.close()
+
+
+if __name__ == "__main__":
+    main()
