@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -65,9 +66,9 @@ def figure(fig: Figure, alt: str) -> Picture:
         raise ValueError(f"alt text {alt!r}: say in a sentence what the picture shows")
     drawn, small = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png", dpi=DPI)
-    # A picture of few colours is a third of the bytes. Neither date nor version goes into the file:
+    # With a palette the picture has half the bytes. Neither date nor version goes into the file:
     # equal figures are equal bytes.
-    Image.open(drawn).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(256).save(small, format="png", optimize=True)
     return Picture(small.getvalue(), " ".join(alt.split()), round(fig.get_figwidth() * 96))
 
 
@@ -313,10 +314,9 @@ def _row(trace: Trace, index: int, where: str) -> str:
     # The name of the page's first label would mislead: what matters is what the next one adds.
     adrp = step.instruction.mnemonic == "adrp"
     text = step.instruction.text(step.pc) if adrp else step.text
-    cells = (f"{index}", f"EL{step.el}", _code(where), _code(text),
+    # In a narrow window a long label may break at its joint; an instruction never.
+    place = re.sub(r"(?<=[a-z0-9])(__+)", r"\1<wbr>", html.escape(where))
+    cells = (f"{index}", f"EL{step.el}", f"<code>{place}</code>",
+             f'<code style="white-space: nowrap">{html.escape(text)}</code>',
              html.escape(in_words(trace, index)))
     return "<tr>" + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _code(text: str) -> str:
-    return f'<code style="white-space: nowrap">{html.escape(text)}</code>'

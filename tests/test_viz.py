@@ -1,11 +1,13 @@
 """Pictures and tables: their alt text against the counts, their bytes, and wrong use."""
 
 import base64
+import io
 import re
 
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from hypkit import Machine
 from hypkit.cost import PHASES
@@ -52,6 +54,14 @@ def test_a_picture_does_not_depend_on_the_readers_settings_and_leaves_them(calls
         before = dict(matplotlib.rcParams)
         assert show_phases(calls[0]).png == plain
         assert dict(matplotlib.rcParams) == before
+
+
+def test_a_small_part_keeps_its_colour(calls):
+    drawn = Image.open(io.BytesIO(show_road(calls[2]).png)).convert("RGB")
+    there = {colour for _, colour in drawn.getcolors(1 << 24)}
+    for phase in calls[2].cost.phases:
+        colour = PHASE_STYLE[phase][0]
+        assert tuple(int(colour[n:n + 2], 16) for n in (1, 3, 5)) in there, phase
 
 
 @pytest.mark.parametrize("alt", ["", "  ", "a picture", None, 3])
