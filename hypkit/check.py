@@ -56,23 +56,31 @@ class Hint:
         return f"{self.exercise}, hint {self.stage} of {self.stages}: {self.text}"
 
 
+_MODULES = sorted(module.name for module in pkgutil.iter_modules(hypkit.exercises.__path__))
+
+
 @cache
+def _of_lesson(module: str) -> dict[str, Exercise]:
+    """A lesson's exercises by number; each lesson is loaded when it is first asked for."""
+    found = importlib.import_module(f"hypkit.exercises.{module}").EXERCISES
+    return {exercise.id: exercise for exercise in found}
+
+
 def exercises() -> dict[str, Exercise]:
     """All exercises by number, in the order of the lessons."""
-    found = {}
-    for module in sorted(module.name for module in pkgutil.iter_modules(hypkit.exercises.__path__)):
-        for exercise in importlib.import_module(f"hypkit.exercises.{module}").EXERCISES:
-            found[exercise.id] = exercise
-    return found
+    return {number: exercise for module in _MODULES
+            for number, exercise in _of_lesson(module).items()}
 
 
 def _exercise(number: object) -> Exercise:
-    try:
-        return exercises()[number]
-    except (KeyError, TypeError):
-        near = difflib.get_close_matches(str(number), exercises(), 1, 0.5)
-        raise KeyError(f"no exercise {shown(number)}; the notebook's exercises are numbered like "
-                       f"{(near or list(exercises()))[0]!r}") from None
+    text = number if isinstance(number, str) else ""
+    module = f"lesson{text[:2]}"
+    known = _of_lesson(module) if module in _MODULES else {}
+    if text in known:
+        return known[text]
+    near = difflib.get_close_matches(str(number), known or exercises(), 1, 0.5)
+    like = near[0] if near else next(iter(known or exercises()))
+    raise KeyError(f"no exercise {shown(number)}; exercises are numbered like {like!r}")
 
 
 def check(number: str, answer: object = ...) -> Verdict:
