@@ -17,8 +17,8 @@ from unicorn import arm64_const as uc_arm64
 from unicorn import unicorn_const as uc_const
 from unicorn.unicorn_py3.unicorn import uclib
 
-from hypkit import arch, hooks
-from hypkit.decode import MemoryOperand, decode
+from hypkit import _gic, arch, hooks
+from hypkit._exceptions import MachineError, deliver
 from hypkit.hooks import S, Stop
 from hypkit.trace import REGISTERS, Taken
 from hypkit.vmem import DRAM_BASE, DRAM_SIZE, Walk, walk
@@ -31,15 +31,6 @@ IN_A_ROW = 100
 # SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
 SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
 
-# The GIC CPU interface's EL2 registers, which Unicorn lacks: reset value and writable bits, of the
-# GICv3 that QEMU gives its virt board with a Cortex-A72 (4 list registers, 5 preemption bits).
-ICH_VTR = 0x90B80003
-ICH_WRITABLE = {
-    "ICH_VMCR_EL2": 0xFFFC_021B,
-    **{f"ICH_AP{group}R{n}_EL2": 0xFFFF_FFFF for group in (0, 1) for n in range(4)},
-    **{f"ICH_LR{n}_EL2": MASK64 for n in range(16)},
-}
-
 _GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)} | {
     "sp": uc_arm64.UC_ARM64_REG_SP, "pc": uc_arm64.UC_ARM64_REG_PC,
     "pstate": uc_arm64.UC_ARM64_REG_PSTATE, "lr": uc_arm64.UC_ARM64_REG_X30}
@@ -47,20 +38,6 @@ _GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)}
 TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBAR_EL2",
                   "VTTBR_EL2", "HCR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TPIDR_EL2", "CNTVOFF_EL2",
                   "SCTLR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1")
-
-
-
-def ich_vmcr(value: int) -> int:
-    """What ICH_VMCR_EL2 holds after a write: binary points have a least value, VFIQEn is 1."""
-    value = value & ICH_WRITABLE["ICH_VMCR_EL2"] | 1 << 3
-    for shift, least in ((21, 2), (18, 3)):  # VBPR0 and VBPR1, from 5 preemption bits
-        field = max(value >> shift & 7, least)
-        value = value & ~(7 << shift) | field << shift
-    return value
-
-
-class MachineError(RuntimeError):
-    """Something the machine cannot do; the message says what, where, and what to try."""
 
 
 class Observer(enum.Enum):
@@ -274,8 +251,7 @@ class Cpu:
         self.write("pstate", arch.PSTATE_EL2H | arch.PSTATE_DAIF | arch.PSTATE_Z)
         self.write_sysreg("SPSR_EL2", 0)  # makes Unicorn notice the new exception level
         self.write("pc", entry)
-        self.ich = dict.fromkeys(ICH_WRITABLE, 0) | {
-            "ICH_VTR_EL2": ICH_VTR, "ICH_VMCR_EL2": ich_vmcr(0)}
+        self.ich = _gic.reset()
         self.forget_code()
 
     def forget_code(self) -> None:
@@ -374,14 +350,15 @@ class Cpu:
         if self._in_a_row > IN_A_ROW:
             return False
         if reason is Stop.EXCEPTION:
-            self._deliver(int(self._state[S.INTNO]), step)
+            deliver(self, int(self._state[S.INTNO]), step)
         elif reason is Stop.MISALIGNED:
-            self._misaligned(step)
+            self.misaligned(step)
         return True
 
-    def _misaligned(self, step: int) -> None:
+    def misaligned(self, step: int) -> None:
+        """Enter a PC alignment fault."""
         pc = self.read("pc")
-        self._enter(self.el, arch.EC_PC_ALIGN, 0, pc, step, far=pc)
+        self.enter(self.el, arch.EC_PC_ALIGN, 0, pc, step, far=pc)
 
     def _start_until_something(self) -> Stop:
         self._state[S.STOP] = Stop.NONE
@@ -416,123 +393,17 @@ class Cpu:
 
     # -- exceptions --
 
-    def _enter(self, target_el: int, ec: int, iss: int, return_address: int, step: int,
-               far: int | None = None) -> None:
+    def remember_hvc(self, return_address: int, immediate: int) -> None:
+        """Let the compiled hook enter this HVC by itself from now on; the last two are kept."""
+        state = self._state
+        state[S.HVC_PC1], state[S.HVC_IMM1] = state[S.HVC_PC0], state[S.HVC_IMM0]
+        state[S.HVC_PC0], state[S.HVC_IMM0] = return_address, immediate
+
+    def enter(self, target_el: int, ec: int, iss: int, return_address: int, step: int,
+              far: int | None = None) -> None:
+        """Enter an exception after step *step*; ec and iss make the syndrome."""
         esr = ec << arch.ESR_EC_SHIFT | arch.ESR_IL | iss
         spsr = self.read("pstate")
         hooks.take_exception(self._state.ctypes.data, target_el, return_address, esr, far or 0,
                              far is not None)
         self.exceptions.append(Taken(step, target_el, esr, return_address, spsr, far))
-
-    def _deliver(self, intno: int, step: int) -> None:
-        """Enter the exception that Unicorn reported by number; PC as Unicorn left it."""
-        pc, el = self.read("pc"), self.el
-        own = max(el, 1)
-        match intno:
-            case arch.EXCP_HVC:
-                self._hvc(pc, el, step)
-            case arch.EXCP_SWI:
-                self._enter(own, arch.EC_SVC64, self._immediate(pc - 4, el), pc, step)
-            case arch.EXCP_SMC | arch.EXCP_HYP_TRAP:
-                self._smc_or_trap(pc, el, step)
-            case arch.EXCP_UDEF:
-                if not self._ich_access(pc, el):
-                    self._enter(own, arch.EC_UNKNOWN, 0, pc, step)
-            case arch.EXCP_BKPT:
-                self._enter(own, arch.EC_BRK64, self._immediate(pc, el), pc, step)
-            case arch.EXCP_PREFETCH_ABORT if pc & 3:
-                # Unicorn asked the page tables first; alignment has priority (Arm ARM D1.3.5.5).
-                self._misaligned(step)
-            case arch.EXCP_PREFETCH_ABORT:
-                self._abort(pc, el, step, fetch=True)
-            case arch.EXCP_DATA_ABORT:
-                self._abort(pc, el, step, fetch=False)
-            case _:
-                raise MachineError(f"exception number {intno} at {pc:#x} (EL{el}): this machine "
-                                   "delivers only synchronous exceptions")
-
-    def _immediate(self, pc: int, el: int) -> int:
-        return (self.fetch(pc, el) or 0) >> 5 & 0xFFFF
-
-    def _hvc(self, pc: int, el: int, step: int) -> None:
-        """An HVC seen for the first time: remember its immediate, the compiled hook takes over."""
-        immediate = self._immediate(pc - 4, el)
-        state = self._state
-        state[S.HVC_PC1], state[S.HVC_IMM1] = state[S.HVC_PC0], state[S.HVC_IMM0]
-        state[S.HVC_PC0], state[S.HVC_IMM0] = pc, immediate
-        hooks.take_exception(state.ctypes.data, 2, pc,
-                             arch.EC_HVC64 << arch.ESR_EC_SHIFT | arch.ESR_IL | immediate, 0, 0)
-
-    def _smc_or_trap(self, pc: int, el: int, step: int) -> None:
-        # There is no EL3 software here. A VM's SMC traps to EL2 (HCR_EL2.TSC) and ELR stays on it;
-        # anyone else's is undefined.
-        here = pc if decode(self.fetch(pc, el) or 0).mnemonic == "smc" else pc - 4
-        if el == 1 and self.sysreg("HCR_EL2") & 1 << 19:
-            self._enter(2, arch.EC_SMC64, self._immediate(here, el), here, step)
-        else:
-            self._enter(max(el, 1), arch.EC_UNKNOWN, 0, here, step)
-
-    def _ich_access(self, pc: int, el: int) -> bool:
-        """Do an MRS or MSR of a GIC register in the GIC's place; False if it is something else."""
-        move = arch.decode_sysreg_move(self.fetch(pc, el) or 0)
-        name = arch.SYSREG_NAMES.get(move[1]) if move else None
-        if el != 2 or name not in self.ich:
-            return False
-        kind, _, rt = move
-        if kind == "mrs":
-            if rt != 31:
-                self.write(f"x{rt}", self.ich[name])
-        elif name in ICH_WRITABLE:
-            value = self.read(f"x{rt}") if rt != 31 else 0
-            self.ich[name] = (ich_vmcr(value) if name == "ICH_VMCR_EL2"
-                              else value & ICH_WRITABLE[name])
-        else:
-            return False  # ICH_VTR_EL2 is read-only
-        self.write("pc", pc + 4)
-        return True
-
-    def _abort(self, pc: int, el: int, step: int, *, fetch: bool) -> None:
-        """Derive what Unicorn does not say: address, kind and level of the fault, the syndrome."""
-        if fetch:
-            accesses, write, syndrome = [(pc, 4)], False, 0
-        else:
-            operand = decode(self.fetch(pc, el) or 0).memory
-            if operand is None:
-                raise MachineError(f"data abort at {pc:#x}, but the instruction there accesses no "
-                                   "memory that could be worked out")
-            read = lambda name: 0 if name == "xzr" else self.read(name)  # noqa: E731
-            accesses = [(operand.address(pc, read), operand.size)]
-            write, syndrome = operand.kind == "store", self._access_syndrome(operand)
-        far, fsc, stage2 = self._first_fault(accesses, el, write, fetch)
-        target = 2 if stage2 or el == 2 else 1
-        iss = fsc | write << 6 | (syndrome if stage2 else 0)
-        ec = {(True, True): arch.EC_IABT_LOWER, (True, False): arch.EC_IABT_SAME,
-              (False, True): arch.EC_DABT_LOWER, (False, False): arch.EC_DABT_SAME}[
-                  fetch, el < target]
-        self._enter(target, ec, iss, pc, step, far=far)
-
-    def _first_fault(self, accesses: list[tuple[int, int]], el: int, write: bool,
-                     fetch: bool) -> tuple[int, int, bool]:
-        """Of an access that failed: (faulting address, fault status code, did stage 2 refuse)."""
-        for va, size in accesses:
-            for page in range(va & ~0xFFF, va + size, 0x1000):
-                address = max(va, page) & MASK64
-                walked = self.translate(address, el)
-                if walked.pa is None:
-                    return address, walked.fsc, walked.stage2 is not None
-                refused = fetch and not walked.executable or write and not walked.writable
-                if walked.levels and refused:
-                    return address, arch.FSC_PERMISSION | walked.levels[-1].level, False
-        # Mapped and permitted: what remains is an address that is not a multiple of its size.
-        return accesses[0][0], arch.FSC_ALIGNMENT, False
-
-    @staticmethod
-    def _access_syndrome(operand: MemoryOperand) -> int:
-        """ISS[24:14] of a stage 2 data abort: one register, no writeback, else zero (D17.2.37)."""
-        if len(operand.registers) != 1 or operand.writeback:
-            return 0
-        register = operand.registers[0]
-        number = 31 if register in ("xzr", "sp") else int(register[1:])
-        size = {1: 0, 2: 1, 4: 2, 8: 3}[operand.size]
-        return (1 << 24 | size << 22 | operand.signed << 21 | number << 16
-                | operand.wide << 15)
