@@ -11,13 +11,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hypkit"
 # out its trace and its cost, so the machine (emu) stands above both.
 FLOORS = (
     {"arch", "facts"},
-    {"abi", "asm", "decode", "hooks", "pipeline", "vmem"},
-    {"header", "image"},
+    {"abi", "asm", "decode", "pipeline", "vmem"},
+    {"explain", "header", "hooks", "image"},
     {"trace"},
     {"cost", "cpu"},
-    {"emu", "words"},
-    {"check", "environment", "proving"},
-    {"viz"},
+    {"emu", "listing", "words"},
+    {"check", "environment", "measure", "payload", "proving"},
+    {"stepper", "views", "viz"},
+    {"comparison"},
     {"__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -63,7 +64,7 @@ def faults(sources):
             continue
         for name in sorted(set(reached(room, {room}))):
             other = name.removeprefix("hypkit.")
-            if name.startswith("hypkit.") and other in sources and other in LEVEL:
+            if name.startswith("hypkit.") and other in sources and other in LEVEL and other != room:
                 if LEVEL[other] >= LEVEL[room]:
                     yield f"{room} imports {other}, which is not on a lower floor"
             if name in TOP_FLOOR_ONLY and LEVEL[room] < LEVEL["viz"]:
