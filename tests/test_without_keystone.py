@@ -1,0 +1,36 @@
+"""Without Keystone, as on Apple Silicon: the machine, its suite's core, and every lesson still run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+CORE = ("test_guest.py", "test_cost.py", "test_image.py")
+
+
+def hidden(*arguments):
+    """A Python process of its own that cannot see Keystone."""
+    environment = {**os.environ, "HYPKIT_NO_KEYSTONE": "1", "HYPKIT_REQUIRE": ""}
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, timeout=300)
+
+
+def test_hidden_means_hidden():
+    ended = hidden("-c", "from hypkit import assemble; assemble('madd x1, x2, x3, x4')")
+    assert ended.returncode == 1
+    assert "Keystone" in ended.stderr and "AsmError" in ended.stderr
+
+
+def test_the_core_of_the_suite_passes():
+    ended = hidden("-m", "pytest", "-q", "-p", "no:cacheprovider",
+                   *(f"tests/{name}" for name in CORE))
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    assert " passed" in ended.stdout and " failed" not in ended.stdout
+
+
+def test_every_lesson_runs_with_the_same_outputs():
+    ended = hidden("-m", "pytest", "-q", "-p", "no:cacheprovider",
+                   *(f"notebooks/{lesson}" for lesson in LESSONS))
+    assert ended.returncode == 0, ended.stdout[-3000:]
