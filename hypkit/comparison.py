@@ -1,77 +1,110 @@
-"""Variants compared: compare() sets two side by side, ladder() shows the whole story, as a table and
-a picture."""
+"""Variants set side by side: the table, the picture, and for two of them the code as well."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from hypkit.abi import VARIANTS
-from hypkit.cost import phases
+from hypkit.cost import Counts, phases
 from hypkit.measure import ARGUMENTS, CALL, COLUMNS, CORES, Ladder, Rung, climb
 from hypkit.viz import CALL_STYLES, OKABE_ITO, Picture, canvas, figure, look
 
 # What the picture of a ladder shows: a panel each, counts before models.
 PANELS = (
-    ("instructions", (("host", lambda r: r.host.instructions, OKABE_ITO["sky blue"], ""),
-                      ("EL2, outside the handler", lambda r: r.hyp.instructions,
-                       OKABE_ITO["vermillion"], "xx"))),
-    ("load instructions", (("host", lambda r: r.host.loads, OKABE_ITO["sky blue"], ""),
-                           ("EL2, outside the handler", lambda r: r.hyp.loads,
-                            OKABE_ITO["vermillion"], "xx"))),
+    ("instructions", lambda counts: counts.instructions),
+    ("load instructions", lambda counts: counts.loads),
 )
+PARTS = (("host", lambda rung: rung.host, OKABE_ITO["sky blue"], ""),
+         ("hyp", lambda rung: rung.hyp, OKABE_ITO["vermillion"], "xx"))
+# The two cores that differ most: in order, and out of order.
+SHOWN = (CORES[0], CORES[-1])
+_SMALL = 8.5
 
 
 def show_ladder(steps: Ladder) -> Picture:
     """A ladder as bars: what host and hyp execute and load, and the dispatch's modelled cycles."""
     rungs = steps.rungs
-    names = [rung.variant.key for rung in rungs]
     with look():
-        fig = canvas(9.6, 1.1 + 0.44 * len(rungs))
-        panels = fig.subplots(1, 3, sharey=True, width_ratios=(3, 2, 3))
-        for axes, (title, parts) in zip(panels, PANELS, strict=False):
-            left = [0] * len(rungs)
-            for name, read, colour, hatch in parts:
-                values = [read(rung) for rung in rungs]
-                axes.barh(range(len(rungs)), values, left=left, height=0.62, color=colour,
-                          hatch=hatch, edgecolor="black", linewidth=0.6, label=name)
-                left = [a + b for a, b in zip(left, values, strict=True)]
-            for row, rung in enumerate(rungs):
-                text = " + ".join(str(read(rung)) for _, read, _, _ in parts)
-                axes.text(left[row] + max(left) * 0.02, row, text, va="center", fontsize=8.5)
-            axes.set_xlim(0, max(left) * 1.3 or 1)
-            axes.set_title(f"{title}: host + EL2", loc="left", fontsize=9.5)
+        fig = canvas(9.6, 1.0 + 0.44 * len(rungs))
+        panels = fig.subplots(1, 3, sharey=True, width_ratios=(6, 5, 5))
+        for axes, (title, number) in zip(panels, PANELS, strict=False):
+            _counts(axes, rungs, number)
+            axes.set_title(title, loc="left", fontsize=9.5)
         _cycles(panels[2], rungs)
-        panels[0].set_yticks(range(len(rungs)), names, fontsize=9)
+        panels[2].set_title("modelled cycles of the dispatch", loc="left", fontsize=9.5)
+        panels[0].set_yticks(range(len(rungs)), [_label(rung.variant.key) for rung in rungs],
+                             fontsize=9)
         panels[0].set_ylim(len(rungs) - 0.4, -0.6)
         for axes in panels:
             axes.tick_params(axis="y", length=0)
-        fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2,
-                   frameon=False, fontsize=8.5)
-        told = "; ".join(
-            f"{rung.variant.key}: host {rung.host.instructions} with {rung.host.loads} loads, EL2 "
-            f"{rung.hyp.instructions} with {rung.hyp.loads} loads, "
-            + (f"{rung.cycles[CORES[0]]} and {rung.cycles[CORES[-1]]} cycles"
-               if rung.cycles[CORES[0]] is not None else "no dispatch") for rung in rungs)
-        return figure(fig, f"Bars of {steps.call} by variant: instructions and load instructions of "
-                      f"host and EL2, and the dispatch's modelled cycles on {CORES[0]} and "
-                      f"{CORES[-1]}. {told}.")
+            axes.tick_params(axis="x", labelsize=_SMALL)
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        fig.supxlabel("host: the calling code. hyp: EL2 outside the handler.", x=0.01, ha="left",
+                      fontsize=_SMALL)
+        told = "; ".join(map(_told, rungs))
+        return figure(fig, f"Bars of {steps.call} by variant: instructions and load instructions "
+                      "of host and hyp (EL2 outside the handler), and the dispatch's modelled "
+                      f"cycles on {SHOWN[0]} and {SHOWN[1]}. {told}.")
 
 
-def _cycles(axes, rungs: Sequence[Rung]) -> None:
-    """Two cores that differ most: in order, and out of order."""
-    shown = (CORES[0], CORES[-1])
-    most = max((rung.cycles[core] or 0 for rung in rungs for core in shown), default=0) or 1
-    for n, core in enumerate(shown):
-        colour, hatch = CALL_STYLES[n + 2]
-        for row, rung in enumerate(rungs):
+def _label(key: str) -> str:
+    """A key in lines of some twenty letters, so that the review's steps leave room for the bars."""
+    lines = [""]
+    for part in re.split(r"(?=\+)", key):
+        if lines[-1] and len(lines[-1] + part) > 20:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _told(rung: Rung) -> str:
+    """A rung's bars in words."""
+    counts = ", ".join(f"{name} {part(rung).instructions} with {_loads(part(rung).loads)}"
+                       for name, part, _, _ in PARTS)
+    one, other = (rung.cycles[core] for core in SHOWN)
+    return f"{rung.variant.key}: {counts}, " + (
+        "no dispatch" if one is None else f"{one} and {other} cycles")
+
+
+def _loads(number: int) -> str:
+    return f"{number} load{'s' * (number != 1)}"
+
+
+def _counts(axes: Axes, rungs: Sequence[Rung], number: Callable[[Counts], int]) -> None:
+    """A bar a rung, the hyp's part after the host's."""
+    most = max(sum(number(part(rung)) for _, part, _, _ in PARTS) for rung in rungs) or 1
+    for row, rung in enumerate(rungs):
+        at = 0
+        for _, part, colour, hatch in PARTS:
+            value = number(part(rung))
+            if value:
+                axes.barh(row, value, left=at, height=0.62, color=colour, hatch=hatch,
+                          edgecolor="black", linewidth=0.6)
+            at += value
+        text = " + ".join(f"{number(part(rung))} {name}" for name, part, _, _ in PARTS)
+        axes.text(at + most * 0.02, row, text, va="center", fontsize=_SMALL)
+    axes.set_xlim(0, most * 1.75)
+
+
+def _cycles(axes: Axes, rungs: Sequence[Rung]) -> None:
+    """A bar a core for each rung that dispatches."""
+    most = max((rung.cycles[core] or 0 for rung in rungs for core in SHOWN), default=0) or 1
+    for row, rung in enumerate(rungs):
+        if rung.cycles[SHOWN[0]] is None:
+            axes.text(most * 0.02, row, "no dispatch", va="center", fontsize=_SMALL)
+            continue
+        for n, core in enumerate(SHOWN):
+            colour, hatch = CALL_STYLES[n + 1]
             cycles, at = rung.cycles[core], row - 0.17 + 0.34 * n
-            axes.barh(at, cycles or 0, height=0.3, color=colour, hatch=hatch, edgecolor="black",
+            axes.barh(at, cycles, height=0.3, color=colour, hatch=hatch, edgecolor="black",
                       linewidth=0.6)
-            text = f"{cycles}  {core}" if cycles is not None else f"none  {core}"
-            axes.text((cycles or 0) + most * 0.02, at, text, va="center", fontsize=7.5)
-    axes.set_xlim(0, most * 1.5)
-    axes.set_title("dispatch, cycles (model)", loc="left", fontsize=9.5)
+            axes.text(cycles + most * 0.02, at, f"{cycles}  {core}", va="center", fontsize=7.5)
+    axes.set_xlim(0, most * 1.6)
 
 
 class Comparison:
@@ -133,7 +166,7 @@ def compare(a: str, b: str, call: str = CALL, arguments: Sequence[int | str] = A
     return Comparison(climb([a, b], call, arguments))
 
 
-def ladder(keys: Sequence[str] = tuple(VARIANTS), call: str = CALL,
+def ladder(keys: Iterable[str] = tuple(VARIANTS), call: str = CALL,
            arguments: Sequence[int | str] = ARGUMENTS) -> Comparison:
     """All variants (or those of *keys*) for one call, in the order of the story."""
     return Comparison(climb(keys, call, arguments))

@@ -1,12 +1,13 @@
 """The variants side by side: what one and the same call costs in each, counted and modelled.
 
-A rung is one variant, measured by running it; a Ladder is a table of rungs. The pictures are in viz.
+A rung is one variant, measured by running it; a Ladder is a table of rungs. The pictures are in
+comparison.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hypkit.abi import VARIANTS, Variant, variant
@@ -27,8 +28,9 @@ class Rung:
     """One variant's cost for one call.
 
     host: the host's part; dispatch: from the range test to the handler's address; hyp: all of EL2
-    but the handler. footprint: bytes, lines and pages of host and hyp together. cycles: core ->
-    modelled cycles of the dispatch, None where nothing is dispatched.
+    but the handler, nothing where the host is at EL2 itself. footprint: bytes, lines and pages of
+    host and hyp together. cycles: core -> modelled cycles of the dispatch, None where nothing is
+    dispatched.
     """
 
     variant: Variant
@@ -40,15 +42,29 @@ class Rung:
     trace: Trace
 
     def __repr__(self) -> str:
-        return (f"Rung({self.variant.key}: host {self.host.instructions}, EL2 "
+        return (f"Rung({self.variant.key}: host {self.host.instructions}, hyp "
                 f"{self.hyp.instructions}, of which dispatch {self.dispatch.instructions} with "
                 f"{self.dispatch.loads} loads)")
 
 
 def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS) -> Rung:
-    """Run one call on a machine of that variant and count it."""
+    """Run one call on a machine of that variant and count it.
+
+    key: of VARIANTS, or numbered with suggestions; call: a hypercall's name; arguments: numbers, or
+    names of the guest's structures. KeyError for a key or a name that there is not, ValueError for
+    a call that does not come back: its counts would be those of a failure.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"a variant is named by its key, such as 'numbered', not {key!r}")
+    if not isinstance(call, str):
+        raise TypeError(f"a call is named, since its number differs by variant: not {call!r}")
+    if isinstance(arguments, str) or not isinstance(arguments, Sequence):
+        raise TypeError(f"arguments is a list, also of one: not {arguments!r}")
     with Machine(key, seed=SEED) as machine:
         made = machine.call(call, *arguments)
+    if made.outcome != "returned":
+        raise ValueError(f"{key}: {call} {made.outcome}, so there is nothing to compare: "
+                         f"{made.message}")
     cost = made.cost
     dispatches = "dispatch" in cost.phases
     return Rung(
@@ -60,13 +76,13 @@ def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMEN
 
 # Columns of a ladder: heading, unit or explanation, and how to read it off a rung.
 COLUMNS = (
-    ("host", "instructions at EL1", lambda r: r.host.instructions),
-    ("host loads", "load instructions at EL1", lambda r: r.host.loads),
+    ("host", "instructions of the host", lambda r: r.host.instructions),
+    ("host loads", "load instructions among them", lambda r: r.host.loads),
     ("dispatch", "instructions from the range test to the handler's address",
      lambda r: r.dispatch.instructions),
     ("dispatch loads", "load instructions among them", lambda r: r.dispatch.loads),
-    ("EL2", "instructions at EL2 outside the handler", lambda r: r.hyp.instructions),
-    ("EL2 loads", "load instructions among them", lambda r: r.hyp.loads),
+    ("hyp", "instructions of the hyp outside the handler", lambda r: r.hyp.instructions),
+    ("hyp loads", "load instructions among them", lambda r: r.hyp.loads),
     ("code", "bytes of code executed, host and hyp", lambda r: r.footprint.code),
     ("data", "bytes of literals, table and data touched",
      lambda r: r.footprint.pool + r.footprint.table + r.footprint.data),
@@ -87,6 +103,17 @@ class Ladder:
         """(key, then one number a column of COLUMNS) for each rung."""
         return [(rung.variant.key, *(read(rung) for _, _, read in COLUMNS)) for rung in self.rungs]
 
+    def savings(self) -> list[tuple[str | int | None, ...]]:
+        """What each rung but the first spares against the one before, in the form of rows().
+
+        Negative where it takes more, None where one of the two has no such number.
+        """
+        rows = self.rows()
+        return [
+            (key, *(None if a is None or b is None else a - b
+                    for a, b in zip(before, cells, strict=True)))
+            for (_, *before), (key, *cells) in zip(rows, rows[1:], strict=False)]
+
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col" title="{html.escape(about)}">{name}</th>'
                        for name, about, _ in COLUMNS)
@@ -94,8 +121,9 @@ class Ladder:
             f'<tr><th scope="row" style="text-align: left">{html.escape(key)}</th>'
             + "".join(f"<td>{'&ndash;' if cell is None else cell}</td>" for cell in cells) + "</tr>"
             for key, *cells in self.rows())
-        return (f'<table><caption style="text-align: left">{self.call}: instructions, loads, bytes, '
-                "and modelled cycles of the dispatch on four cores</caption><thead><tr>"
+        return (f'<table><caption style="text-align: left">{html.escape(self.call)}: instructions, '
+                "loads, bytes, and modelled cycles of the dispatch on four cores</caption>"
+                "<thead><tr>"
                 f'<th scope="col">variant</th>{head}</tr></thead><tbody>{body}</tbody></table>')
 
     def __repr__(self) -> str:
@@ -107,11 +135,12 @@ class Ladder:
             for row in rows)
 
 
-def climb(keys: Sequence[str] = tuple(VARIANTS), call: str = CALL,
+def climb(keys: Iterable[str] = tuple(VARIANTS), call: str = CALL,
           arguments: Sequence[int | str] = ARGUMENTS) -> Ladder:
     """Measure these variants with one call; by default all ten, in the order of the story."""
-    if isinstance(keys, str):
-        raise TypeError(f"keys is a list of variants, not the one name {keys!r}")
+    if isinstance(keys, str) or not isinstance(keys, Iterable):
+        raise TypeError(f"keys is a list of variants' keys, not {keys!r}")
+    keys = list(keys)
     if not keys:
         raise ValueError("no variant to measure: give at least one key of VARIANTS")
     return Ladder([measure(key, call, arguments) for key in keys], call)
