@@ -4,134 +4,45 @@ from __future__ import annotations
 
 import bisect
 import re
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from hypkit import arch
+from hypkit._memory import page_tables, structures
+from hypkit._patch import patch_kern_hyp_va, patch_kimg_phys_offset
+from hypkit._places import (
+    CONSTANTS,
+    HEAP,
+    HEAP_PA,
+    IMAGE_END,
+    NAMED,
+    REQUEST_SIZE,
+    REQUESTS_PA,
+    REQUESTS_SIZE,
+    SECTION,
+    SECTIONS,
+    TABLE_POOL,
+    TABLE_POOL_END,
+    TEXT_PA,
+    VM_IPA,
+    VM_UNMAPPED_IPA,
+    VTCR_EL2,
+    Section,
+)
 from hypkit.abi import OPTIONS, Numbering, Variant, variant
 from hypkit.asm import AsmError, Program, Unit, link
-from hypkit.vmem import (
-    DRAM_BASE,
-    DRAM_SIZE,
-    KIMAGE_PA,
-    KIMAGE_VADDR,
-    MASK64,
-    PAGE_HYP,
-    PAGE_HYP_EXEC,
-    PAGE_HYP_RO,
-    PAGE_KERNEL,
-    PAGE_KERNEL_RO,
-    PAGE_KERNEL_ROX,
-    PAGE_OFFSET,
-    PAGE_S2,
-    PAGE_SIZE,
-    TEXT_OFFSET,
-    Layout,
-    PageTables,
-)
+from hypkit.vmem import KIMAGE_PA, KIMAGE_VADDR, MASK64, PAGE_SIZE, Layout
+
+# The room's face: what lies where, what is patched, and the image itself.
+__all__ = [
+    "CONSTANTS", "HEAP", "HEAP_PA", "IMAGE_END", "KIMAGE_PA", "KIMAGE_VADDR", "NAMED",
+    "REQUESTS_PA", "REQUESTS_SIZE", "REQUEST_SIZE", "SECTION", "SECTIONS", "TABLE_POOL", "TABLE_POOL_END",
+    "TEXT_PA", "VM_IPA", "VM_UNMAPPED_IPA", "VTCR_EL2", "Image", "Section", "build", "load", "patch_kern_hyp_va",
+    "patch_kimg_phys_offset",
+]
 
 GUEST = Path(__file__).with_name("guest")
-
-# --- Where things lie, as physical addresses ---------------------------------------------------
-
-TEXT_PA = KIMAGE_PA + TEXT_OFFSET
-
-
-@dataclass(frozen=True)
-class Section:
-    """A run of whole pages of the kernel image with one set of permissions."""
-
-    name: str
-    pa: int
-    size: int
-    el1: int
-    el2: int | None
-
-
-SECTIONS = tuple(
-    Section(name, TEXT_PA + offset, size, el1, el2)
-    for name, offset, size, el1, el2 in (
-        (".text", 0x0000, 0x4000, PAGE_KERNEL_ROX, None),
-        (".hyp.idmap.text", 0x4000, 0x1000, PAGE_KERNEL_ROX, None),  # EL2: at VA = PA, below
-        (".hyp.text", 0x5000, 0xB000, PAGE_KERNEL_ROX, PAGE_HYP_EXEC),
-        (".rodata", 0x10000, 0x2000, PAGE_KERNEL_RO, PAGE_HYP_RO),
-        (".data", 0x12000, 0x2000, PAGE_KERNEL, PAGE_HYP_RO),
-    )
-)
-SECTION = {section.name: section for section in SECTIONS}
-IMAGE_END = SECTIONS[-1].pa + SECTIONS[-1].size
-
-# What a kernel allocates while it runs: reached through the linear map. name -> (pa, size, in hyp?)
-HEAP_PA = 0x4040_0000
-HEAP = {
-    "idmap_pg_dir": (HEAP_PA, PAGE_SIZE, False),
-    "swapper_pg_dir": (HEAP_PA + 0x1000, PAGE_SIZE, False),
-    "hyp_pgd": (HEAP_PA + 0x2000, PAGE_SIZE, False),
-    "stage2_pgd": (HEAP_PA + 0x4000, 2 * PAGE_SIZE, False),
-    "hyp_stack": (HEAP_PA + 0x40000, PAGE_SIZE, True),
-    "kvm_host_data_cpu0": (HEAP_PA + 0x42000, PAGE_SIZE, True),
-    "kvm0": (HEAP_PA + 0x43000, PAGE_SIZE, True),
-    "vcpu0": (HEAP_PA + 0x44000, PAGE_SIZE, True),
-    "vcpu1": (HEAP_PA + 0x45000, PAGE_SIZE, True),
-    "vm_memory": (HEAP_PA + 0x46000, PAGE_SIZE, False),
-}
-TABLE_POOL, TABLE_POOL_END = HEAP_PA + 0x8000, HEAP_PA + 0x40000
-# What has a name: the image, and what is allocated of the heap.
-NAMED = ((TEXT_PA, IMAGE_END), *((pa, pa + size) for pa, size, _ in HEAP.values()))
-REQUESTS_PA, REQUESTS_SIZE = 0x4080_0000, 0x40_0000
-REQUEST_SIZE = 64
-
-VM_IPA = 0x8000_0000
-VM_UNMAPPED_IPA = 0x9000_0000
-VMID = 1
-
-# --- Numbers the guest text uses by name -------------------------------------------------------
-
-SCTLR_ELX_FLAGS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 12  # M A C SA I
-SCTLR_EL1_RES1 = 0x30D0_0800
-SCTLR_EL2_RES1 = 0x30C5_0830
-SCTLR_MMU_ON = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12  # M C SA I; A stays off, as in Linux
-HCR_RW = 1 << 31
-TCR_CACHED = 1 << 8 | 1 << 10 | 3 << 12  # inner and outer write-back, inner shareable
-TCR_EL2_RES1 = 1 << 31 | 1 << 23
-PHYSICAL_BITS_44 = 4
-
-CONSTANTS: dict[str, int] = {
-    # include/asm/virt.h
-    "HVC_SET_VECTORS": 0, "HVC_SOFT_RESTART": 1, "HVC_RESET_VECTORS": 2, "HVC_STUB_HCALL_NR": 3,
-    "HVC_STUB_ERR": 0xBADCA11,
-    "ENOSYS": 38, "ARM_EXCEPTION_TRAP": 2,
-    "ESR_EC_SHIFT": arch.ESR_EC_SHIFT, "EC_HVC32": arch.EC_HVC32, "EC_HVC64": arch.EC_HVC64,
-    "PSR_EL1H_DAIF": arch.PSTATE_EL1H | arch.PSTATE_DAIF,
-    "PSR_EL2H_DAIF": arch.PSTATE_EL2H | arch.PSTATE_DAIF,
-    "HCR_HOST": HCR_RW, "CPTR_EL2_DEFAULT": 0x33FF, "PMU_COUNTERS": 6,
-    "SCTLR_EL1_OFF": SCTLR_EL1_RES1, "SCTLR_EL1_ON": SCTLR_EL1_RES1 | SCTLR_MMU_ON,
-    "SCTLR_EL2_OFF": SCTLR_EL2_RES1, "SCTLR_EL2_ON": SCTLR_EL2_RES1 | SCTLR_MMU_ON,
-    "SCTLR_ELX_FLAGS": SCTLR_ELX_FLAGS, "SCTLR_ELX_DSSBS": 1 << 44,
-    # Device memory in slot 0, ordinary write-back memory in slot 4 (Linux's MT_NORMAL).
-    "MAIR_VALUE": 0xFF << 8 * 4,
-    "TCR_EL1_VALUE": (16 | TCR_CACHED | 16 << 16 | TCR_CACHED << 16 | 2 << 30
-                      | PHYSICAL_BITS_44 << 32),
-    "TCR_EL2_MASK": 0xFF3F, "TCR_EL2_RES1": TCR_EL2_RES1,
-    "TCR_EL2_VALUE": 16 | TCR_CACHED | PHYSICAL_BITS_44 << 16 | TCR_EL2_RES1,
-    "PHYSVIRT_OFFSET": DRAM_BASE - PAGE_OFFSET & MASK64,
-    "PSCI_SYSTEM_OFF": 0x8400_0008, "PSCI_VERSION": 0x8400_0000,
-    "VM_UNMAPPED_IPA": VM_UNMAPPED_IPA,
-    "REQUEST_SIZE": REQUEST_SIZE,
-    # Our struct kvm_cpu_context, kvm_vcpu, kvm_host_data and kvm.
-    "CTXT_X": 0, "CTXT_PC": 256, "CTXT_SYSREGS": 272,
-    "VCPU_HCR_EL2": 352, "VCPU_KVM": 360, "VCPU_FAULT": 368,
-    "VCPU_VGIC": 392, "VGIC_AP0R": 0, "VGIC_AP1R": 16,
-    "HOST_CONTEXT_VCPU": 352, "HOST_GPRS": 512, "HOST_DATA_SIZE": 768,
-    "SMCCC_RET_SUCCESS": 0, "SMCCC_RET_NOT_SUPPORTED": -1,
-    "PAGE_OFFSET": PAGE_OFFSET,
-    "KVM_VTTBR": 0, "KVM_VTCR": 8,
-}
-VTCR_EL2 = 1 << 31 | PHYSICAL_BITS_44 << 16 | TCR_CACHED | 1 << 6 | 24  # 40 bits from level 1
-HCR_GUEST = HCR_RW | 1 << 19 | 1 << 5 | 1 << 4 | 1 << 3 | 1 << 0  # TSC AMO IMO FMO VM
 
 
 def _text(name: str) -> str:
@@ -324,73 +235,6 @@ def _check_fit(programs: list[Program]) -> None:
                            f"{section.size:,} bytes in all", name=programs[DISPATCHER].name)
 
 
-# --- Boot-time patching ------------------------------------------------------------------------
-
-
-def _kern_hyp_va_words(register: int, steps: tuple[int, int, int, int, int]) -> tuple[int, ...]:
-    """and, ror, add, add lsl #12, ror on one register: mask width in bits, then four immediates."""
-    mask_bits, ror_low, add_low, add_high, ror_high = steps
-    rn_rd = register << 5 | register
-    return (0x92400000 | mask_bits - 1 << 10 | rn_rd,
-            0x93C00000 | register << 16 | ror_low << 10 | rn_rd,
-            0x91000000 | add_low << 10 | rn_rd,
-            0x91400000 | add_high << 10 | rn_rd,
-            0x93C00000 | register << 16 | ror_high << 10 | rn_rd)
-
-
-_PLACEHOLDERS = {struct.pack("<5I", *_kern_hyp_va_words(register, (1, 1, 0, 0, 63))): register
-                 for register in range(31)}
-
-
-NOP = 0xD503201F
-
-
-def patch_kern_hyp_va(code: bytearray, layout: Layout, *, vhe: bool = False) -> list[int]:
-    """Rewrite every five-instruction placeholder in *code*; the offsets that were patched.
-
-    vhe: with nothing at all, because the host's addresses are EL2's.
-
-    As kvm_update_va_mask of va_layout.c does: the kernel keeps a list of sites, we look for the
-    placeholder, which no other code has a use for.
-    """
-    sites = []
-    for offset in range(0, len(code) - 19, 4):
-        register = _PLACEHOLDERS.get(bytes(code[offset:offset + 20]))
-        if register is None:
-            continue
-        steps = (layout.tag_lsb, layout.tag_lsb, layout.tag_val & 0xFFF, layout.tag_val >> 12,
-                 64 - layout.tag_lsb)
-        words = (NOP,) * 5 if vhe else _kern_hyp_va_words(register, steps)
-        struct.pack_into("<5I", code, offset, *words)
-        sites.append(offset)
-    return sites
-
-
-def _move_words(register: int, value: int) -> tuple[int, ...]:
-    """movz and three movk: all of a 64-bit value."""
-    return (0xD2800000 | (value & 0xFFFF) << 5 | register,
-            *(0xF2800000 | n << 21 | (value >> 16 * n & 0xFFFF) << 5 | register for n in (1, 2, 3)))
-
-
-_MOVE_PLACEHOLDERS = {struct.pack("<4I", *_move_words(register, 0)): register
-                      for register in range(31)}
-
-
-def patch_kimg_phys_offset(code: bytearray, layout: Layout) -> list[int]:
-    """Rewrite every four-move placeholder with kimage_voffset + PHYS_OFFSET; the offsets patched.
-
-    As kvm_update_kimg_phys_offset of Linux 5.11 does.
-    """
-    sites = []
-    for offset in range(0, len(code) - 15, 4):
-        register = _MOVE_PLACEHOLDERS.get(bytes(code[offset:offset + 16]))
-        if register is not None:
-            words = _move_words(register, layout.kimage_voffset + DRAM_BASE & MASK64)
-            struct.pack_into("<4I", code, offset, *words)
-            sites.append(offset)
-    return sites
-
-
 # --- The image ---------------------------------------------------------------------------------
 
 
@@ -517,68 +361,6 @@ def load(key: str, layout: Layout, dispatcher: str | None = None,
         patched += [pa + offset for offset in patch_kern_hyp_va(code, layout, vhe=nothing_to_do)]
         patched += [pa + offset for offset in patch_kimg_phys_offset(code, layout)]
         memory[pa] = bytes(code)
-    memory |= _page_tables(layout, vhe)
-    memory |= _structures(layout.hyp_va if vhe else layout.linear_va, programs[-1])
+    memory |= page_tables(layout, vhe)
+    memory |= structures(layout.hyp_va if vhe else layout.linear_va, programs[-1])
     return Image(key, layout, programs, memory, tuple(patched), numbering)
-
-
-def _page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
-    tables = PageTables(TABLE_POOL, TABLE_POOL_END)
-    for name in ("idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd"):
-        pa, size, _ = HEAP[name]
-        for page in range(pa, pa + size, PAGE_SIZE):
-            tables.pages[page] = [0] * 512
-    idmap, swapper, hyp, stage2 = (HEAP[name][0] for name in (
-        "idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd"))
-
-    # EL1: the first page under its own address, for the moment the MMU goes on.
-    tables.map(idmap, TEXT_PA, TEXT_PA, PAGE_SIZE, PAGE_KERNEL_ROX)
-    # EL1: the image where KASLR put it, and all of RAM in the linear map. The 2 MiB that hold the
-    # image are mapped in pages there, text and read-only data without write permission.
-    block = 0x20_0000
-    for pa in range(DRAM_BASE, DRAM_BASE + DRAM_SIZE, block):
-        if pa != KIMAGE_PA:
-            tables.map(swapper, layout.linear_va(pa), pa, block, PAGE_KERNEL, block_level=2)
-    for section in SECTIONS:
-        tables.map(swapper, layout.image_va(section.pa), section.pa, section.size, section.el1)
-        alias = PAGE_KERNEL if section.el1 == PAGE_KERNEL else PAGE_KERNEL_RO
-        tables.map(swapper, layout.linear_va(section.pa), section.pa, section.size, alias)
-    for start, end in ((KIMAGE_PA, TEXT_PA), (IMAGE_END, KIMAGE_PA + block)):
-        tables.map(swapper, layout.linear_va(start), start, end - start, PAGE_KERNEL)
-
-    # EL2: what init_hyp_mode maps, under hyp addresses, and the init page under its own.
-    init = SECTION[".hyp.idmap.text"]
-    tables.map(hyp, init.pa, init.pa, init.size, PAGE_HYP_EXEC)
-    host = {".text": PAGE_HYP_EXEC, ".data": PAGE_HYP} if vhe else {}
-    for section in SECTIONS:
-        attributes = host.get(section.name, section.el2)
-        if attributes is not None:
-            tables.map(hyp, layout.hyp_va(section.pa), section.pa, section.size, attributes)
-    if vhe:  # the whole kernel lives at hyp addresses: its first page at its own as well
-        tables.map(hyp, TEXT_PA, TEXT_PA, PAGE_SIZE, PAGE_HYP_EXEC)
-        tables.map(hyp, layout.hyp_va(REQUESTS_PA), REQUESTS_PA, REQUESTS_SIZE, PAGE_HYP,
-                   block_level=2)
-    for pa, size, in_hyp in HEAP.values():
-        if in_hyp:
-            tables.map(hyp, layout.hyp_va(pa), pa, size, PAGE_HYP)
-
-    # Stage 2: one page of memory for the VM.
-    tables.map(stage2, VM_IPA, HEAP["vm_memory"][0], PAGE_SIZE, PAGE_S2, start_level=1)
-    return {pa: struct.pack("<512Q", *words) for pa, words in tables.pages.items()}
-
-
-def _structures(host_va: Callable[[int], int], vm: Program) -> dict[int, bytes]:
-    """struct kvm and its two vCPUs, as the host's C code would have filled them, and the VM."""
-    kvm = bytearray(PAGE_SIZE)
-    vttbr = HEAP["stage2_pgd"][0] | VMID << 48
-    struct.pack_into("<QQ", kvm, CONSTANTS["KVM_VTTBR"], vttbr, VTCR_EL2)
-    memory = {HEAP["kvm0"][0]: bytes(kvm), HEAP["vm_memory"][0]: vm.code}
-    for name, entry in (("vcpu0", "vm_entry"), ("vcpu1", "vm_entry_fault")):
-        vcpu = bytearray(PAGE_SIZE)
-        struct.pack_into("<QQ", vcpu, CONSTANTS["CTXT_PC"], vm.symbols[entry],
-                         CONSTANTS["PSR_EL1H_DAIF"])
-        struct.pack_into("<Q", vcpu, CONSTANTS["CTXT_SYSREGS"], SCTLR_EL1_RES1)
-        struct.pack_into("<QQ", vcpu, CONSTANTS["VCPU_HCR_EL2"], HCR_GUEST,
-                         host_va(HEAP["kvm0"][0]))
-        memory[HEAP[name][0]] = bytes(vcpu)
-    return memory
