@@ -28,6 +28,11 @@ MASK64 = (1 << 64) - 1
 TCG_BUFFER = 16 << 20
 # So many exceptions without an instruction between them: there will never be one.
 IN_A_ROW = 100
+# Why a run ends, other than for something that can be dealt with.
+FINAL = (Stop.NONE, Stop.BUDGET, Stop.LOST)
+# Unicorn's errors for an access outside RAM with the MMU off, or through a wrong table.
+NO_MEMORY = (uc_const.UC_ERR_READ_UNMAPPED, uc_const.UC_ERR_WRITE_UNMAPPED,
+             uc_const.UC_ERR_FETCH_UNMAPPED)
 # SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
 SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
 
@@ -311,7 +316,7 @@ class Cpu:
             rows, values = int(state[S.ROW]), int(state[S.VALUE])
             columns.append((self._pcs[:rows].copy(), self._masks[:rows].copy(),
                             self._values[:values].copy()))
-            if reason in (Stop.NONE, Stop.BUDGET):
+            if reason in FINAL:
                 break
             if not self._handle(reason, int(state[S.STEPS]) - 1):
                 reason = Stop.STUCK
@@ -323,7 +328,7 @@ class Cpu:
         instructions. Every exception is entered as in a recorded run."""
         self._observe(Observer.BUDGET)
         self._state[S.STEPS], self._state[S.BUDGET] = 0, budget
-        while (reason := self._start_until_something()) not in (Stop.NONE, Stop.BUDGET):
+        while (reason := self._start_until_something()) not in FINAL:
             if not self._handle(reason, -1):
                 return Stop.STUCK
         return reason
@@ -365,6 +370,8 @@ class Cpu:
         try:
             self._uc.emu_start(self.read("pc"), 0)
         except UcError as error:
+            if error.errno in NO_MEMORY:
+                return Stop.LOST
             raise MachineError(f"the emulator gave up at {self.read('pc'):#x}: {error}") from None
         return Stop(int(self._state[S.STOP]))
 

@@ -60,7 +60,8 @@ class Call:
 
     x0 to x3: the host's registers afterwards (unsigned 64 bits), None when the call did not come
     back. outcome: "returned", "panicked" (EL2 gave up), "oopsed" (the host took an exception),
-    "restarted" (the kernel booted again) or "runaway" (the step budget ran out).
+    "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there was nothing
+    to execute).
     """
 
     def __init__(self, machine: Machine, what: str, args: tuple[int, ...], outcome: str,
@@ -335,6 +336,8 @@ class Machine:
         if reason is Stop.BUDGET:
             self.stopped = (f"{self.budget:,} instructions were not enough: it still runs at "
                             f"{self._here()}, in a loop perhaps")
+        elif reason is Stop.LOST:
+            self.stopped = f"at {self._here()} it wants memory where this machine has none"
         elif reason is Stop.STUCK:
             self.stopped = (f"it takes one exception after another at {self._here()} and executes "
                             f"nothing in between: {arch.esr_text(cpu.sysreg('ESR_EL2'))}")

@@ -79,6 +79,7 @@ class Stop(enum.IntEnum):
     EXCEPTION = 1  # Python decides what the exception is and enters it
     BUDGET = 2
     BUFFER = 3  # the trace columns are full
+    LOST = 6  # the program went, or reached, where there is no memory
     STUCK = 5  # exception after exception, and no instruction in between
     MISALIGNED = 4  # PC is not a multiple of four: QEMU 5's code would run on
 

@@ -37,9 +37,9 @@ from hypkit.vmem import KIMAGE_PA, KIMAGE_VADDR, MASK64, PAGE_SIZE, Layout
 # The room's face: what lies where, what is patched, and the image itself.
 __all__ = [
     "CONSTANTS", "HEAP", "HEAP_PA", "IMAGE_END", "KIMAGE_PA", "KIMAGE_VADDR", "NAMED",
-    "REQUESTS_PA", "REQUESTS_SIZE", "REQUEST_SIZE", "SECTION", "SECTIONS", "TABLE_POOL", "TABLE_POOL_END",
-    "TEXT_PA", "VM_IPA", "VM_UNMAPPED_IPA", "VTCR_EL2", "Image", "Section", "build", "load", "patch_kern_hyp_va",
-    "patch_kimg_phys_offset",
+    "REQUESTS_PA", "REQUESTS_SIZE", "REQUEST_SIZE", "SECTION", "SECTIONS", "TABLE_POOL",
+    "TABLE_POOL_END", "TEXT_PA", "VM_IPA", "VM_UNMAPPED_IPA", "VTCR_EL2", "Image", "Section",
+    "build", "load", "patch_kern_hyp_va", "patch_kimg_phys_offset",
 ]
 
 GUEST = Path(__file__).with_name("guest")

@@ -164,6 +164,25 @@ def test_a_runaway_guest_stops_at_the_step_budget(body, where):
             machine.run([0, 0x100, 0])
 
 
+@pytest.mark.parametrize("key", ["fnptr", "numbered"])
+def test_a_restart_into_nowhere_is_a_runaway_that_says_where(key):
+    with Machine(key) as machine:
+        call = machine.hvc(1, 0x100)
+        assert (call.outcome, call.x0) == ("runaway", None)
+        assert call.message == "at 0x100 (EL2) it wants memory where this machine has none"
+        machine.reboot()
+        with pytest.raises(MachineError, match="request 0: at 0x100 .EL2. it wants memory"):
+            machine.run([1], [[0x100]])
+
+
+def test_a_vector_table_that_is_not_mapped_is_an_exception_without_end():
+    body = " msr vbar_el2, xzr\n isb\n brk #1"
+    with Machine("numbered", dispatcher=dispatcher(body)) as machine:
+        call = machine.hvc(0x100)
+        assert call.outcome == "runaway"
+        assert "one exception after another at 0x200 (EL2) and executes nothing" in call.message
+
+
 def test_a_dispatcher_that_breaks_the_hosts_registers_makes_the_host_oops():
     body = " adr x9, 1f\n msr elr_el2, x9\n1: mov x0, #0"  # return to a hyp address at EL1
     with Machine("numbered", dispatcher=dispatcher(body)) as machine:
