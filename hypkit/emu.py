@@ -60,8 +60,8 @@ class Call:
 
     x0 to x3: the host's registers afterwards (unsigned 64 bits), None when the call did not come
     back. outcome: "returned", "panicked" (EL2 gave up), "oopsed" (the host took an exception),
-    "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there was nothing
-    to execute).
+    "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there was
+    nothing to execute).
     """
 
     def __init__(self, machine: Machine, what: str, args: tuple[int, ...], outcome: str,
