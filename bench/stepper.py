@@ -1,0 +1,142 @@
+"""How fast the stepper loads, jumps and paints, and how large its file is."""
+
+from __future__ import annotations
+
+import base64
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from hypkit import Machine
+from hypkit.abi import HYPERCALLS
+from hypkit.payload import Payload
+from hypkit.stepper import STATIC, _usual_args, parse_args, stepper
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+         "--disable-background-networking", "--disable-component-update"]
+
+# A dispatcher that goes round a loop: COUNT times 5 steps, with a store and a load each.
+LOOP = """
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        mov     x9, #COUNT
+        lsl     x9, x9, #2
+1:      str     x9, [sp, #-16]!
+        ldr     x10, [sp], #16
+        add     x11, x11, x10
+        sub     x9, x9, #1
+        cbnz    x9, 1b
+dispatch_call:
+        mov     x0, #7
+dispatch_return:
+        eret
+"""
+
+# From the click until after the frame that shows it.
+CLICKS = """async (count) => {
+  const button = [...document.querySelectorAll(".hk-tools button")].find(
+    (node) => node.textContent.startsWith("Next ▶"));
+  const times = [];
+  for (let n = 0; n < count; n++) {
+    const start = performance.now();
+    button.click();
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
+# A page that fetches chunks as a notebook's view does, with Python in the kernel's place.
+LONG = """
+globalThis.show = async (meta, first) => {
+  const open = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
+  const start = performance.now();
+  const view = draw({ meta: JSON.parse(meta), chunks: [open(first)] },
+    document.getElementById("stepper"), { fetch: async (n) => open(await kernel(n)) });
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  globalThis.view = view;
+  return performance.now() - start;
+};
+globalThis.jump = async (step) => {
+  const start = performance.now();
+  await view.go(step);
+  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  return performance.now() - start;
+};
+"""
+
+
+def looping(steps: int):
+    """The trace of a call of about so many steps."""
+    machine = Machine("numbered", dispatcher=LOOP.replace("COUNT", str(steps // 20)),
+                      budget=2 * steps + 1000)
+    return machine.call("__kvm_get_mdcr_el2").trace
+
+
+def _p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]
+
+
+def _milliseconds(action) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = action()
+    return 1000 * (time.perf_counter() - start), result
+
+
+def run(chromium: str = "/usr/bin/chromium") -> list[tuple[str, float, str, float | None]]:
+    """(what, value, unit, goal or None) of each measurement; goals are upper bounds."""
+    from playwright.sync_api import sync_playwright
+
+    machine = Machine("numbered", seed=2020)
+    sizes = [len(stepper(machine.call(name, *parse_args(_usual_args(name)))).to_html().encode())
+             for name in HYPERCALLS]
+    found = [("exported file of one hypercall, largest of 14", max(sizes) / 1000, "KB", 300.0)]
+
+    short = stepper(looping(1000))
+    long = looping(1_000_000)
+    build, payload = _milliseconds(lambda: Payload(long))
+    load, data = _milliseconds(payload.data)
+    message = len(data["meta"]) + len(data["chunks"][0])
+    found += [("1,000,000 steps: data made in the kernel", build + load, "ms", None),
+              ("1,000,000 steps: first message", message / 1000, "KB", 10_000.0)]
+    chunks = [_milliseconds(lambda n=n: payload.chunk(n))[0]
+              for n in range(0, payload.chunks, max(1, payload.chunks // 40))]
+    found.append(("1,000,000 steps: a jump in the kernel, p95", _p95(chunks), "ms", 20.0))
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        path = Path(folder, "short.html")
+        short.to_html(path)
+        opened, _ = _milliseconds(lambda: (page.goto(path.as_uri()),
+                                           page.wait_for_selector(".hk-current")))
+        found.append(("1,000 steps: file opened", opened, "ms", None))
+        page.evaluate(CLICKS, 20)
+        found.append(("click to paint, p95", _p95(page.evaluate(CLICKS, 200)), "ms", 50.0))
+
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.expose_function("kernel", lambda n: base64.b64encode(payload.chunk(n)).decode())
+        path = Path(folder, "long.html")
+        path.write_text(
+            f"<!doctype html><meta charset='utf-8'><style>{(STATIC / 'stepper.css').read_text()}"
+            f"</style><main id='stepper' class='hk'></main><script type='module'>"
+            f"{(STATIC / 'stepper.js').read_text()}{LONG}</script>", encoding="utf-8")
+        page.goto(path.as_uri())
+        first = base64.b64encode(data["chunks"][0]).decode()
+        shown = page.evaluate("([meta, first]) => show(meta, first)", [data["meta"], first])
+        found.append(("1,000,000 steps: shown in the browser", shown, "ms", None))
+        far = [page.evaluate("step => jump(step)", step * 7919 % len(payload))
+               for step in range(1000, 1040)]
+        near = [page.evaluate("step => jump(step)", step) for step in range(100, 160)]
+        found += [
+            ("1,000,000 steps: a jump anywhere, fetched and painted, p95", _p95(far), "ms", None),
+            ("1,000,000 steps: a jump to a step that is here, p95", _p95(near), "ms", 50.0)]
+        browser.close()
+    return found
+
+
+if __name__ == "__main__":
+    for name, value, unit, goal in run():
+        print(f"{name:60} {value:10.1f} {unit:3}" + (f"  goal {goal:g}" if goal else ""))
