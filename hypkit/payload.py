@@ -254,6 +254,15 @@ class Payload:
                 "stores": kinds & STORE != 0, "taken": branch & went, "not_taken": branch & ~went,
                 "indirect": kinds & INDIRECT != 0}
 
+    @cached_property
+    def _cost_before(self) -> np.ndarray:
+        """For every chunk the cost of the steps before it: chunk by phase by counter."""
+        wide = len(PHASE_NAMES)
+        cell = np.arange(len(self)) // CHUNK * wide + self.phases
+        cost = np.stack([np.bincount(cell[self._counters[name]], minlength=self.chunks * wide)
+                         for name in COUNTERS], axis=-1).reshape(self.chunks, wide, len(COUNTERS))
+        return (np.cumsum(cost, axis=0) - cost).astype("<u4")
+
     def counts(self, steps: int) -> dict[str, Counts]:
         """The cost of the first *steps* steps by phase, as hypkit.cost counts it."""
         found = {}
@@ -337,11 +346,7 @@ class Payload:
         site[:end] = self.site[start:start + end]
         phase = np.zeros(rows, np.uint8)
         phase[:end] = self.phases[start:start + end]
-        cost = np.zeros((len(PHASE_NAMES), len(COUNTERS)), dtype="<u4")
-        for column, name in enumerate(COUNTERS):
-            cost[:, column] = np.bincount(
-                self.phases[:start], weights=self._counters[name][:start],
-                minlength=len(PHASE_NAMES))
+        cost = self._cost_before[number]
         head = struct.pack("<8I", rows, len(values), len(acc), len(news), *cost.shape, 0, 0)
         parts = (base, np.array(list(system.values()), dtype="<u8"), values, masks, acc["va"],
                  acc["value"], news["value"], site, writers, cost, acc["step"] - np.uint32(start),

@@ -870,7 +870,7 @@ class View {
       this.lines.push({ line, dot, now });
     });
     body.addEventListener("keydown", this.on((event) => this.codeKey(event)));
-    return h("table", {}, h("caption", {}, "Code on the way of this call"),
+    return h("table", { class: "hk-listing" }, h("caption", {}, "Code on the way of this call"),
       h("thead", {}, h("tr", {}, ["Now", "Instruction", "In our source", "Runs"].map(
         (text) => h("th", { scope: "col" }, text)))), body);
   }
@@ -1129,6 +1129,7 @@ class View {
 
   show() {
     const { reel, step } = this;
+    const focused = this.root.contains(document.activeElement);
     const over = step >= reel.steps;
     const level = reel.level(step);
     this.root.dataset.level = level;
@@ -1140,11 +1141,16 @@ class View {
     this.slider.value = String(step);
     this.slider.setAttribute("aria-valuetext", `step ${step} of ${reel.steps}, ${reel.levelText(level)}`);
     this.cursor.style.left = `${((step + (over ? 0 : 0.5)) / Math.max(1, reel.steps)) * 100}%`;
-    this.showCode(over);
     this.showBranch(over);
     this.showFlags(over);
     this.showRegisters();
     this.showPanel();
+    // Last: it asks where a line stands, and by then nothing else is left to be laid out again.
+    this.showCode(over);
+    // Whatever had the focus may be gone; the keys must go on working.
+    if (focused && !this.root.contains(document.activeElement)) {
+      this.root.focus({ preventScroll: true });
+    }
     if (this.pins.childElementCount !== Object.keys(this.bookmarks).length) this.drawPins();
   }
 
@@ -1223,36 +1229,41 @@ class View {
   showRegisters() {
     const { reel, step } = this;
     const changed = new Set(reel.changed(step));
-    const names = reel.meta.registers.filter((name) => name !== "pstate");
     const used = this.usedRegisters();
-    const rows = [];
-    for (const name of names) {
-      if (!this.allRegisters && !used.has(name)) continue;
-      const before = reel.register(name, step);
-      const news = changed.has(name);
-      const after = news ? reel.registerAfter(name, step) : before;
-      const writer = reel.lastWrite(name, step);
-      rows.push(h("tr", { class: news ? "hk-changed" : "" },
-        h("th", { scope: "row" }, (news ? "● " : "") + name),
-        h("td", {}, this.explained(before)), h("td", {}, news ? this.explained(after, "→ ") : ""),
-        h("td", {}, writer === null ? "before" : h("button", { type: "button", class: "hk-who",
-          "aria-label": `${name} was last written by step ${writer}: go there`,
-          onclick: this.on(() => this.whoWrote(name)) }, `step ${writer}`))));
+    const level = reel.level(step);
+    const shown = reel.meta.registers.filter(
+      (name) => name !== "pstate" && (this.allRegisters || used.has(name)));
+    if (!this.registerBody) {
+      this.registerBody = h("tbody");
+      this.registerNote = h("span", {});
+      this.registers.replaceChildren(h("table", { class: "hk-fixed" },
+        h("caption", {}, "Registers before and after this instruction"),
+        h("thead", {}, h("tr", {}, ["Name", "Before", "After", "Set by"].map(
+          (text) => h("th", { scope: "col" }, text)))), this.registerBody),
+        h("label", { class: "hk-all" }, h("input", { type: "checkbox",
+          onchange: this.on((event) => {
+            this.allRegisters = event.target.checked;
+            this.showRegisters();
+          }) }), this.registerNote));
     }
-    const sp = reel.el(reel.level(step));
-    const all = h("label", { class: "hk-all" }, h("input", { type: "checkbox",
-      checked: this.allRegisters, onchange: this.on((event) => {
-        this.allRegisters = event.target.checked;
-        this.showRegisters();
-      }) }), ` all 31, not only those that this trace uses (SP is ${sp}'s)`);
-    const keep = this.registers.contains(document.activeElement)
-      ? document.activeElement.getAttribute("aria-label") : null;
-    this.registers.replaceChildren(h("table", { class: "hk-fixed" },
-      h("caption", {}, "Registers before and after this instruction"),
-      h("thead", {}, h("tr", {}, ["Name", "Before", "After", "Set by"].map(
-        (text) => h("th", { scope: "col" }, text)))),
-      h("tbody", {}, rows)), all);
-    if (keep) this.registers.querySelector(`[aria-label="${CSS.escape(keep)}"]`)?.focus();
+    this.registerNote.textContent =
+      ` all 31, not only those that this trace uses (SP is ${reel.el(level)}'s)`;
+    keyed(this.registerBody, shown.map((name) => {
+      const before = reel.register(name, step);
+      const after = changed.has(name) ? reel.registerAfter(name, step) : null;
+      const writer = reel.lastWrite(name, step);
+      return [name, `${before} ${after} ${writer} ${level}`, () => this.registerRow(
+        name, before, after, writer)];
+    }));
+  }
+
+  registerRow(name, before, after, writer) {
+    return h("tr", { class: after === null ? "" : "hk-changed" },
+      h("th", { scope: "row" }, (after === null ? "" : "● ") + name),
+      h("td", {}, this.explained(before)), h("td", {}, after === null ? "" : this.explained(after, "→ ")),
+      h("td", {}, writer === null ? "before" : h("button", { type: "button", class: "hk-who",
+        "aria-label": `${name} was last written by step ${writer}: go there`,
+        onclick: this.on(() => this.whoWrote(name)) }, `step ${writer}`)));
   }
 
   /** The registers that a program of this trace names or changes. */
@@ -1285,9 +1296,13 @@ class View {
     // While a field of the panel is in use, it stays.
     if (this.panel.contains(document.activeElement)
         && document.activeElement.matches("input") && this.tab === "notes") return;
-    this.panel.replaceChildren(...{ state: () => this.statePanel(), memory: () => this.memoryPanel(),
+    const parts = { state: () => this.statePanel(), memory: () => this.memoryPanel(),
       address: () => this.addressPanel(), cost: () => this.costPanel(),
-      notes: () => this.notesPanel() }[this.tab]());
+      notes: () => this.notesPanel() }[this.tab]();
+    // What stands there already stays, and keeps the focus.
+    if (this.panel.children.length !== parts.length || this.panel.firstChild !== parts[0]) {
+      this.panel.replaceChildren(...parts);
+    }
   }
 
   statePanel() {
@@ -1295,21 +1310,27 @@ class View {
     const news = reel.sysChanged(step);
     const order = ["ESR_EL2", "ELR_EL2", "SPSR_EL2", "VBAR_EL2", "VTTBR_EL2", "FAR_EL2"];
     const rest = reel.meta.sysregs.filter((name) => !order.includes(name));
-    const rows = [...order.filter((name) => reel.meta.sysregs.includes(name)), ...rest].map((name) => {
-      const numbered = reel.meta.sysregs.indexOf(name);
-      const before = reel.sysreg(numbered, step);
-      const number = !ADDRESSES.test(name);
-      const after = news.get(numbered) ?? before;
-      return h("tr", { class: after !== before ? "hk-changed" : "" },
-        h("th", { scope: "row" }, (news.has(numbered) ? "● " : "") + name),
-        h("td", {}, h("span", { class: "hk-value" }, this.value(before, "", number), " ",
-          after !== before ? this.value(after, "→ ", number) : ""),
-          h("span", { class: "hk-meaning" }, this.fields(name, after))));
-    });
-    return [h("table", {},
-      h("caption", {}, "System registers, with what this instruction makes of them"),
-      h("thead", {}, h("tr", {}, ["Register", "Value, fields and meaning"].map(
-        (text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows))];
+    if (!this.state) {
+      this.state = h("tbody");
+      this.stateTable = h("table", { class: "hk-state" },
+        h("caption", {}, "System registers, and what this instruction makes of them"),
+        h("thead", {}, h("tr", {}, ["Register", "Value, fields and meaning"].map(
+          (text) => h("th", { scope: "col" }, text)))), this.state);
+    }
+    keyed(this.state, [...order.filter((name) => reel.meta.sysregs.includes(name)), ...rest].map(
+      (name) => {
+        const numbered = reel.meta.sysregs.indexOf(name);
+        const before = reel.sysreg(numbered, step);
+        const after = news.get(numbered) ?? before;
+        const number = !ADDRESSES.test(name);
+        return [name, `${before} ${after} ${news.has(numbered)} ${reel.level(step)}`, () =>
+          h("tr", { class: after === before ? "" : "hk-changed" },
+            h("th", { scope: "row" }, (news.has(numbered) ? "● " : "") + name),
+            h("td", {}, h("span", { class: "hk-value" }, this.value(before, "", number), " ",
+              after === before ? "" : this.value(after, "→ ", number)),
+              h("span", { class: "hk-meaning" }, this.fields(name, after))))];
+      }));
+    return [this.stateTable];
   }
 
   /** The fields of a system register in words. */
@@ -1452,6 +1473,28 @@ function table(caption, heads, rows, kind = "") {
     h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first),
       rest.map((cell) => h("td", { class: typeof cell === "string" && /^([0-9a-f]{4} ){3}/.test(cell)
         ? "hk-value" : "" }, cell))))));
+}
+
+/** Make a body's rows [key, what the row shows, how to make it], and make only those that differ. */
+function keyed(body, wanted) {
+  body.shown ??= new Map();
+  const news = new Map();
+  wanted.forEach(([key, says, make], at) => {
+    const old = body.shown.get(key);
+    const row = old?.says === says ? old.row : make();
+    news.set(key, { says, row });
+    const there = body.children[at];
+    if (there === row) return;
+    if (there && there === old?.row) {
+      const focused = there.contains(document.activeElement);
+      there.replaceWith(row);
+      if (focused) row.querySelector("button:last-of-type, button")?.focus();
+    } else {
+      body.insertBefore(row, there ?? null);
+    }
+  });
+  body.shown = news;
+  while (body.children.length > wanted.length) body.lastChild.remove();
 }
 
 /** A number in words where that is short. */

@@ -149,39 +149,59 @@ def lab(tmp_path_factory):
             server.wait(10)
 
 
-@pytest.fixture
-def notebook(lab, chromium, errors):
-    """open(cells, ...) -> page: a notebook in JupyterLab, run from top to bottom."""
+@pytest.fixture(scope="session")
+def laboratory(lab, chromium):
+    """A page with JupyterLab in it, opened once: it takes seconds."""
     address, folder = lab
-    contexts = []
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    page = context.new_page()
+    page.complaints = []
+    # anywidget runs our module from a blob; what JupyterLab itself stumbles over is not ours.
+    page.on("pageerror", lambda error: page.complaints.extend(
+        [str(error)] if "blob:" in (error.stack or "") else []))
+    page.goto(f"{address}/lab?reset")
+    page.wait_for_selector(".jp-Launcher", timeout=60_000)
+    yield page
+    context.close()
 
-    def open_notebook(*cells, width=1600, height=1000, dark=False, run=True, name=None):
-        name = name or f"test{len(list(folder.glob('*.ipynb')))}.ipynb"
-        if not (folder / name).exists():
+
+@pytest.fixture
+def notebook(laboratory, lab):
+    """open(cell, ...) -> the page, with a notebook of these cells in front, run from the top.
+
+    A notebook that is there already (name=) is opened as it is.
+    """
+    page, folder = laboratory, lab[1]
+
+    def open_notebook(*cells, name=None):
+        run = name is None
+        if run:
+            name = f"test{len(list(folder.glob('*.ipynb')))}.ipynb"
             book = nbformat.v4.new_notebook(
                 cells=[nbformat.v4.new_code_cell(cell, id=f"cell-{n}")
                        for n, cell in enumerate(cells)],
                 metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"},
                           "language_info": {"name": "python"}})
             nbformat.write(book, folder / name)
-        context = chromium.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/lab/tree/{name}?reset")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=30_000)
-        if dark:
-            command(page, "apputils:change-theme", {"theme": "JupyterLab Dark"})
-            page.wait_for_selector("body[data-jp-theme-light=false]")
-        if run:
-            # Earlier, the command would be lost.
-            page.wait_for_function(
-                "() => { const context = jupyterapp.shell.currentWidget?.sessionContext;"
-                " return context?.isReady && context.session?.kernel?.status === 'idle'; }",
-                timeout=30_000)
+        command(page, "docmanager:open", {"path": name})
+        page.wait_for_function(
+            """([name, run]) => {
+              const widget = jupyterapp.shell.currentWidget;
+              const session = widget?.sessionContext;
+              return widget?.title.label === name && widget.content.widgets.length
+                && (!run || session.isReady && session.session?.kernel?.status === "idle");
+            }""", arg=[name, run], timeout=30_000)
+        if run:  # earlier, the command would be lost
             command(page, "notebook:run-all-cells")
         return page
 
+    page.complaints.clear()
     yield open_notebook
-    for context in contexts:
-        context.close()
+    # Not by the commands: they ask whether to save and whether to stop the kernel.
+    page.evaluate("""async () => {
+      const widget = jupyterapp.shell.currentWidget;
+      await widget.context.save();
+      await widget.sessionContext.shutdown();
+      widget.dispose();
+    }""")
+    assert not page.complaints

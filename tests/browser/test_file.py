@@ -316,7 +316,7 @@ def test_data_that_cannot_be_read_is_said_on_the_page(offline, call):
     assert page.get_by_role("alert").inner_text().startswith("Error: ")
 
 
-# --- Without a mouse, for everyone -----------------------------------------------------------------
+# --- Without a mouse, for everyone ----------------------------------------------------------------
 
 
 def test_everything_is_reached_with_the_tab_key_in_reading_order(page):
@@ -347,6 +347,15 @@ def test_the_keyboard_alone_sets_a_breakpoint_on_another_line_and_reads_the_tabs
     press(page, "ArrowRight", "ArrowRight")
     assert page.evaluate("document.activeElement.textContent") == "Address"
     assert "four names" in page.locator(".hk-panel").inner_text()
+
+
+def test_the_keys_go_on_working_after_a_button_in_a_table_was_pressed(page, call):
+    page.evaluate("hypkit.go(35)")
+    page.get_by_role("button", name="x0 was last written by step").focus()
+    press(page, "Enter")
+    assert step(page) == call.trace.last_write("x0", 35)
+    press(page, "n")
+    assert step(page) == call.trace.last_write("x0", 35) + 1
 
 
 def test_the_question_mark_lists_the_keys(page):
