@@ -8,7 +8,8 @@ data/cores.toml.
 
 Where two instructions want one pipe, the older has it, and of several free pipes the first in the
 file is taken. llvm-mca, the judge of this model, chooses by rules of its own: on the dispatch paths
-the two agree to the cycle, on long random code they may drift apart by a few.
+the two agree to the cycle (but for smccc on a Cortex-A55, by one), on long random code they may
+drift apart by a few.
 
 What it takes for granted: every branch predicted, every load in the first-level cache, no load
 waiting for a store, no limit by fetch, decode or queues. Real cores are slower than this.
