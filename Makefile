@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --prefer-binary
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks bench clean
+.PHONY: help lab test check notebooks handout bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,11 +27,14 @@ check: $(VENV)/for-test ## lint, and name the notebooks that are older than thei
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)
 	$(BIN)/python -m notebooks.src.build $(ARGS)
 
+handout: $(VENV)/for-handout ## make build/handout.pdf for learners and build/answers.pdf for you
+	$(BIN)/python -m notebooks.handout.build $(ARGS)
+
 bench: $(VENV)/for-test ## measure against QEMU and others, with goals (ARGS=machine: only that)
 	$(BIN)/python -m tests.bench $(ARGS)
 
-clean: ## remove the virtual environment and the caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+clean: ## remove the virtual environment, the caches and the handout
+	rm -rf $(VENV) .pytest_cache .ruff_cache build
 
 # A stamp stands for an installation of what pyproject.toml said when the stamp was made.
 # JupyterLab's news are turned off: they ask every learner a question and want the network.
@@ -42,7 +45,11 @@ $(VENV)/for-lab: pyproject.toml | $(BIN)/pip
 	@touch $@
 
 $(VENV)/for-test: $(VENV)/for-lab
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --editable '.[test,handout]'
+	@touch $@
+
+$(VENV)/for-handout: $(VENV)/for-lab
+	$(INSTALL) --editable '.[handout]'
 	@touch $@
 
 $(BIN)/pip:

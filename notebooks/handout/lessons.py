@@ -1,0 +1,200 @@
+"""What the handout takes from the lessons: their run notebooks, read as text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+NOTEBOOKS = Path(__file__).resolve().parents[1]
+
+# What a cell of an exercise has for the notebook's sake. On paper there is nothing to run.
+_IN_THE_NOTEBOOK_ONLY = re.compile(r"^(from hypkit\.check import .*|check\(.*\))$")
+_ROOM_ENOUGH = re.compile(r"answer = \.\.\.")
+_VERDICT = re.compile(r"\d\d\.\d: ")
+LINES = {"easy": 3, "medium": 6, "not so easy": 7, "hard": 9}
+
+
+class HandoutError(Exception):
+    """A handout that cannot be built, and why."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One run notebook: its number, its title, and its cells."""
+
+    path: Path
+    cells: tuple[NotebookNode, ...]
+
+    @property
+    def number(self) -> str:
+        return self.path.name[:2]
+
+    @property
+    def title(self) -> str:
+        return self.cells[0].source.partition("\n")[0].removeprefix("# ")
+
+    @property
+    def opening(self) -> str:
+        """Question, objectives, prerequisites and minutes."""
+        return self.cells[0].source.partition("\n")[2].partition("\n## ")[0].strip()
+
+    @property
+    def minutes(self) -> tuple[int, int]:
+        """Of teaching, of exercises."""
+        found = re.search(r"\*\*Minutes\*\*:? (\d+) teaching, (\d+) exercises", self.opening)
+        if not found:
+            raise HandoutError(f"{self.path.name} does not say how many minutes it takes")
+        return int(found[1]), int(found[2])
+
+    def section(self, heading: str) -> list[NotebookNode]:
+        """The cells below the heading, "## Exercises" for example, up to the next of its level."""
+        found, inside = [], False
+        for cell in self.cells:
+            if cell.cell_type != "markdown":
+                if inside:
+                    found.append(cell)
+                continue
+            for part in re.split(r"^(?=## )", cell.source, flags=re.MULTILINE):
+                if part.startswith("## "):
+                    first, _, part = part.partition("\n")
+                    inside = first.strip() == heading
+                if inside and part.strip():
+                    found.append(NotebookNode(cell_type="markdown", source=plain(part)))
+        if not found:
+            raise HandoutError(f"{self.path.name} has no section {heading!r}")
+        return found
+
+    def table(self, beginning: str) -> str:
+        """The first table whose header begins with `beginning`."""
+        for cell in self.cells:
+            lines = cell.source.splitlines() if cell.cell_type == "markdown" else []
+            for n, line in enumerate(lines):
+                if line.startswith(beginning):
+                    end = next((m for m in range(n, len(lines)) if not lines[m].startswith("|")),
+                               len(lines))
+                    return "\n".join(lines[n:end])
+        raise HandoutError(f"{self.path.name} has no table that begins with {beginning!r}")
+
+
+def lessons(folder: Path = NOTEBOOKS) -> list[Lesson]:
+    """All lessons of a folder in order; `NOTEBOOKS / "solutions"` has the solutions."""
+    return [Lesson(path, tuple(nbformat.read(path, as_version=4).cells))
+            for path in sorted(folder.glob("[0-9][0-9]-*.ipynb"))]
+
+
+def plain(text: str) -> str:
+    """Prose without the remarks that MyST leaves out ("% ...")."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("% "))
+
+
+def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
+    """A lesson's sheet: what it is for, what to remember, and its exercises with room to write."""
+    parts = [f"## Lesson {lesson.number}: {lesson.title}", lesson.opening,
+             "**Key points**", *(cell.source for cell in lesson.section("## Key points"))]
+    room = 0
+    for cell in lesson.section("## Exercises"):
+        if cell.cell_type == "code":
+            parts += _asked(cell, f"sheet-{lesson.number}", pictures)
+            continue
+        for part in re.split(r"^(?=### )", cell.source, flags=re.MULTILINE):
+            if part.startswith("### Exercise"):
+                parts += [_room(room), part]
+                room = _lines(part, lesson)
+            elif room:  # what stands before the first exercise is about the notebook
+                parts.append(part)
+    return "\n\n".join([*parts, _room(room)])
+
+
+def _lines(exercise: str, lesson: Lesson) -> int:
+    level = re.match(r"### Exercise \d\d\.\d: .+ \(([\w ]+)(, .+)?\)\n", exercise)
+    if not level or level[1] not in LINES:
+        raise HandoutError(f"{lesson.path.name}: {exercise.partition(chr(10))[0]!r} must end with "
+                           f"how hard it is: {', '.join(LINES)}")
+    return LINES[level[1]]
+
+
+def _room(lines: int) -> str:
+    return f"```{{=typst}}\n#room({lines})\n```" if lines else ""
+
+
+def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
+    """A cell of an exercise: the code that an answer begins with, and what there is to look at."""
+    lines = [line for line in cell.source.splitlines() if not _IN_THE_NOTEBOOK_ONLY.match(line)]
+    code = "\n".join(lines).strip("\n")
+    shown = [] if not code or _ROOM_ENOUGH.fullmatch(code) else [fenced(code, "python")]
+    return shown + outputs(cell, name, pictures)
+
+
+def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
+    """A lesson's solutions: its cells, and what they print."""
+    title = re.sub(r"^Solutions to \d\d: ", "", lesson.title)
+    parts = [f"# {lesson.number}: {title[:1].upper()}{title[1:]}"]
+    rest = lesson.cells[0].source.partition("\n")[2]
+    for number, cell in enumerate(lesson.cells):
+        if cell.cell_type == "code":
+            parts += [fenced(cell.source, "python"),
+                      *outputs(cell, f"answers-{lesson.number}", pictures, verdicts=True)]
+        else:
+            parts.append(plain(cell.source if number else rest))
+    return "\n\n".join(parts)
+
+
+def outputs(cell: NotebookNode, name: str, pictures: dict[str, bytes], *,
+            verdicts: bool = False) -> list[str]:
+    """What the cell shows, as Markdown; its pictures go into `pictures` as `name`-n.png."""
+    found = []
+    for output in cell.get("outputs", ()):
+        data = output.get("data", {})
+        picture = _picture(data.get("text/html", ""))
+        if picture:
+            alt, png = picture
+            file = f"{name}-{len(pictures)}.png"
+            pictures[file] = png
+            found.append(image(file, alt))
+            continue
+        text = output.get("text") or data.get("text/plain", "")
+        if _VERDICT.match(text):
+            found += [f"*{text}*"] if verdicts else []
+        elif text.strip():
+            found.append(fenced(text.strip("\n"), "text"))
+    return found
+
+
+class _Images(HTMLParser):
+    found: tuple[str, str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            given = dict(attrs)
+            self.found = given.get("alt") or "", given.get("src") or ""
+
+
+def _picture(text: str) -> tuple[str, bytes] | None:
+    """(alt text, PNG) of the picture in a piece of HTML."""
+    import base64
+
+    reader = _Images()
+    reader.feed(text)
+    reader.close()
+    start = "data:image/png;base64,"
+    if not reader.found or not reader.found[1].startswith(start):
+        return None
+    return reader.found[0], base64.b64decode(reader.found[1].removeprefix(start))
+
+
+def image(file: str, alt: str, width: str = "100%") -> str:
+    """A picture as Markdown."""
+    told = re.sub(r"([\\\[\]*_`<>])", r"\\\1", " ".join(alt.split()))
+    return f"![{told}]({file}){{width={width}}}"
+
+
+def fenced(text: str, kind: str) -> str:
+    """Code as Markdown, whatever backquotes it holds."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{kind}\n{text}\n{fence}"

@@ -1,0 +1,56 @@
+-- What pandoc leaves out on the way to Typst: the alt text of pictures, the widths of columns that
+-- a surrounding ::: {widths="1 3"} gives, blocks of a named kind; and links that lead nowhere in print.
+
+local function quoted(text)
+  return '"' .. text:gsub('[\\"]', '\\%0') .. '"'
+end
+
+local function picture(image)
+  local alt = pandoc.utils.stringify(image.caption)
+  if alt == "" then error("the picture " .. image.src .. " has no alt text") end
+  return quoted(image.src) .. ", " .. quoted(alt) .. ", " .. (image.attributes.width or "100%")
+end
+
+function Para(para)
+  if #para.content == 1 and para.content[1].t == "Image" then
+    return pandoc.RawBlock("typst", "#picture(" .. picture(para.content[1]) .. ")")
+  end
+end
+
+-- At the beginning of a cell Typst would take these for a list or a heading.
+function Str(word)
+  if word.text:match("^[-+=/]$") then return pandoc.RawInline("typst", "\\" .. word.text) end
+end
+
+function Link(link)
+  if not link.target:match("^https?:") then return link.content end
+end
+
+function Table(found)
+  found.classes:insert("typst:no-figure") -- in a figure it could not go over pages
+  for _, column in ipairs(found.colspecs) do
+    if column[1] == "AlignDefault" then column[1] = "AlignLeft" end
+  end
+  return found
+end
+
+function Div(div)
+  local widths = div.attributes.widths
+  if widths then
+    local parts, sum = {}, 0
+    for part in widths:gmatch("%S+") do
+      parts[#parts + 1] = tonumber(part)
+      sum = sum + tonumber(part)
+    end
+    div = div:walk({ Table = function(found)
+      for n, column in ipairs(found.colspecs) do column[2] = parts[n] / sum end
+      return found
+    end })
+  end
+  local kind = div.classes[1]
+  if not kind then return div.content end
+  local blocks = pandoc.Blocks({ pandoc.RawBlock("typst", "#" .. kind .. "[") })
+  blocks:extend(div.content)
+  blocks:insert(pandoc.RawBlock("typst", "]"))
+  return blocks
+end
