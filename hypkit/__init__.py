@@ -10,7 +10,9 @@ from hypkit.emu import Machine, MachineError
 _VIEWS = {
     "compare": "hypkit.comparison",
     "ladder": "hypkit.comparison",
-    "stepper": "hypkit.stepper",
+    "show_layout": "hypkit.views",
+    "show_table": "hypkit.views",
+    "stepper": "hypkit.timetravel",
 }
 
 __all__ = ["VARIANTS", "AsmError", "Machine", "MachineError", "assemble", *_VIEWS]

@@ -17,7 +17,7 @@ FLOORS = (
     {"cost", "cpu"},
     {"emu", "listing", "words"},
     {"check", "environment", "measure", "payload", "proving"},
-    {"stepper", "views", "viz"},
+    {"timetravel", "views", "viz"},
     {"comparison"},
     {"__init__"},
 )

@@ -7,8 +7,8 @@ import pytest
 import traitlets
 
 from hypkit import Machine, payload
-from hypkit import stepper as room
-from hypkit.stepper import Stepper, parse_args, stepper
+from hypkit import timetravel as room
+from hypkit.timetravel import Stepper, parse_args, stepper
 
 
 @pytest.fixture(scope="module")

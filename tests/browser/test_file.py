@@ -7,7 +7,7 @@ import pytest
 from hypkit import Machine, payload
 from hypkit.cost import HYP_PHASES
 from hypkit.payload import Payload
-from hypkit.stepper import stepper
+from hypkit.timetravel import stepper
 from hypkit.trace import REGISTERS
 
 

@@ -3,12 +3,12 @@
 import nbformat
 
 from hypkit import Machine
-from hypkit.stepper import stepper
+from hypkit.timetravel import stepper
 from tests.browser.conftest import command
 
 MAKE = """
 from hypkit import Machine
-from hypkit.stepper import stepper
+from hypkit.timetravel import stepper
 m = Machine("numbered", seed=2020)
 """
 LONG = '''

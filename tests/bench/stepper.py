@@ -6,12 +6,15 @@ import base64
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from hypkit import Machine
 from hypkit.abi import HYPERCALLS
 from hypkit.payload import Payload
-from hypkit.stepper import STATIC, _usual_args, parse_args, stepper
+from hypkit.timetravel import STATIC, _usual_args, parse_args, stepper
+from tests.bench.figures import Figure
+from tests.judges import find
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update"]
@@ -85,8 +88,14 @@ def _milliseconds(action) -> tuple[float, object]:
     return 1000 * (time.perf_counter() - start), result
 
 
-def run(chromium: str = "/usr/bin/chromium") -> list[tuple[str, float, str, float | None]]:
-    """(what, value, unit, goal or None) of each measurement; goals are upper bounds."""
+def run() -> Iterator[Figure]:
+    """The measurements; those in a browser only where there is one."""
+    yield from (Figure(what, value, unit, None if goal is None else ("at most", goal))
+                for what, value, unit, goal in _measured(find("browser")))
+
+
+def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]]:
+    """(what, value, unit, greatest value wanted or None) of each measurement."""
     from playwright.sync_api import sync_playwright
 
     machine = Machine("numbered", seed=2020)
@@ -105,6 +114,8 @@ def run(chromium: str = "/usr/bin/chromium") -> list[tuple[str, float, str, floa
               for n in range(0, payload.chunks, max(1, payload.chunks // 40))]
     found.append(("1,000,000 steps: a jump in the kernel, p95", _p95(chunks), "ms", 20.0))
 
+    if chromium is None:
+        return found
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
@@ -136,7 +147,3 @@ def run(chromium: str = "/usr/bin/chromium") -> list[tuple[str, float, str, floa
         browser.close()
     return found
 
-
-if __name__ == "__main__":
-    for name, value, unit, goal in run():
-        print(f"{name:60} {value:10.1f} {unit:3}" + (f"  goal {goal:g}" if goal else ""))
