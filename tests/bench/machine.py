@@ -26,7 +26,7 @@ CALL = "__kvm_timer_set_cntvoff"
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and of the ended children: a busy machine changes it little."""
+    """Processor time of this process and its ended children: a busy machine changes it little."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF,
                                                          resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
