@@ -1,0 +1,117 @@
+"""The checks of 09-review-the-rest: right answers, typical mistakes, nonsense, and what it says."""
+
+import pytest
+
+from hypkit import Machine, assemble, exercises
+from hypkit.check import RIGHT, WRONG, check
+from hypkit.exercises import lesson09
+from hypkit.exercises.lesson09 import FIXED, LINES, SIGNED, UNSIGNED
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Nonsense does not keep the tests waiting."""
+    monkeypatch.setattr(exercises, "SECONDS", 0.3)
+    monkeypatch.setattr(exercises, "BUDGET", 20_000)
+
+
+def fits(n):
+    return n < 0x1000 or n < 0x100_0000 and not n % 0x1000
+
+
+def enter(machine, label):
+    ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((ours - table) // 8 | 1 << 63, machine.address(label, "image"))
+
+
+def without_bit_63(machine, label):
+    ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((ours - table) // 8, machine.address(label, "image"))
+
+
+def by_its_hyp_address(machine, label):
+    ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((ours - table) // 8 | 1 << 63, machine.address(label, "hyp"))
+
+
+def raises(*_):
+    raise ZeroDivisionError("no")
+
+
+def never_ends(*_):
+    while True:
+        pass
+
+
+RIGHT_ANSWERS = [("09.1", fits), ("09.1", lambda n: n >> 12 == 0 or n & 0xFFF == n >> 24 == 0),
+                 ("09.2", {"numbers": 20, "shuffle": 3}), ("09.3", -2), ("09.3", (1 << 64) - 2),
+                 ("09.3", (1 << 63) - 2 | 1 << 63), ("09.4", FIXED),
+                 ("09.4", SIGNED.replace("b.lt ", "b.cc ").replace(
+                     "        eret\n\n3:", "        eret\n        dsb nsh\n        isb\n3:")),
+                 ("09.5", enter)]
+MISTAKES = [
+    ("09.1", lambda n: n < 0x1000, "low 12 bits are zero, and 12 bits hold the rest"),
+    ("09.1", lambda n: n % 0x1000 == 0 or n < 0x1000, "still needs more than 12 bits"),
+    ("09.1", lambda n: n < 1 << 24, "its low 12 bits are not zero"),
+    ("09.1", lambda n: "yes", "Expected True or False"),
+    ("09.2", {"numbers": 23, "shuffle": 3}, "came 23: that is the whole patch"),
+    ("09.2", {"numbers": 20, "shuffle": 6}, "For 'shuffle'"),
+    ("09.2", {"numbers": 20}, '"shuffle"'),
+    ("09.3", -1, "step 22 loads from kvm_lm_offset"),
+    ("09.3", -3, "loads from kimage_voffset"),
+    ("09.3", 0x500, "no table entry is loaded"),
+    ("09.3", 0, "no table entry is loaded"),
+    ("09.3", 1 << 64, "64 bits"),
+    ("09.4", SIGNED, "-1 as a signed number, expected -38; step"),
+    ("09.4", UNSIGNED, "Expected a speculation barrier"),
+    ("09.4", FIXED.replace("b.lo ", "b.ls "), "expected -38; step"),
+    ("09.4", FIXED.replace("b.lo ", "b.hs "), "to be called as before"),
+    ("09.4", FIXED.replace("b.lo ", "b.below "), "does not assemble: line 10"),
+    ("09.5", without_bit_63, "it branches nowhere"),
+    ("09.5", by_its_hyp_address, "expected step 34 to branch to"),
+    ("09.5", lambda m, label: m.hvc(-1), "it branches to"),
+]
+NONSENSE = [None, "junk", "", 10 ** 400, -1 << 80, [], [1, [2]], {}, object(), raises, never_ends,
+            float("nan"), "dispatch: b dispatch\nkvm_hc_ni: b kvm_hc_ni\n", {"numbers": None,
+                                                                            "shuffle": []}]
+
+
+@pytest.mark.parametrize(("number", "answer"), RIGHT_ANSWERS)
+def test_a_right_answer_passes(number, answer):
+    verdict = check(number, answer)
+    assert verdict.kind == RIGHT, verdict
+
+
+@pytest.mark.parametrize(("number", "answer", "phrase"), MISTAKES)
+def test_a_typical_mistake_fails_and_is_named(number, answer, phrase):
+    verdict = check(number, answer)
+    assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
+
+
+@pytest.mark.parametrize("number", [exercise.id for exercise in lesson09.EXERCISES])
+def test_nonsense_gets_a_sentence_and_never_an_exception(number, impatient):
+    for answer in NONSENSE:
+        verdict = check(number, answer)
+        assert verdict.kind == WRONG and "cannot be judged" not in verdict.sentence, verdict
+
+
+def test_the_signed_text_is_the_reviewed_machines_but_for_two_letters():
+    with Machine("reviewed", seed=3) as reviewed, Machine(
+            "reviewed", seed=3, dispatcher=UNSIGNED) as ours, Machine(
+            "reviewed", seed=3, dispatcher=SIGNED) as broken:
+        words = [m.image.dispatcher.code for m in (reviewed, ours, broken)]
+    assert words[0] == words[1]
+    assert sum(a != b for a, b in zip(words[1], words[2], strict=True)) == 1
+
+
+def test_version_1_itself_refuses_what_is_negative():
+    with Machine("numbered", seed=3) as machine:
+        for x0 in (-1, -256, -1 << 63, machine.address("kvm_hcall_table")):
+            assert machine.hvc(x0).x0 == -38 & (1 << 64) - 1
+
+
+def test_the_lines_of_the_lesson_assemble():
+    assert len(assemble("\n".join(LINES)).code) == 4 * len(LINES)
