@@ -49,8 +49,8 @@ def _by_hand(answer: object) -> str:
                 raise Wrong(f"Of the {space} address {va:#x} with tag_lsb {layout.tag_lsb} and tag "
                             f"{layout.tag_val:#x}, steps {first} to {first + 4} make {states}; "
                             f"expected the last of these, came {shown(came)}")
-    for va, lsb, tag in ((0xFFFF_0001_2345_6789, 32, 0x8ACE),
-                         (0xFFFF_0000_00FF_FFFF, 24, 0x80_0001)):
+    for va, lsb, tag in ((0xFFFF_0001_E345_6789, 32, 0x8ACE),
+                         (0xFFFF_0000_3CFF_FFFF, 24, 0x80_0001)):
         came = number(call_function(answer, va, lsb, tag, name="kern_hyp_va_of"), "a hyp address")
         if came != (expected := va & (1 << lsb) - 1 | tag << lsb):
             raise Wrong(f"In a machine with another amount of memory (tag_lsb {lsb}, tag {tag:#x}) "
@@ -95,7 +95,7 @@ def _foretold(answer: object) -> str:
         where = f"{name} with {missing} missing (seed {seed}): hyp_panic at step {step} found"
         if far != panic.far:
             space = broken.layout.space(far) if 0 <= far < 1 << 64 else None
-            what = f", a {space} address" if space else ""
+            what = f", {'an' if space == 'image' else 'a'} {space} address" if space else ""
             raise Wrong(f"{where} FAR_EL2 {panic.far:#x}; came {shown(far)}{what}")
         if level != found:
             raise Wrong(f"{where} {arch.esr_text(panic.esr)}; came level {shown(level)}, while "

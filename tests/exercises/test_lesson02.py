@@ -1,0 +1,96 @@
+"""The checks of lesson 02: right answers pass, typical wrong ones are told why, nonsense is met."""
+
+import pytest
+
+from hypkit import Machine, exercises
+from hypkit.check import OPEN, RIGHT, WRONG, check
+from hypkit.exercises import lesson02
+from hypkit.vmem import PAGE_OFFSET, Layout
+from tests.test_check import NONSENSE
+
+SPACES = ["image", "physical", "hyp", "linear", "hyp"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(exercises, "SECONDS", 0.3)
+
+
+def by_hand(va, tag_lsb, tag):
+    return va & (1 << tag_lsb) - 1 | tag << tag_lsb
+
+
+def by_division(va, tag_lsb, tag):
+    return va % 2**tag_lsb + tag * 2**tag_lsb
+
+
+def foretold(machine, name, missing):
+    far = machine.address(name, "linear")
+    if missing == "lm_alias":
+        far = machine.layout.kern_hyp_va(machine.address(name))
+    levels = machine.translate(far, el=2).levels
+    return [levels[-1].level if levels else 0, far]
+
+
+def tried(machine, name, missing):
+    """The half that a sound machine shows by itself."""
+    if missing == "lm_alias":
+        machine.hvc(machine.address(name, "image"))
+        return machine.panicked.esr & 3, machine.panicked.far
+    return 0, machine.address(name, "linear")
+
+
+@pytest.mark.parametrize(("number", "answer"), [
+    ("02.1", SPACES), ("02.1", tuple(SPACES)), ("02.2", by_hand), ("02.2", by_division),
+    ("02.3", foretold), ("02.3", tried)])
+def test_a_right_answer_passes(number, answer):
+    assert check(number, answer).kind == RIGHT, check(number, answer)
+
+
+def swapped(spaces):
+    return [{"image": "linear", "linear": "image"}.get(space, space) for space in spaces]
+
+
+@pytest.mark.parametrize(("number", "answer", "phrase"), [
+    ("02.1", swapped(SPACES), "begins with 0xffff and has bit 47 clear"),
+    ("02.1", SPACES[:4], "a list of 5 names"),
+    ("02.1", [*SPACES[:4], "physical"], "Address 5, 0x934f00285000, is none of the physical"),
+    ("02.1", ["virtual", *SPACES[1:]], "Expected one of image, linear, physical, hyp"),
+    ("02.2", lambda va, lsb, tag: va | tag << lsb, "expected the last of these"),
+    ("02.2", lambda va, lsb, tag: va & (1 << lsb) - 1 | tag, "steps 15 to 19 make"),
+    ("02.2", lambda va, lsb, tag: va - PAGE_OFFSET | tag << lsb, "Of the image address"),
+    ("02.2", lambda va, lsb, tag: va & 0x3FFF_FFFF | tag << lsb, "another amount of memory"),
+    ("02.2", lambda va, lsb, tag: print(end=""), "a hyp address, a whole number; came None"),
+    ("02.3", lambda m, n, w: (0, m.address(n)), ", an image address"),
+    ("02.3", lambda m, n, w: (0, foretold(m, n, w)[1]), "came level 0, while FAR_EL2 is right"),
+    ("02.3", lambda m, n, w: (2 * (w == "lm_alias"), foretold(m, n, w)[1]),
+     "level 3; came level 2"),
+    ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "came 0"),
+    ("02.3", lambda m, n, w: foretold(m, n, w)[1], "two numbers"),
+])
+def test_a_wrong_answer_is_told_what_came(number, answer, phrase):
+    verdict = check(number, answer)
+    assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
+
+
+@pytest.mark.parametrize("number", ["02.1", "02.2", "02.3"])
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
+def test_nonsense_is_wrong_in_a_sentence(number, nonsense):
+    verdict = check(number, nonsense)
+    assert verdict.kind == WRONG and 20 < len(verdict.sentence) < 500, verdict
+
+
+def test_dots_are_no_answer():
+    assert check("02.1", [..., *SPACES[1:]]).kind == OPEN
+
+
+def test_the_addresses_to_tell_apart_are_those_of_the_machine_that_the_text_names():
+    layout = Layout.from_seed(lesson02.SEED)
+    assert [layout.space(address) for address in lesson02.ADDRESSES] == SPACES
+
+
+def test_the_broken_dispatcher_moves_nothing():
+    with (Machine("fnptr", seed=3) as sound,
+          Machine("fnptr", seed=3, dispatcher=lesson02.BROKEN) as broken):
+        for name in ("dispatch_call", "__kvm_get_mdcr_el2", "__vgic_v3_save_aprs"):
+            assert sound.address(name) == broken.address(name)
