@@ -6,6 +6,7 @@ from hypkit import Machine, exercises
 from hypkit.check import OPEN, RIGHT, WRONG, check
 from hypkit.exercises import lesson02
 from hypkit.vmem import PAGE_OFFSET, Layout
+from notebooks.src.build import TEXTS
 from tests.test_check import NONSENSE
 
 SPACES = ["image", "physical", "hyp", "linear", "hyp"]
@@ -94,3 +95,22 @@ def test_the_broken_dispatcher_moves_nothing():
           Machine("fnptr", seed=3, dispatcher=lesson02.BROKEN) as broken):
         for name in ("dispatch_call", "__kvm_get_mdcr_el2", "__vgic_v3_save_aprs"):
             assert sound.address(name) == broken.address(name)
+
+
+def test_the_numbers_that_the_text_names_are_those_of_its_machine():
+    text = (TEXTS / "02-four-addresses.md").read_text(encoding="utf-8")
+    layout = Layout.from_seed(2020)
+    low, high = layout.tag_val & 0xFFF, layout.tag_val >> 12
+    words = " ".join(text.split())
+    assert f"{low:#x}, and {high:#x} moved up by 12, is {layout.tag_val:#x}" in words
+    assert f"34 (0x22), and {layout.tag_lsb} + 34 = 64" in words and layout.tag_lsb == 30
+
+
+def test_one_boot_of_512_hides_that_the_host_forgot_lm_alias():
+    lucky = [seed for seed in range(1, 4000)
+             if Layout.from_seed(seed).kimage_voffset % (1 << 30) == 0]
+    assert 241 in lucky and 4 <= len(lucky) <= 13
+    for seed, outcome in ((241, "returned"), (2020, "panicked")):
+        with Machine("fnptr", seed=seed) as machine:
+            call = machine.hvc(machine.address("__kvm_timer_set_cntvoff", "image"), 0x1234)
+            assert call.outcome == outcome

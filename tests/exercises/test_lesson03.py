@@ -5,6 +5,8 @@ import pytest
 from hypkit import Machine, exercises
 from hypkit.abi import HYPERCALLS
 from hypkit.check import OPEN, RIGHT, WRONG, check
+from hypkit.exercises import lesson03
+from notebooks.src.build import TEXTS
 from tests.test_check import NONSENSE
 
 CNTVOFF = "__kvm_timer_set_cntvoff"
@@ -98,3 +100,8 @@ def test_no_other_door_of_the_functions_sets_the_offset():
                     and machine.sysreg("CNTVOFF_EL2") == value):
                 found.add(x0)
         assert found == back_doors(machine, value)
+
+
+def test_the_incident_of_the_text_is_the_one_that_is_judged():
+    text = (TEXTS / "03-function-pointer-abi.md").read_text(encoding="utf-8")
+    assert f"{lesson03.INCIDENT:#x}" in text and f"seed={lesson03.INCIDENT_SEED})" in text
