@@ -49,9 +49,9 @@ class Score:
     """What a dispatcher costs. Each number is the worst of the fourteen hypercalls.
 
     instructions, loads: executed at EL2 outside the function that was called, from the vector to
-    the ERET. bytes: the dispatcher's program, and what it reads of memory besides (its stack
-    apart). cycles: by core, of the modelled way in plus the modelled way out (hypkit.pipeline;
-    what has no public price, such as HVC and ERET, is not in it).
+    the ERET. bytes: the dispatcher's program, and what it reads or runs elsewhere (its stack, the
+    entry and the handler apart). cycles: by core, of the modelled way in plus the modelled way out
+    (hypkit.pipeline; what has no public price, such as HVC and ERET, is not in it).
     """
 
     name: str
@@ -406,14 +406,19 @@ class _Road:
                 for way in (range(start), range(stop, len(trace)))]
         words = [tuple(step.word for step in way) for way in ways]
         self.cycles = {core: sum(_cycles(way, core) for way in words) for core in CORES}
-        own = _code(image, ())
+        own, entry = _code(image, ()), _code(image, ("hyp_entry.S",))
         self.size = len(image.dispatcher.code)
-        self.read: set[int] = set()  # physical addresses, equal for every seed
-        for step in (step for way in ways for step in way if _loads(step)):
-            for access in step.memory:
+        self.borrowed: set[int] = set()  # physical addresses, equal for every seed
+        arrived = False
+        for step in (step for way in ways for step in way):
+            pc = image.layout.pa(step.pc)
+            arrived = arrived or pc in own
+            if pc not in (own if arrived else entry):
+                self.borrowed.update(range(pc, pc + 4))
+            for access in step.memory if _loads(step) else ():
                 at = image.layout.pa(access.va)
                 if at is not None and at not in own and at not in _STACK:
-                    self.read.update(range(at, at + access.size))
+                    self.borrowed.update(range(at, at + access.size))
 
 
 @lru_cache(maxsize=256)
@@ -434,5 +439,5 @@ def _at_el2(steps: Iterable[Step]) -> tuple[int, int]:
 def _score(name: str, roads: list[_Road]) -> Score:
     return Score(
         name, max(road.instructions for road in roads), max(road.loads for road in roads),
-        roads[0].size + len(set().union(*(road.read for road in roads))),
+        roads[0].size + len(set().union(*(road.borrowed for road in roads))),
         {core: max(road.cycles[core] for road in roads) for core in CORES})

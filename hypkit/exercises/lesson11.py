@@ -125,12 +125,14 @@ _SCRATCH = ("x9", "x10", "x11", "x12")
 
 
 def _vocabulary() -> str:
-    lines = ["ldp x9, x10, [sp]", "ldp x0, x1, [sp]", "str lr, [sp]", "str x1, [sp]", "ldr lr, [sp]", "add sp, sp, #16", "sub sp, sp, #16",
-             "stp x29, lr, [sp, #-16]!", "ldp x29, lr, [sp], #16", "cmp x0, #3", "csdb",
-             "sub x0, x0, #0x100", "cmp x0, #14", "cmp x0, #13", "eor x0, x0, #0x100"]
+    lines = ["ldp x9, x10, [sp]", "ldp x0, x1, [sp]", "str lr, [sp]", "str x1, [sp]",
+             "ldr lr, [sp]", "add sp, sp, #16", "sub sp, sp, #16", "stp x29, lr, [sp, #-16]!",
+             "ldp x29, lr, [sp], #16", "cmp x0, #3", "csdb", "sub x0, x0, #0x100", "cmp x0, #14",
+             "cmp x0, #13", "eor x0, x0, #0x100"]
     for a in _SCRATCH:
         w = "w" + a[1:]
-        lines += [f"ldp {a}, x0, [sp]", f"ldp {a}, x0, [sp], #16", f"sub {a}, x0, #0x100", f"sub {a}, {a}, #0x100", f"cmp {a}, #14", f"cmp {a}, #3",
+        lines += [f"ldp {a}, x0, [sp]", f"ldp {a}, x0, [sp], #16", f"sub {a}, x0, #0x100",
+                  f"sub {a}, {a}, #0x100", f"cmp {a}, #14", f"cmp {a}, #3",
                   f"cmp {a}, #13", f"eor {a}, {a}, #0x100", f"eor {a}, x0, #0x100",
                   f"mov x0, {a}", f"mov {a}, x0", f"br {a}", f"blr {a}", f"lsr {a}, {a}, #4",
                   f"ldr {a}, [{a}]", f"mov lr, {a}", f"mov {a}, lr", f"cmp x0, {a}",

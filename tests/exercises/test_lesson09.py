@@ -113,5 +113,11 @@ def test_version_1_itself_refuses_what_is_negative():
             assert machine.hvc(x0).x0 == -38 & (1 << 64) - 1
 
 
+def test_seventeen_is_the_end_of_the_range_without_a_base():
+    with Machine("reviewed", seed=3) as machine:
+        test = next(s for s in machine.hvc(99).trace if s.symbol == "dispatch_find")
+    assert test.text == "cmp x0, #0x11"  # three of the stub, fourteen calls
+
+
 def test_the_lines_of_the_lesson_assemble():
     assert len(assemble("\n".join(LINES)).code) == 4 * len(LINES)

@@ -98,6 +98,16 @@ def test_the_picture_names_every_known_variant_and_yours_in_every_measure():
         assert all(f"{name} {measure(name)[key]}" in part for name in KNOWN)
 
 
+def test_ten_instructions_belong_to_the_entry_as_the_exercise_says():
+    with Machine("numbered", seed=3, dispatcher=SHORT) as machine:
+        trace = machine.call("__kvm_get_mdcr_el2").trace
+        own = machine.image.dispatcher.base + machine.layout.kaslr_offset
+        first = next(step.index for step in trace if step.el == 2)
+        arrives = next(step.index for step in trace
+                       if step.pc == machine.layout.hyp_va(own - machine.layout.kimage_voffset))
+    assert arrives - first == 10
+
+
 def test_a_picture_takes_scores_and_nothing_else():
     with pytest.raises(TypeError, match="'x' is not a score: show what prove"):
         show_scores("x")

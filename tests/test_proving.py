@@ -1,0 +1,166 @@
+"""The proving ground: what it demands of a dispatcher, what it measures, who cannot fool it."""
+
+import pytest
+
+from hypkit import Machine
+from hypkit.abi import HYPERCALLS
+from hypkit.asm import assemble
+from hypkit.exercises import Wrong
+from hypkit.exercises.lesson11 import PLAIN, SHORT, SMALL, TABLE
+from hypkit.proving import CORES, KNOWN, MEASURES, measure, prove, unguarded
+from tests.scenarios import ARGUMENTS
+
+BARRIER = "        speculation_barrier\n"
+
+
+def with_line(text, before, line):
+    """The text with a line put before the first one that begins like this."""
+    at = text.index(before)
+    return text[:at] + line + "\n        " + text[at:]
+
+
+# One way each to break the specification, and what the sentence must name.
+FAULTS = {
+    "the signed test": (PLAIN.replace("b.hs    refuse", "b.ge    refuse"), "no call's number"),
+    "half of the number": (PLAIN.replace("cmp     x0, #14", "cmp     w0, #14"),
+                           "no call's number: expected -38 in x0"),
+    "the top bits shifted out": (
+        PLAIN.replace("cmp     x0, #14", "lsl x11, x0, #4\n        cmp     x11, #(14 << 4)"),
+        "no call's number"),
+    "one too few": (PLAIN.replace("cmp     x0, #14", "cmp     x0, #13"),
+                    "x0 = 0x10d, __vgic_v3_save_aprs: expected this function to be called"),
+    "one too many": (PLAIN.replace("cmp     x0, #14", "cmp     x0, #15"), "x0 = 0x10e"),
+    "no stub test": (PLAIN.replace("divert_stub_calls", "ldp x0, x1, [sp], #16"),
+                     "x0 = 0, a stub call: expected 0xbadca11"),
+    "a stub call too many": (PLAIN.replace("divert_stub_calls", "divert_stub_calls limit=4"),
+                             "x0 = 0x3, no call's number"),
+    "an error of another number": (PLAIN.replace("#-38", "#-1"), "expected -38 in x0; came back"),
+    "no barrier": (PLAIN.replace(BARRIER + "table:", "table:"), "speculation barrier"),
+    "half a barrier": (PLAIN.replace(BARRIER + "table:", "        isb\ntable:"), "barrier"),
+    "a barrier the core lacks": (PLAIN.replace(BARRIER + "table:", "        sb\ntable:"),
+                                 "an sb, which a Cortex-A72 does not have"),
+    "a barrier one instruction late": (
+        PLAIN.replace(BARRIER + "table:", "        nop\n" + BARRIER + "table:"), "barrier"),
+    "a register of the host's": (PLAIN.replace(" x10", " x19"), "expected x19 = "),
+    "the way back": (PLAIN.replace("        str     lr, [sp, #-16]!\n", "").replace(
+        "        ldr     lr, [sp], #16\n", ""), "step"),
+    "eight bytes of stack": (PLAIN.replace("#-16]!", "#-8]!").replace("[sp], #16\n        eret",
+                                                                     "[sp], #8\n        eret"),
+                             "a multiple of 16"),
+    "the stack left behind": (with_line(PLAIN, "sub     x0, x0", "sub sp, sp, #16"),
+                              "EL2's stack pointer"),
+    "two arguments": (PLAIN.replace("        mov     x2, x3\n", ""), "what the host had in x3"),
+    "another function": (PLAIN.replace("b       __kvm_get_mdcr_el2", "b       __vgic_v3_init_lrs"),
+                         "enters __vgic_v3_init_lrs"),
+    "twice": (with_line(PLAIN, "ldr     lr, [sp]", "blr     x10"), "expected one call; step"),
+    "another answer": (with_line(PLAIN, "ldr     lr, [sp]", "add x0, x0, #1"),
+                       "what the function left there"),
+    "the vectors moved": (with_line(PLAIN, "ldr     lr, [sp]",
+                                    "adr x9, __kvm_hyp_vector\n        msr tpidr_el2, x9"),
+                          "step"),
+    "no way out": (PLAIN.replace("refuse: mov     x0, #-38", "refuse: b refuse"), "loop perhaps"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_the_specification_forbids_is_found_and_named(fault):
+    text, phrase = FAULTS[fault]
+    with pytest.raises(Wrong) as raised:
+        prove(text)
+    assert phrase in str(raised.value)
+
+
+def test_the_patch_with_its_barrier_and_every_reviewed_form_of_it_pass():
+    for key in ("numbered", "adr_l", "cached", "numbered+shuffle3"):
+        text = Machine(key).image.source("dispatch_numbered.S")
+        with pytest.raises(Wrong, match="barrier"):
+            prove(text)
+        score = prove(text.replace("        eret\n\n3:", f"        eret\n{BARRIER}\n3:"), key)
+        known = measure(key)
+        assert score.bytes == known.bytes + 8  # the barrier, which no call executes
+        assert [score[m] for m in MEASURES if m != "bytes"] == [
+            known[m] for m in MEASURES if m != "bytes"]
+
+
+def test_known_scores_are_what_their_own_traces_count():
+    for key in KNOWN:
+        score = measure(key)
+        with Machine(key, seed=5) as machine:
+            costs = [machine.call(name, *ARGUMENTS.get(name, ())).cost.hyp for name in HYPERCALLS]
+        assert score.instructions == max(cost.instructions for cost in costs), key
+        assert score.loads == max(cost.loads for cost in costs), key
+
+
+def test_equal_texts_have_equal_scores_and_a_space_asks_anew():
+    assert prove(PLAIN) == prove(PLAIN)
+    other = prove(PLAIN + " ")
+    assert [other[m] for m in MEASURES] == [prove(PLAIN)[m] for m in MEASURES]
+
+
+def test_the_worst_of_the_fourteen_calls_counts():
+    chain = """\
+        divert_stub_calls
+        sub     x0, x0, #0x100
+        cbz     x0, 1f
+        cmp     x0, #14
+        b.hs    2f
+        adr     x10, table
+        add     x10, x10, x0, lsl #2
+        b       3f
+1:      adr     x10, __kvm_enable_ssbs
+3:      str     lr, [sp, #-16]!
+        mov     x0, x1
+        mov     x1, x2
+        mov     x2, x3
+        blr     x10
+        ldr     lr, [sp], #16
+        eret
+        speculation_barrier
+2:      mov     x0, #-38
+        eret
+        speculation_barrier
+""" + TABLE
+    assert prove(chain).instructions == prove(PLAIN).instructions + 2
+
+
+def test_code_borrowed_from_elsewhere_counts_as_instructions_and_bytes():
+    # Over a return of hyp_init's neighbours: one of the handlers ends in a plain ret.
+    detour = with_line(PLAIN, "mov     x0, x1", "mov x11, x0\n        adr x12, __kvm_get_mdcr_el2\n"
+                       "        adr lr, 7f\n        add x12, x12, #4\n        br x12\n"
+                       "7:      mov x0, x11")
+    detour = detour.replace("        str     lr, [sp, #-16]!\n", "").replace(
+        "mov x11, x0", "str lr, [sp, #-16]!\n        mov x11, x0")
+    score, plain = prove(detour), prove(PLAIN)
+    assert score.instructions == plain.instructions + 7  # six of its own, and the borrowed ret
+    assert score.bytes == plain.bytes + 6 * 4 + 4
+
+
+def test_reading_the_machines_table_counts_as_bytes():
+    own = len(Machine("relocated").image.dispatcher.code)
+    assert measure("relocated").bytes == own + 8 * len(HYPERCALLS)
+
+
+def test_the_solutions_differ_as_the_lesson_says():
+    plain, short, small = prove(PLAIN), prove(SHORT), prove(SMALL)
+    assert short.instructions < plain.instructions and short.loads == plain.loads
+    assert small.bytes < short.bytes and small.loads > short.loads
+    assert all(short[core] < small[core] for core in CORES)
+
+
+def test_a_score_in_one_line_names_every_measure():
+    assert repr(prove(PLAIN, "mine")).startswith("Score(mine: 26 instructions, 2 loads, 172 bytes")
+
+
+def test_erets_without_a_barrier_are_found_by_line():
+    program = assemble("nop\neret\ndsb nsh\nisb\neret\neret\ndsb ish\nisb\neret\n")
+    assert [where for where, _ in unguarded(program)] == ["line 5", "line 9"]
+    assert unguarded(assemble("nop\n")) == []
+
+
+def test_wrong_use_is_told_in_a_sentence():
+    with pytest.raises(Wrong, match="Expected the text of a dispatcher, a string; came None"):
+        prove(None)
+    with pytest.raises(Wrong, match=r"does not assemble: line 2, 'frob x1': unknown instruction"):
+        prove("nop\nfrob x1\n")
+    with pytest.raises(ValueError, match="variant 'vhe': there are fnptr, numbered"):
+        measure("vhe")
