@@ -85,13 +85,13 @@ class Header:
         for name, number in self.numbering.numbers:
             by_number.setdefault(number, []).append(name)
         shown = sorted(by_number.keys() | set(range(base, base + len(self.slots))))
-        rows = [f"{'number':>8}  {'what the host means by it':34}what stands in the table"]
+        rows = [f"{'number':>8}  {'what the host means by it':28}what stands in the table"]
         for number in shown:
             slot = number - base
             inside = 0 <= slot < len(self.slots)
             stands = (self.slots[slot] or "kvm_hc_ni") if inside else "(not in the table)"
-            means = " and ".join(by_number.get(number, ["-"]))
-            rows.append(f"{number:#8x}  {means:34}{stands}")
+            for means in by_number.get(number, ["-"]):
+                rows.append(f"{number:#8x}  {means:28}{stands}")
         rows.append(f"EL2 takes the numbers from {base:#x} to {end - 1:#x}")
         return "\n".join([*rows, *(f"warning: {warning}" for warning in self.warnings)])
 

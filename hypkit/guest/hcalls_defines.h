@@ -1,5 +1,5 @@
-// The hypercalls, and their numbers: two lines for each call, and one number at the end. This text is
-// included twice. The first time the list means nothing, and only the numbers count. The second
+// The hypercalls and their numbers: two lines for each call, and the size at the end. This text is
+// included twice. The first time the entries mean nothing, and only the numbers count. The second
 // time the table includes it, and has given KVM_HOST_HCALL(name) a meaning of its own.
 
 #ifndef KVM_HOST_HCALL
