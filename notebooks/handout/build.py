@@ -1,8 +1,8 @@
 """Builds handout.pdf and answers.pdf into build/: `python -m notebooks.handout.build`.
 
 Markdown, from handout.md beside this file, from the lessons' notebooks, from data/ and from runs of
-the machine, goes through pandoc and typst.lua to Typst, and with template.typ to PDF/UA-1. Neither TeX
-nor a network is needed, and equal sources give equal bytes.
+the machine, goes through pandoc and typst.lua to Typst, and with template.typ to PDF/UA-1. Neither
+TeX nor a network is needed, and equal sources give equal bytes.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
                 room = _lines(part, lesson)
             elif room:  # what stands before the first exercise is about the notebook
                 parts.append(part)
-    return "\n\n".join([*parts, _room(room)])
+    return "\n\n".join([*parts, "```{=typst}\n#rest\n```"])
 
 
 def _lines(exercise: str, lesson: Lesson) -> int:

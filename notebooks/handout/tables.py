@@ -83,8 +83,8 @@ def history() -> str:
                      + shown, how))
     sure = "; ".join(f"*{word}*: {says}" for word, says in SURE.items()
                      if word in {event.confidence for event in facts.history(recalled=True)})
-    return (f"How sure we are: {sure}. The whole source of each line is in `data/history.toml`.\n\n"
-            + table(("when", "what", "how we know"), rows, "2 9 4"))
+    return (f"How sure we are: {sure}. The whole source of each line is in "
+            "`data/history.toml`.\n\n" + table(("when", "what", "how we know"), rows, "2 9 4"))
 
 
 def suggestions() -> str:
@@ -303,8 +303,8 @@ def syndromes() -> str:
     rows = [(*left, *right) for left, right in zip(
         classes[:half], [*classes[half:], (" ", " ")][:half], strict=True)]
     faults = ", ".join(f"`{kind << 2:#04x}` + level: {name}" for kind, name in FAULT_KINDS.items())
-    return (f"Bits 31 to {ESR_EC_SHIFT} are the class (EC), bit 25 says that the instruction had 32 "
-            "bits, bits 24 to 0 are the syndrome (ISS).\n\n"
+    return (f"Bits 31 to {ESR_EC_SHIFT} are the class (EC), bit 25 says that the instruction had "
+            "32 bits, bits 24 to 0 are the syndrome (ISS).\n\n"
             + table(("EC", "what happened", "EC", "what happened"), rows, "2 11 2 11")
             + f"\n\nOf an abort, bits 5 to 0 say which fault: {faults}. Bit 6 of a data abort is 1 "
             "for a write. Of `HVC`, `SVC` and `BRK`, bits 15 to 0 are the number in the "
