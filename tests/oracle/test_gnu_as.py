@@ -45,8 +45,8 @@ def guest_units(monkeypatch) -> list[tuple[Unit, Program, dict[str, int], dict[s
     (unit, program, outside symbols, constants, prelude)."""
     found = {}
 
-    def spy(units, *, symbols, constants, prelude):
-        programs = asm.link(units, symbols=symbols, constants=constants, prelude=prelude)
+    def spy(units, *, symbols, constants, prelude, **more):
+        programs = asm.link(units, symbols=symbols, constants=constants, prelude=prelude, **more)
         everything = dict(symbols)
         for program in programs:
             everything |= program.symbols
