@@ -178,10 +178,16 @@ class Cpu:
         self._uc.reg_write(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2, value))
 
     def load(self, pa: int, size: int) -> bytes:
-        """Bytes of physical memory; RAM that was never touched is zero."""
+        """Bytes of physical memory; RAM that was never touched is zero.
+
+        Raises MachineError where the machine has no memory.
+        """
         if not self._in_use(pa) and DRAM_BASE <= pa and pa + size <= DRAM_BASE + DRAM_SIZE:
             return bytes(size)
-        return bytes(self._uc.mem_read(pa, size))
+        try:
+            return bytes(self._uc.mem_read(pa, size))
+        except UcError:
+            raise MachineError(f"there is no memory at physical address {pa:#x}") from None
 
     def store(self, pa: int, data: bytes) -> None:
         self._uc.mem_write(pa, bytes(data))

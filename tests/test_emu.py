@@ -175,6 +175,13 @@ def test_a_restart_into_nowhere_is_a_runaway_that_says_where(key):
             machine.run([1], [[0x100]])
 
 
+def test_memory_that_is_not_there_cannot_be_read():
+    with Machine("fnptr", seed=1) as machine:
+        machine.hvc(machine.x0_of("__kvm_enable_ssbs") + 8, 0x1234)  # EL2's MMU goes off
+        with pytest.raises(MachineError, match="there is no memory at physical address 0x"):
+            machine.read(machine.address("vcpu0", "hyp"), 8)
+
+
 def test_a_vector_table_that_is_not_mapped_is_an_exception_without_end():
     body = " msr vbar_el2, xzr\n isb\n brk #1"
     with Machine("numbered", dispatcher=dispatcher(body)) as machine:
