@@ -125,7 +125,7 @@ def test_each_picture_has_its_alt_text(booklets, pdfs, name):
 
 def test_a_picture_without_alt_text_stops_the_build():
     with pytest.raises(RuntimeError, match="the picture a.png has no alt text"):
-        build.Booklet("x", "x", "x", "![](a.png)").typst()
+        build.Booklet("x", "x", "x", text="![](a.png)").typst()
 
 
 @pytest.mark.parametrize("name", ["handout", "answers"])
@@ -332,7 +332,7 @@ def test_code_that_holds_backquotes_stays_in_one_piece():
 
 def test_a_sign_at_the_beginning_of_a_cell_is_no_list():
     text = tables.table(("a", "b"), [("+ enum", "= 1"), ("- 1", "x")])
-    made = build.Booklet("x", "x", "x", text).typst()
+    made = build.Booklet("x", "x", "x", text=text).typst()
     assert r"[\+ enum], [\= 1]" in made and r"[\- 1]" in made
 
 

@@ -42,6 +42,7 @@ class Booklet:
     name: str
     title: str
     about: str
+    sheets: bool = False
     text: str = ""
     pictures: dict[str, bytes] = field(default_factory=dict)
 
@@ -52,7 +53,8 @@ class Booklet:
             f"--lua-filter={HERE / 'typst.lua'}", "--wrap=none"])
         ways = "".join(f"[{_markup(way)}], " for way in WAYS)
         return (f'#import "template.typ": *\n#show: booklet.with(title: "{self.title}", '
-                f'about: "{self.about}", version: "{version}", ways: ({ways}))\n{body}')
+                f'about: "{self.about}", version: "{version}", ways: ({ways}), '
+                f"sheets: {str(self.sheets).lower()})\n{body}")
 
     def compile(self, out: Path | None, *, format: str = "pdf", ppi: float = 80) -> object:
         """Write the PDF to `out`; without a network, with no font but those in typst."""
@@ -74,7 +76,8 @@ def _markup(text: str) -> str:
 def handout() -> Booklet:
     """The learner's booklet."""
     made = Booklet("handout", "hypkit: the handout",
-                   "The arm64 KVM hypercall ABI, by running it: story, tables and exercise sheets")
+                   "The arm64 KVM hypercall ABI, by running it: story, tables and exercise sheets",
+                   sheets=True)
     known = {lesson.number: lesson for lesson in lessons()}
     fill: dict[str, Callable[[], str]] = {
         "road": lambda: tables.road(made.pictures),

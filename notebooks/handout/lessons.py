@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -124,10 +125,14 @@ def _room(lines: int) -> str:
 
 def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
     """A cell of an exercise: the code that an answer begins with, and what there is to look at."""
-    lines = [line for line in cell.source.splitlines() if not _IN_THE_NOTEBOOK_ONLY.match(line)]
-    code = "\n".join(lines).strip("\n")
+    code = _on_paper(cell.source)
     shown = [] if not code or _ROOM_ENOUGH.fullmatch(code) else [fenced(code, "python")]
     return shown + outputs(cell, name, pictures)
+
+
+def _on_paper(code: str) -> str:
+    lines = [line for line in code.splitlines() if not _IN_THE_NOTEBOOK_ONLY.match(line)]
+    return "\n".join(lines).strip("\n")
 
 
 def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
@@ -137,7 +142,8 @@ def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     rest = lesson.cells[0].source.partition("\n")[2]
     for number, cell in enumerate(lesson.cells):
         if cell.cell_type == "code":
-            parts += [fenced(cell.source, "python"),
+            code = _on_paper(cell.source)
+            parts += [*([fenced(code, "python")] if code else []),
                       *outputs(cell, f"answers-{lesson.number}", pictures, verdicts=True)]
         else:
             parts.append(plain(cell.source if number else rest))
@@ -176,8 +182,6 @@ class _Images(HTMLParser):
 
 def _picture(text: str) -> tuple[str, bytes] | None:
     """(alt text, PNG) of the picture in a piece of HTML."""
-    import base64
-
     reader = _Images()
     reader.feed(text)
     reader.close()

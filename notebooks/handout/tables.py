@@ -79,8 +79,8 @@ def history() -> str:
         how = f"{plainly(event.source.title)} ({event.confidence})"
         if event.confidence == "recalled":
             how = "from memory, not checked (recalled)"
-        rows.append((event.when, f"**{plainly(event.title)}.** {plainly(event.what.strip())}"
-                     + shown, how))
+        title = plainly(event.title) + "." * (event.title[-1] not in ".?!")
+        rows.append((event.when, f"**{title}** {plainly(event.what.strip())}{shown}", how))
     sure = "; ".join(f"*{word}*: {says}" for word, says in SURE.items()
                      if word in {event.confidence for event in facts.history(recalled=True)})
     return (f"How sure we are: {sure}. The whole source of each line is in "
