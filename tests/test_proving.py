@@ -58,6 +58,12 @@ FAULTS = {
     "the vectors moved": (with_line(PLAIN, "ldr     lr, [sp]",
                                     "adr x9, __kvm_hyp_vector\n        msr tpidr_el2, x9"),
                           "step"),
+    "somebody else's eret": (PLAIN.replace("refuse: mov     x0, #-38\n        eret\n" + BARRIER,
+                                           "refuse: mov     x0, #-38\n        b hyp_panic+0x4c\n"),
+                             "is at hyp_panic+0x4c"),
+    "what tells good from bad besides x0": (
+        PLAIN.replace("        b.hs    refuse", "        lsr x11, x1, #33\n        cbnz x11, 9f\n"
+                      "        cmp     x0, #14\n        b.hs    refuse\n9:"), "no call's number"),
     "no way out": (PLAIN.replace("refuse: mov     x0, #-38", "refuse: b refuse"), "loop perhaps"),
 }
 
