@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
 
-from hypkit import facts
+from hypkit._score import CORES, MEASURES, Handler, Road, Score, code_of, total
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.asm import AsmError, Program, keystone
-from hypkit.cost import phases
 from hypkit.emu import PANICKED, RESTARTED, RETURNED, Call, Machine, MachineError
 from hypkit.exercises import Bench, Wrong, shown
-from hypkit.image import CONSTANTS, HEAP, Image
-from hypkit.pipeline import simulate
-from hypkit.trace import Step
-from hypkit.vmem import KIMAGE_PA, KIMAGE_VADDR, MASK64
+from hypkit.image import CONSTANTS
+from hypkit.vmem import MASK64
+
+__all__ = ["CORES", "KNOWN", "MEASURES", "Score", "measure", "prove", "unguarded"]
 
 BASE = VARIANTS["numbered"].base
 ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
@@ -33,47 +31,12 @@ KEPT = (*(f"x{n}" for n in range(19, 31)), "sp")  # what a function gives back a
 UNTOUCHED = ("VBAR_EL2", "HCR_EL2", "VTTBR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TCR_EL2", "TPIDR_EL2",
              "CPTR_EL2", "MDCR_EL2", "CNTVOFF_EL2")
 
-# Of the cores of data/cores.toml, a small one in order and a big one out of order.
-CORES = ("cortex-a55", "neoverse-n1")
 # The known dispatchers that a machine with a host at EL1 can have.
 KNOWN = tuple(key for key, chosen in VARIANTS.items() if chosen.host_el == 1)
 SEEDS = 2  # machines that a text is proved on
 
-_STACK = range(HEAP["hyp_stack"][0], sum(HEAP["hyp_stack"][:2]))
 ERET, SB, ISB = 0xD69F03E0, 0xD50330FF, 0xD5033FDF  # this core has no SB
 _DSB = {0xD503309F | kind << 8 for kind in (0x3, 0x7, 0xB, 0xF)}  # osh, nsh, ish, sy
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a dispatcher costs. Each number is the worst of the fourteen hypercalls.
-
-    instructions, loads: executed at EL2 outside the function that was called, from the vector to
-    the ERET. bytes: the dispatcher's program, and what it reads or runs elsewhere (its stack, the
-    entry and the handler apart). cycles: by core, of the modelled way in plus the modelled way out
-    (hypkit.pipeline; what has no public price, such as HVC and ERET, is not in it).
-    """
-
-    name: str
-    instructions: int
-    loads: int
-    bytes: int
-    cycles: dict[str, int]
-
-    def __getitem__(self, measure: str) -> int:
-        return self.cycles[measure] if measure in self.cycles else getattr(self, measure)
-
-    def __repr__(self) -> str:
-        return f"Score({self.name}: " + ", ".join(
-            f"{self[key]} {unit}" for key, (_, unit) in MEASURES.items()) + ")"
-
-
-MEASURES = {
-    "instructions": ("instructions at EL2 around the handler", "instructions"),
-    "loads": ("loads at EL2 around the handler", "loads"),
-    "bytes": ("bytes of the dispatcher and of what it reads", "bytes"),
-    **{core: (f"model cycles, {facts.core(core).title}", f"cycles {core}") for core in CORES},
-}
 
 
 def prove(text: object, name: str = "yours") -> Score:
@@ -90,13 +53,13 @@ def prove(text: object, name: str = "yours") -> Score:
 @lru_cache(maxsize=32)
 def _prove(text: str, name: str) -> Score:
     draw = random.Random(hashlib.sha256(text.encode("utf-8", "replace")).digest())
-    roads: list[_Road] = []
+    roads: list[Road] = []
     for _ in range(SEEDS):
         with _Pair(text, draw) as pair:
             pair.barriers()
             roads += pair.calls()
             pair.stub_calls()
-    return _score(name, roads)
+    return total(name, roads)
 
 
 @lru_cache(maxsize=32)
@@ -105,15 +68,15 @@ def measure(key: str, seed: int = 2020) -> Score:
     if key not in KNOWN and not key.startswith("numbered+"):
         raise ValueError(f"variant {key!r}: there are {', '.join(KNOWN)}")
     with Machine(key, seed=seed) as machine:
-        return _score(key, [_Road(machine.call(handler.name, *handler.arguments), handler)
+        return total(key, [Road(machine.call(handler.name, *handler.arguments), handler)
                             for handler in _known(seed)])
 
 
 @lru_cache(maxsize=4)
-def _known(seed: int) -> tuple[_Handler, ...]:
+def _known(seed: int) -> tuple[Handler, ...]:
     """The handlers alone, as the `numbered` machine runs them one after the other."""
     with Machine("numbered", seed=seed) as machine:
-        return tuple(_Handler(machine.call(name, *arguments), name, arguments)
+        return tuple(Handler(machine.call(name, *arguments), name, arguments)
                      for name, arguments in _hits(random.Random(seed)))
 
 
@@ -200,7 +163,7 @@ class _Pair:
             raise Wrong("Expected a speculation barrier (dsb nsh, then isb) straight behind every "
                         f"eret; behind the one of {where} came {came}")
 
-    def calls(self) -> list[_Road]:
+    def calls(self) -> list[Road]:
         """All fourteen and many that are none, in an order of their own."""
         asked: list = [*_hits(self.draw), *_misses(self.draw, self.subject)]
         self.draw.shuffle(asked)
@@ -218,7 +181,7 @@ class _Pair:
                             "that is not a dispatcher's to change")
         return roads
 
-    def _hit(self, name: str, arguments: tuple[int | str, ...]) -> _Road:
+    def _hit(self, name: str, arguments: tuple[int | str, ...]) -> Road:
         number = BASE + HYPERCALLS.index(name)
         what = f"x0 = {number:#x}, {name}"
         expected = self.reference.hvc(number, *arguments)
@@ -245,15 +208,15 @@ class _Pair:
                         f"function is called; came {trace.register('sp', step):#x} at step {step}")
         if came.outcome != RETURNED:
             raise Wrong(f"{what}: {_instead(came)}")
-        handler = _Handler(expected, name, arguments)
+        handler = Handler(expected, name, arguments)
         self._whole(what, came, handler)
         self._kept(what, came)
         if came.x0 != expected.x0:
             raise Wrong(f"{what}: expected x0 = {expected.x0:#x}, what the function left there; "
                         f"came {came.x0:#x}")
-        return _Road(came, handler)
+        return Road(came, handler)
 
-    def _whole(self, what: str, came: Call, handler: _Handler) -> None:
+    def _whole(self, what: str, came: Call, handler: Handler) -> None:
         """The function was run from its first to its last instruction."""
         start = came.trace.find(handler.name)
         for n, there in enumerate(handler.places):
@@ -274,7 +237,7 @@ class _Pair:
         if came.outcome != RETURNED or came.x0 != ENOSYS:
             raise Wrong(f"{what}: expected -38 in x0; {_instead(came)}")
         image = came.trace.image
-        own, arrived = _code(image, ()), False
+        own, arrived = code_of(image, ()), False
         for step in came.trace:
             inside = image.layout.pa(step.pc) in own
             arrived = arrived or inside
@@ -351,16 +314,6 @@ def _instead(call: Call) -> str:
     return f"{call.message}, at step {steps[0] if steps else len(call.trace) - 1}"
 
 
-def _code(image: Image, names: tuple[str, ...]) -> set[int]:
-    """The physical addresses of the dispatcher, and of the programs of these names."""
-    found: set[int] = set()
-    for program in image.programs:
-        if program.name in names or program is image.dispatcher:
-            start = program.base - KIMAGE_VADDR + KIMAGE_PA
-            found.update(range(start, start + len(program.code)))
-    return found
-
-
 def _assembly(error: AsmError) -> str:
     said = f"This text does not assemble: line {error.line}"
     if error.text.strip():
@@ -370,77 +323,3 @@ def _assembly(error: AsmError) -> str:
         said += (". What the kit ships still assembles, and that is all the instructions of the "
                  "known dispatchers and of the lesson's list")
     return said
-
-
-# --- What is measured ---------------------------------------------------------------------------
-
-
-class _Handler:
-    """What a call's handler takes by itself, from the same call of the `numbered` machine.
-
-    places: where each of its steps is, those of a VM at EL1 included; instructions and loads: those
-    at EL2.
-    """
-
-    def __init__(self, call: Call, name: str, arguments: tuple[int | str, ...]) -> None:
-        self.name, self.arguments = name, arguments
-        steps = [step for step, phase in zip(call.trace, phases(call.trace), strict=True)
-                 if phase == "handler"]
-        self.places = [step.symbol for step in steps]
-        self.instructions, self.loads = _at_el2(steps)
-
-
-class _Road:
-    """A call's way at EL2 around its handler.
-
-    The handler is the same code with the same arguments in every machine. So what it takes is known
-    from a machine that the learner did not write, and whatever else runs at EL2 is the
-    dispatcher's, wherever it lies.
-    """
-
-    def __init__(self, call: Call, handler: _Handler) -> None:
-        trace, image = call.trace, call.trace.image
-        instructions, loads = _at_el2(trace)
-        self.instructions = instructions - handler.instructions
-        self.loads = loads - handler.loads
-        start = trace.find(handler.name)
-        stop = start + len(handler.places)
-        ways = [[trace[n] for n in way if trace.els[n] == 2]
-                for way in (range(start), range(stop, len(trace)))]
-        words = [tuple(step.word for step in way) for way in ways]
-        self.cycles = {core: sum(_cycles(way, core) for way in words) for core in CORES}
-        own, entry = _code(image, ()), _code(image, ("hyp_entry.S",))
-        self.size = len(image.dispatcher.code)
-        self.borrowed: set[int] = set()  # physical addresses, equal for every seed
-        arrived = False
-        for step in (step for way in ways for step in way):
-            pc = image.layout.pa(step.pc)
-            arrived = arrived or pc in own
-            if pc not in (own if arrived else entry):
-                self.borrowed.update(range(pc, pc + 4))
-            for access in step.memory if _loads(step) else ():
-                at = image.layout.pa(access.va)
-                if at is not None and at not in own and at not in _STACK:
-                    self.borrowed.update(range(at, at + access.size))
-
-
-@lru_cache(maxsize=256)
-def _cycles(words: tuple[int, ...], core: str) -> int:
-    return simulate(words, core).cycles
-
-
-def _loads(step: Step) -> bool:
-    return step.instruction.memory is not None and step.instruction.memory.kind == "load"
-
-
-def _at_el2(steps: Iterable[Step]) -> tuple[int, int]:
-    """Instructions and loads executed at EL2, whoever they belong to."""
-    there = [step for step in steps if step.el == 2]
-    return len(there), sum(map(_loads, there))
-
-
-def _score(name: str, roads: list[_Road]) -> Score:
-    return Score(
-        name, max(road.instructions for road in roads), max(road.loads for road in roads),
-        roads[0].size + len(set().union(*(road.borrowed for road in roads))),
-        {core: max(road.cycles[core] for road in roads) for core in CORES})
