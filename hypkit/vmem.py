@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hypkit.arch import FSC_ACCESS_FLAG, FSC_TRANSLATION, fault_text
 
@@ -62,17 +63,17 @@ class Layout:
 
     # -- the four names --
 
-    @property
+    @cached_property
     def kimage_voffset(self) -> int:
         """Image VA minus PA."""
         return KIMAGE_VADDR + self.kaslr_offset - KIMAGE_PA
 
-    @property
+    @cached_property
     def physvirt_offset(self) -> int:
         """PA minus linear VA, as an unsigned 64-bit word (Linux keeps it as s64)."""
         return DRAM_BASE - PAGE_OFFSET & MASK64
 
-    @property
+    @cached_property
     def lm_offset(self) -> int:
         """Image VA minus linear VA: kimage_voffset + physvirt_offset."""
         return self.kimage_voffset + self.physvirt_offset & MASK64
@@ -92,17 +93,17 @@ class Layout:
 
     # -- kern_hyp_va: kvm_compute_layout of va_layout.c --
 
-    @property
+    @cached_property
     def tag_lsb(self) -> int:
         """The lowest bit that no two linear addresses differ in: the tag starts here."""
         start = self.linear_va(DRAM_BASE)
         return (start ^ self.linear_va(DRAM_BASE + DRAM_SIZE) - 1).bit_length()
 
-    @property
+    @cached_property
     def va_mask(self) -> int:
         return (1 << self.tag_lsb) - 1
 
-    @property
+    @cached_property
     def tag_val(self) -> int:
         """The tag: bit 47 is the idmap's bit 47 inverted, so hyp addresses never meet the idmap."""
         hyp_va_msb = ~KIMAGE_PA >> VA_BITS - 1 & 1
