@@ -15,9 +15,9 @@ ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 
 # The review's dispatcher with version 1's sense of order: signed, and only one test left of two.
 SIGNED = """\
-.macro ksym_hyp_va ksym, lm_offset
-        sub     \\ksym, \\ksym, \\lm_offset
-        kern_hyp_va \\ksym
+.macro image_to_hyp address, distance
+        sub     \\address, \\address, \\distance
+        kern_hyp_va \\address
 .endm
 
 dispatch:
@@ -32,7 +32,7 @@ dispatch_find:
         adr_l   x10, kvm_hcall_table
         add     x0, x10, x0, lsl #3
         ldr     x0, [x0]
-        ksym_hyp_va x0, x9
+        image_to_hyp x0, x9
 dispatch_call:
         do_el2_call
 dispatch_return:

@@ -2,10 +2,10 @@
 // that the review of May 2020 asked for as a choice (hypkit/abi.py, OPTIONS). The image keeps only
 // the lines that were chosen.
 
-// Image address -> hyp address, given the linear-map offset.
-.macro ksym_hyp_va ksym, lm_offset
-        sub     \ksym, \ksym, \lm_offset
-        kern_hyp_va \ksym
+// Image address -> hyp address, given how far the image lies from its linear alias.
+.macro image_to_hyp address, distance
+        sub     \address, \address, \distance
+        kern_hyp_va \address
 .endm
 
 dispatch:
@@ -42,7 +42,7 @@ dispatch_find:
 .else
         // The table's image address is a word in the literal pool ...
         ldr     x10, =kvm_hcall_table
-        ksym_hyp_va x10, x9
+        image_to_hyp x10, x9
 .endif
 
 .if adr_l
@@ -56,7 +56,7 @@ dispatch_find:
 .endif
         add     x0, x10, x0, lsl #3
         ldr     x0, [x0]
-        ksym_hyp_va x0, x9
+        image_to_hyp x0, x9
 
 dispatch_call:
 .if shuffle3
