@@ -74,6 +74,19 @@ class Saved:
     ich: dict[str, int]
 
 
+def _distinct(pcs: np.ndarray) -> set[int]:
+    """The different values of a long row of few: by hashing, as sorting takes ten times longer."""
+    found = set() if pcs.all() else {0}  # zero stands for an empty slot below
+    table = np.zeros(1 << 14, dtype=np.uint64)
+    while len(pcs):
+        slots = pcs >> np.uint64(2) & np.uint64(len(table) - 1)
+        table[:] = 0
+        table[slots] = pcs
+        found.update(table[table != 0].tolist())
+        pcs = pcs[table[slots] != pcs]  # those that lost their slot to another
+    return found
+
+
 class Cpu:
     """The processor and its RAM.
 
@@ -107,7 +120,6 @@ class Cpu:
 
     def _prepare_state(self) -> None:
         state = self._state
-        self._scratch = np.zeros(1, dtype=np.uint64)
         self._cp = hooks.CpReg(crn=4, crm=0, op0=3, op2=0)  # SPSR_ELx; op1 says which
         self._entry = entry = np.zeros(hooks.ENTRY_VALUES, dtype=np.uint64)
         address = entry.ctypes.data
@@ -115,19 +127,21 @@ class Cpu:
         self._entry_writes = np.array(
             [ctypes.addressof(self._cp) if v is None else address + 8 * v
              for v in hooks.ENTRY_WRITES], dtype=np.uint64)
-        self._regs = np.zeros(len(REGISTERS), dtype=np.uint64)
-        self._previous = np.zeros(len(REGISTERS), dtype=np.uint64)
+        self._row = np.zeros(hooks.ROW_WORDS, dtype=np.uint64)
+        self._previous_row = np.zeros(hooks.ROW_WORDS, dtype=np.uint64)
+        self._regs = self._row[:len(REGISTERS)]
+        self._previous = self._previous_row[:len(REGISTERS)]
         self._pointers = self._regs.ctypes.data + 8 * np.arange(len(REGISTERS), dtype=np.uint64)
         self._pcs = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
         self._masks = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
         self._values = np.empty(self.BUFFER_ROWS * 4, dtype=np.uint64)
         state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value
-        for word, name in ((S.REG_READ, "uc_reg_read"), (S.REG_WRITE, "uc_reg_write"),
+        for word, name in ((S.REG_WRITE, "uc_reg_write"),
                            (S.REG_READ_BATCH, "uc_reg_read_batch"),
                            (S.REG_WRITE_BATCH, "uc_reg_write_batch"),
                            (S.EMU_STOP, "uc_emu_stop"), (S.MEM_MAP, "uc_mem_map")):
             state[word] = hooks.function_address(name)
-        for word, array in ((S.SCRATCH, self._scratch), (S.REG_IDS, hooks.TRACE_IDS),
+        for word, array in ((S.REG_IDS, hooks.TRACE_IDS),
                             (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
                             (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
                             (S.MASKS, self._masks), (S.VALUES, self._values),
@@ -399,7 +413,7 @@ class Cpu:
 
     def _words_of(self, pcs: np.ndarray) -> dict[int, int]:
         """The word at every address of pcs, as memory is now: no guest here rewrites its code."""
-        for pc in map(int, np.unique(pcs)):
+        for pc in _distinct(pcs):
             if pc not in self.words:
                 self.words[pc] = self._word_at(pc)
         return self.words.copy()

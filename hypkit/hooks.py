@@ -34,12 +34,10 @@ class S(enum.IntEnum):
     """The words of the state array."""
 
     UC = 0  # the engine's handle
-    REG_READ = enum.auto()  # addresses of Unicorn's functions
-    REG_WRITE = enum.auto()
+    REG_WRITE = enum.auto()  # addresses of Unicorn's functions
     REG_READ_BATCH = enum.auto()
     REG_WRITE_BATCH = enum.auto()
     EMU_STOP = enum.auto()
-    SCRATCH = enum.auto()  # address of 8 words for register values
     CP = enum.auto()  # address of a uc_arm64_cp_reg for SPSR_ELx
     ENTRY_VALUES = enum.auto()  # addresses of exception entry's values and register sets
     ENTRY_READ_IDS = enum.auto()
@@ -90,6 +88,9 @@ TRACE_IDS = np.array(
     [*(getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)), uc_arm64.UC_ARM64_REG_SP,
      uc_arm64.UC_ARM64_REG_PSTATE], dtype=np.int32)
 _N_REGS = len(TRACE_REGS)
+# Rows are compared in groups of eight; what is beyond the last register stays zero.
+_GROUPS = -(-_N_REGS // 8)
+ROW_WORDS = 8 * _GROUPS
 
 
 class CpReg(ctypes.Structure):
@@ -172,10 +173,9 @@ def _mark(typingctx, address):
 
 
 # Plain numbers, because numba freezes what a compiled function refers to.
-_UC, _READ, _WRITE, _BATCH, _STOP_FN = (int(S.UC), int(S.REG_READ), int(S.REG_WRITE),
-                                        int(S.REG_READ_BATCH), int(S.EMU_STOP))
-_WRITE_BATCH = int(S.REG_WRITE_BATCH)
-_SCRATCH, _CP = int(S.SCRATCH), int(S.CP)
+_UC, _WRITE, _STOP_FN = int(S.UC), int(S.REG_WRITE), int(S.EMU_STOP)
+_BATCH, _WRITE_BATCH = int(S.REG_READ_BATCH), int(S.REG_WRITE_BATCH)
+_CP = int(S.CP)
 _ENTRY_VALUES, _FAR_IDS = int(S.ENTRY_VALUES), int(S.ENTRY_FAR_IDS)
 _ENTRY_READ_IDS, _ENTRY_READ_PTRS = int(S.ENTRY_READ_IDS), int(S.ENTRY_READ_PTRS)
 _ENTRY_WRITE_IDS, _ENTRY_WRITE_PTRS = int(S.ENTRY_WRITE_IDS), int(S.ENTRY_WRITE_PTRS)
@@ -195,16 +195,17 @@ _R_PC, _R_PSTATE = uc_arm64.UC_ARM64_REG_PC, uc_arm64.UC_ARM64_REG_PSTATE
 _ELX = {name: [getattr(uc_arm64, f"UC_ARM64_REG_{name}_EL{el}") for el in (0, 1, 2)]
         for name in ("SP", "ELR", "ESR", "FAR", "VBAR")}
 _R_SP = uc_arm64.UC_ARM64_REG_SP
-ENTRY_READ_IDS = np.array([[_R_PSTATE, _R_SP, _ELX["SP"][el], _ELX["VBAR"][el]]
+ENTRY_READ_IDS = np.array([[_R_PSTATE, _R_SP, _ELX["SP"][el], _ELX["VBAR"][el], _R_PC]
                            for el in (1, 2)], dtype=np.int32)
 ENTRY_WRITE_IDS = np.array([[[_ELX["SP"][bank], _R_SP, _ELX["ELR"][el], _ELX["ESR"][el], _R_PSTATE,
                               uc_arm64.UC_ARM64_REG_CP_REG, _R_PC] for el in (1, 2)]
                             for bank in (0, 1, 2)], dtype=np.int32)
 ENTRY_FAR_IDS = np.array(_ELX["FAR"][1:], dtype=np.uint64)
 # Slots of the entry's values.
-_V_OLD_PSTATE, _V_SP, _V_NEW_SP, _V_VBAR, _V_ELR, _V_ESR, _V_PSTATE, _V_PC, _V_FAR = range(9)
-ENTRY_VALUES = 9
-ENTRY_READS = (_V_OLD_PSTATE, _V_SP, _V_NEW_SP, _V_VBAR)
+(_V_OLD_PSTATE, _V_SP, _V_NEW_SP, _V_VBAR, _V_RETURN, _V_ELR, _V_ESR, _V_PSTATE, _V_PC,
+ _V_FAR) = range(10)
+ENTRY_VALUES = 10
+ENTRY_READS = (_V_OLD_PSTATE, _V_SP, _V_NEW_SP, _V_VBAR, _V_RETURN)
 # None stands for the CP_REG structure.
 ENTRY_WRITES = (_V_SP, _V_NEW_SP, _V_ELR, _V_ESR, _V_PSTATE, None, _V_PC)
 _N_ENTRY_READS, _N_ENTRY_WRITES = len(ENTRY_READS), len(ENTRY_WRITES)
@@ -228,26 +229,19 @@ def _set(state, index, value):
 
 
 @njit(inline="always")
-def _read(state, register):
-    scratch = _word(state, _SCRATCH)
-    _store64(scratch, np.uint64(0))  # 32-bit registers fill only the lower half
-    _call3(_word(state, _READ), _word(state, _UC), np.uint64(register), scratch)
-    return _load64(scratch)
+def _read_for_entry(state, target_el):
+    _store64(_word(state, _ENTRY_VALUES), np.uint64(0))  # PSTATE fills only the lower half
+    ids = _word(state, _ENTRY_READ_IDS) + np.uint64(_READ_STRIDE) * (target_el - np.uint64(1))
+    _call4(_word(state, _BATCH), _word(state, _UC), ids, _word(state, _ENTRY_READ_PTRS),
+           np.uint64(_N_ENTRY_READS))
 
 
-@njit("void(uint64, uint64, uint64, uint64, uint64, uint64)", cache=True)
-def take_exception(state, target_el, return_address, esr, far, sets_far):
-    """Enter an exception as AArch64.TakeException does (Arm ARM J1.1.2), synchronous ones only.
-
-    state: address of the state array; target_el: 1 or 2; far counts only where sets_far is not 0.
-    The flags are cleared as QEMU 7.2 clears them, so that the two can be compared row by row.
-    """
+@njit(inline="always")
+def _enter(state, target_el, return_address, esr, far, sets_far):
+    """take_exception, with the registers already read."""
     values = _word(state, _ENTRY_VALUES)
-    _store64(values, np.uint64(0))  # PSTATE fills only the lower half
     uc = _word(state, _UC)
     el = target_el - np.uint64(1)
-    _call4(_word(state, _BATCH), uc, _word(state, _ENTRY_READ_IDS) + np.uint64(_READ_STRIDE) * el,
-           _word(state, _ENTRY_READ_PTRS), np.uint64(_N_ENTRY_READS))
     pstate = _load64(values)
     source_el = (pstate >> np.uint64(2)) & np.uint64(3)
     if source_el < target_el:
@@ -281,6 +275,17 @@ def take_exception(state, target_el, return_address, esr, far, sets_far):
     _set(state, _EXCEPTIONS, _word(state, _EXCEPTIONS) + np.uint64(1))
 
 
+@njit("void(uint64, uint64, uint64, uint64, uint64, uint64)", cache=True)
+def take_exception(state, target_el, return_address, esr, far, sets_far):
+    """Enter an exception as AArch64.TakeException does (Arm ARM J1.1.2), synchronous ones only.
+
+    state: address of the state array; target_el: 1 or 2; far counts only where sets_far is not 0.
+    The flags are cleared as QEMU 7.2 clears them, so that the two can be compared row by row.
+    """
+    _read_for_entry(state, target_el)
+    _enter(state, target_el, return_address, esr, far, sets_far)
+
+
 @njit(inline="always")
 def _stop(state, reason):
     _set(state, _STOP, reason)
@@ -292,14 +297,16 @@ def interrupt_hook(uc, intno, user):
     state = _address_of(user)
     if intno == _EXCP_HVC:
         # Unicorn's PC is already the return address. EL1's HVC goes to EL2, as does EL2's own.
-        pc = _read(state, _R_PC)
+        _read_for_entry(state, np.uint64(2))
+        pc = _load64(_word(state, _ENTRY_VALUES) + np.uint64(8 * _V_RETURN))
+        nothing = np.uint64(0)
         if pc == _word(state, _PC0):
-            take_exception(state, np.uint64(2), pc, np.uint64(_ESR_HVC) | _word(state, _IMM0),
-                           np.uint64(0), np.uint64(0))
+            esr = np.uint64(_ESR_HVC) | _word(state, _IMM0)
+            _enter(state, np.uint64(2), pc, esr, nothing, nothing)
             return
         if pc == _word(state, _PC1):
-            take_exception(state, np.uint64(2), pc, np.uint64(_ESR_HVC) | _word(state, _IMM1),
-                           np.uint64(0), np.uint64(0))
+            esr = np.uint64(_ESR_HVC) | _word(state, _IMM1)
+            _enter(state, np.uint64(2), pc, esr, nothing, nothing)
             return
     _set(state, _INTNO, intno)
     _stop(state, _STOP_EXCEPTION)
@@ -351,14 +358,23 @@ def trace_hook(uc, address, size, user):
            np.uint64(_N_REGS))
     regs, previous, values = _word(state, _REGS), _word(state, _PREV), _word(state, _VALUES)
     mask = np.uint64(0)
-    for i in range(_N_REGS):
-        at = np.uint64(8 * i)
-        now = _load64(regs + at)
-        if now != _load64(previous + at):
-            _store64(previous + at, now)
-            mask |= np.uint64(1) << np.uint64(i)
-            _store64(values + np.uint64(8) * value, now)
-            value += np.uint64(1)
+    # Most steps change one register or none: eight are compared at once before each is looked at.
+    for group in range(_GROUPS):
+        start = np.uint64(64 * group)
+        different = np.uint64(0)
+        for i in range(8):
+            at = start + np.uint64(8 * i)
+            different |= _load64(regs + at) ^ _load64(previous + at)
+        if different == 0:
+            continue
+        for i in range(8 * group, 8 * group + 8):
+            at = np.uint64(8 * i)
+            now = _load64(regs + at)
+            if now != _load64(previous + at):
+                _store64(previous + at, now)
+                mask |= np.uint64(1) << np.uint64(i)
+                _store64(values + np.uint64(8) * value, now)
+                value += np.uint64(1)
     _store64(_word(state, _PCS) + np.uint64(8) * row, address)
     _store64(_word(state, _MASKS) + np.uint64(8) * row, mask)
     _set(state, _ROW, row + np.uint64(1))
