@@ -20,8 +20,9 @@ lab: $(VENV)/for-lab ## open the first lesson in JupyterLab
 test: $(VENV)/for-test ## run all tests and every notebook
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/for-test ## lint, and name the notebooks that are older than their text (seconds)
+check: $(VENV)/for-test ## lint, spell, and name the notebooks older than their text (seconds)
 	$(BIN)/ruff check --output-format concise
+	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md notebooks/src notebooks/handout data
 	$(BIN)/python -m notebooks.src.build --check
 
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)

@@ -110,6 +110,25 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
+PROSE = ("README.md", "INSTRUCTOR.md", "notebooks/src", "notebooks/handout", "data", "hypkit/guest")
+
+
+def misspelt(*paths):
+    """What codespell finds in files and folders, a line each."""
+    command = [sys.executable, "-m", "codespell_lib", "--skip", "*.json", *map(str, paths)]
+    return subprocess.run(command, cwd=TOP, capture_output=True, text=True).stdout
+
+
+def test_the_texts_are_spelt_right():
+    assert all((TOP / path).exists() for path in PROSE)
+    assert misspelt(*PROSE) == ""
+
+
+def test_a_misspelt_word_is_found(tmp_path):
+    (tmp_path / "lesson.md").write_text("The host recieves its answer.\n")  # codespell:ignore
+    assert "recieves ==> receives" in misspelt(tmp_path / "lesson.md")  # codespell:ignore
+
+
 # The judges.
 
 
