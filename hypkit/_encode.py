@@ -60,8 +60,6 @@ OPPOSITE = {"add": "sub", "adds": "subs", "cmp": "cmn"}
 OPPOSITE |= {b: a for a, b in OPPOSITE.items()}
 LOGICAL = frozenset("and ands orr eor tst bic bics orn eon".split())
 
-BRANCH_REACH = {"b": 27, "bl": 27, "b.": 20, "cbz": 20, "cbnz": 20, "tbz": 15, "tbnz": 15}
-
 
 def operands(text: str, at: int) -> list[Operand]:
     """Operands of a statement's tail, each with its offset in the statement."""

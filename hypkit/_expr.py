@@ -53,8 +53,6 @@ TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
-DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
-
 # GNU as binds | & ^ tighter than + and -, and << as tight as *; C does not. Both orders are kept,
 # so that a text on which they disagree is refused instead of quietly meaning something else.
 GNU_ORDER = {
@@ -66,9 +64,6 @@ C_ORDER = {
     "==": 6, "!=": 6, "<>": 6, "&": 5, "^": 4, "|": 3, "&&": 2, "||": 1,
 }  # fmt: skip
 ESCAPES = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "0": 0, "\\": 92, "'": 39, '"': 34}
-OPERATORS = (
-    "lo12 hi12 got got_lo12 pg_hi21 abs_g0 abs_g1 abs_g2 abs_g3 abs_g0_nc abs_g1_nc abs_g2_nc"
-)
 
 
 def evaluate(text: str, lookup: Lookup, at: int = 0) -> Value:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 # --- PSTATE as SPSR_ELx lays it out (C5.2.18) --------------------------------------------------
 
 PSTATE_N, PSTATE_Z, PSTATE_C, PSTATE_V = 1 << 31, 1 << 30, 1 << 29, 1 << 28
-PSTATE_NZCV = PSTATE_N | PSTATE_Z | PSTATE_C | PSTATE_V
 PSTATE_DAIF = 0x3C0
 PSTATE_EL1H = 0b0101
 PSTATE_EL2H = 0b1001

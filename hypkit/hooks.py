@@ -51,7 +51,6 @@ class S(enum.IntEnum):
     HVC_IMM0 = enum.auto()
     HVC_PC1 = enum.auto()
     HVC_IMM1 = enum.auto()
-    EXCEPTIONS = enum.auto()  # out: exceptions entered
     STEPS = enum.auto()  # instructions traced or counted so far in this run
     BUDGET = enum.auto()  # stop before the instruction with this number
     REG_IDS = enum.auto()  # addresses of the batch's register numbers and value pointers
@@ -77,9 +76,9 @@ class Stop(enum.IntEnum):
     EXCEPTION = 1  # Python decides what the exception is and enters it
     BUDGET = 2
     BUFFER = 3  # the trace columns are full
-    LOST = 6  # the program went, or reached, where there is no memory
-    STUCK = 5  # exception after exception, and no instruction in between
     MISALIGNED = 4  # PC is not a multiple of four: QEMU 5's code would run on
+    STUCK = 5  # exception after exception, and no instruction in between
+    LOST = 6  # the program went, or reached, where there is no memory
 
 
 # The registers of a trace row, in order: bit i of a row's mask is TRACE_REGS[i].
@@ -179,7 +178,7 @@ _CP = int(S.CP)
 _ENTRY_VALUES, _FAR_IDS = int(S.ENTRY_VALUES), int(S.ENTRY_FAR_IDS)
 _ENTRY_READ_IDS, _ENTRY_READ_PTRS = int(S.ENTRY_READ_IDS), int(S.ENTRY_READ_PTRS)
 _ENTRY_WRITE_IDS, _ENTRY_WRITE_PTRS = int(S.ENTRY_WRITE_IDS), int(S.ENTRY_WRITE_PTRS)
-_STOP, _INTNO, _EXCEPTIONS = int(S.STOP), int(S.INTNO), int(S.EXCEPTIONS)
+_STOP, _INTNO = int(S.STOP), int(S.INTNO)
 _PC0, _IMM0, _PC1, _IMM1 = int(S.HVC_PC0), int(S.HVC_IMM0), int(S.HVC_PC1), int(S.HVC_IMM1)
 _STEPS, _BUDGET = int(S.STEPS), int(S.BUDGET)
 _IDS, _PTRS, _REGS, _PREV = int(S.REG_IDS), int(S.REG_PTRS), int(S.REGS), int(S.PREVIOUS)
@@ -272,7 +271,6 @@ def _enter(state, target_el, return_address, esr, far, sets_far):
     _call4(_word(state, _WRITE_BATCH), uc,
            _word(state, _ENTRY_WRITE_IDS) + np.uint64(_WRITE_STRIDE) * (bank * np.uint64(2) + el),
            _word(state, _ENTRY_WRITE_PTRS), np.uint64(_N_ENTRY_WRITES))
-    _set(state, _EXCEPTIONS, _word(state, _EXCEPTIONS) + np.uint64(1))
 
 
 @njit("void(uint64, uint64, uint64, uint64, uint64, uint64)", cache=True)
