@@ -668,8 +668,14 @@ class View {
     this.address = null;
     this.allRegisters = false;
     this.busy = 0;
+    this.underWay = false;
+    /** @type {(() => any)[] | null} what was pressed while the reader waits for steps to come */
+    this.landing = null;
     this.build(host);
+    const start = this.step;
+    if (!reel.has(start)) this.step = 0; // what is shown until the steps have come
     this.show();
+    if (start !== this.step) this.guard(() => this.go(start));
   }
 
   /** Run an action; what goes wrong is said in the status line. */
@@ -687,12 +693,20 @@ class View {
   }
 
   say(text, bad = false) {
+    this.underWay = false;
     this.status.textContent = text;
     this.status.classList.toggle("hk-bad", bad);
   }
 
+  /** Say how far something is that ends with another word, or when it is given up. */
+  progress(text) {
+    this.say(text);
+    this.underWay = true;
+  }
+
   build(host) {
     const { reel } = this;
+    const here = (action) => () => this.landed(action);
     const button = (text, keys, action, says) => h("button", {
       type: "button", "aria-keyshortcuts": keys, title: `${says} (key ${keys.split(" ")[0]})`,
       onclick: this.on(action) }, text);
@@ -707,7 +721,8 @@ class View {
       onpointermove: this.on((event) => event.buttons & 1 && this.scrub(event)) });
     this.strip.addEventListener("wheel", (event) => {
       event.preventDefault();
-      this.guard(() => this.go(this.step + (event.deltaY > 0 ? 1 : -1)));
+      const by = event.deltaY > 0 ? 1 : -1;
+      this.guard(here(() => this.go(this.step + by)));
     }, { passive: false });
     this.slider = h("input", { type: "range", class: "hk-slider", min: 0, max: reel.steps, step: 1,
       "aria-label": "Timeline: step", oninput: this.on(() => this.go(Number(this.slider.value))) });
@@ -721,19 +736,19 @@ class View {
       table("Keys", ["Key", "What it does"], KEYS.map(([key, what]) => [h("kbd", {}, key), what])));
     const tools = h("div", { class: "hk-tools", role: "toolbar", "aria-label": "Moving through the trace" },
       button("|◀ Start", "s Home", () => this.go(0), "To the start"),
-      button("◀ Previous", "p ArrowLeft", () => this.go(this.step - 1), "One step back"),
-      button("Next ▶", "n ArrowRight", () => this.go(this.step + 1), "One step on"),
-      button("Over", "o", () => this.over(), "To where this call comes back"),
-      button("Out", "u", () => this.out(), "To after the return of this function"),
-      button("Next EL ⇅", "e", () => this.levelChange(1), "To the next change of exception level"),
+      button("◀ Previous", "p ArrowLeft", here(() => this.go(this.step - 1)), "One step back"),
+      button("Next ▶", "n ArrowRight", here(() => this.go(this.step + 1)), "One step on"),
+      button("Over", "o", here(() => this.over()), "To where this call comes back"),
+      button("Out", "u", here(() => this.out()), "To after the return of this function"),
+      button("Next EL ⇅", "e", here(() => this.levelChange(1)), "To the next change of exception level"),
       button("End ▶|", "z End", () => this.go(reel.steps), "To the end"),
       h("span", { class: "hk-group" }, "Step ", this.goto, ` of ${reel.steps}`),
       h("span", { class: "hk-group" }, this.search,
-        button("Find", "f", () => this.seek(1), "Next match")),
+        button("Find", "f", here(() => this.seek(1)), "Next match")),
       h("span", { class: "hk-group" },
-        button("Run back", "R", () => this.run(-1), "Back to a breakpoint"),
-        button("Run on", "r", () => this.run(1), "On to a breakpoint"),
-        button("Bookmark", "m", () => this.bookmark(), "Bookmark this step"),
+        button("Run back", "R", here(() => this.run(-1)), "Back to a breakpoint"),
+        button("Run on", "r", here(() => this.run(1)), "On to a breakpoint"),
+        button("Bookmark", "m", here(() => this.bookmark()), "Bookmark this step"),
         button("Keys ?", "?", () => this.toggleKeys(), "List the keys")));
     this.code = h("div", { class: "hk-code", role: "region", "aria-label": "Code" }, this.listing());
     this.registers = h("div", { class: "hk-registers", role: "region", "aria-label": "Registers",
@@ -915,14 +930,26 @@ class View {
 
   // -- moving --
 
+  /** Take the reader's next wish up and give the one before up, if it is still under way. */
+  begin(pressed = null) {
+    this.landing = pressed;
+    if (this.underWay) this.say("");
+    return ++this.busy;
+  }
+
   /** Show a step; fetches it first when it is not here. */
   async go(step) {
     const { reel } = this;
     const wanted = Math.max(0, Math.min(reel.steps, Math.round(Number.isFinite(step) ? step : 0)));
-    const turn = ++this.busy;
-    if (!reel.has(wanted)) {
-      this.say(`Fetching the steps around ${wanted} …`);
-      await reel.ensure(wanted);
+    const pressed = reel.has(wanted) ? null : [];
+    const turn = this.begin(pressed);
+    if (pressed) {
+      this.progress(`Fetching the steps around ${wanted} …`);
+      try {
+        await reel.ensure(wanted);
+      } finally {
+        if (turn === this.busy) this.landing = null;
+      }
       if (turn !== this.busy) return; // the reader has moved on meanwhile
       this.say("");
     }
@@ -931,6 +958,14 @@ class View {
     this.show();
     this.options.moved?.(wanted);
     this.ahead(wanted);
+    for (const action of pressed ?? []) this.guard(() => this.landed(action));
+  }
+
+  /** Do what starts from the reader's step; while that is being fetched, as soon as it is here. */
+  landed(action) {
+    if (!this.landing) return action();
+    this.landing.push(action);
+    return undefined;
   }
 
   /** Fetch what the reader may want next. */
@@ -942,19 +977,25 @@ class View {
     }
   }
 
-  async goFind(from, by, test, nothing, otherwise = null) {
-    const turn = ++this.busy;
-    const found = await this.reel.find(from, by, (step) => {
-      if (turn !== this.busy) throw new Error("the search was given up for another");
-      return test(step);
-    }, (step) => this.say(`Searching … step ${step}`));
+  /**
+   * To the first step from `from` on, in direction `by`, that `test` holds for, or `past` it; else
+   * say `nothing` and do `otherwise`.
+   * @returns {Promise<number | null>} the step found
+   */
+  async goFind(from, by, test, nothing, otherwise = null, past = 0) {
+    const turn = this.begin();
+    const found = await this.reel.find(from, by, (step) => turn !== this.busy || test(step), (step) => {
+      if (turn === this.busy) this.progress(`Searching … step ${step}`);
+    });
+    if (turn !== this.busy) return null; // given up for what the reader did meanwhile
     if (found !== null) {
       this.say("");
-      await this.go(found);
+      await this.go(found + past);
       return found;
     }
     this.say(nothing);
-    return otherwise ? otherwise() : null;
+    await otherwise?.();
+    return null;
   }
 
   over() {
@@ -968,10 +1009,10 @@ class View {
                        "This call does not come back in this trace.");
   }
 
-  async out() {
+  out() {
     const { reel } = this;
     let depth = 0;
-    const found = await this.goFind(this.step, 1, (at) => {
+    return this.goFind(this.step, 1, (at) => {
       const kind = reel.row(at).kind;
       if (kind & (RETURN | ERET)) {
         depth -= 1;
@@ -979,8 +1020,7 @@ class View {
         depth += 1;
       }
       return depth < 0;
-    }, "This function does not return in this trace.");
-    return found === null ? undefined : this.go(found + 1);
+    }, "This function does not return in this trace.", null, 1);
   }
 
   levelChange(by) {
@@ -991,8 +1031,9 @@ class View {
       return this.goFind(step + 1, 1, (at) => reel.level(at) !== level,
                          "No change of exception level from here on.", () => this.go(reel.steps));
     }
-    return this.goFind(step - 1, -1, (at) => at === 0 || reel.level(at) !== reel.level(at - 1),
-                       "This is the start.");
+    // The step that changes the level knows both; the one after it may stand in another chunk.
+    return this.goFind(step - 2, -1, (at) => reel.level(at) !== reel.levelAfter(at),
+                       "This is the start.", () => this.go(0), 1);
   }
 
   nextMark(by) {
@@ -1103,19 +1144,21 @@ class View {
     // The slider and the tabs have arrow keys of their own.
     if (inField === this.slider && /^(Arrow|Page|Home|End)/.test(event.key)) return undefined;
     const tenth = Math.max(1, Math.round(this.reel.steps / 10));
-    const action = {
+    const fromHere = {
       n: () => this.go(this.step + 1), ArrowRight: () => this.go(this.step + 1),
       p: () => this.go(this.step - 1), ArrowLeft: () => this.go(this.step - 1),
       o: () => this.over(), u: () => this.out(),
       e: () => this.levelChange(1), E: () => this.levelChange(-1),
       t: () => this.nextMark(1), T: () => this.nextMark(-1),
-      s: () => this.go(0), Home: () => this.go(0),
-      z: () => this.go(this.reel.steps), End: () => this.go(this.reel.steps),
       PageDown: () => this.go(this.step + tenth), PageUp: () => this.go(this.step - tenth),
-      "/": () => this.search.focus(), g: () => this.goto.focus(),
       f: () => this.seek(1), F: () => this.seek(-1),
       b: () => this.step < this.reel.steps && this.toggleBreak(this.reel.site(this.step).row),
       r: () => this.run(1), R: () => this.run(-1), m: () => this.bookmark(),
+    }[event.key];
+    const action = fromHere ? () => this.landed(fromHere) : {
+      s: () => this.go(0), Home: () => this.go(0),
+      z: () => this.go(this.reel.steps), End: () => this.go(this.reel.steps),
+      "/": () => this.search.focus(), g: () => this.goto.focus(),
       "+": () => this.zoom(1.15), "-": () => this.zoom(1 / 1.15), "?": () => this.toggleKeys(),
       Escape: () => { this.keys.hidden = true; },
     }[event.key];

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import statistics
 import tempfile
 import time
@@ -12,8 +11,9 @@ from pathlib import Path
 from hypkit import Machine
 from hypkit.abi import HYPERCALLS
 from hypkit.payload import Payload
-from hypkit.timetravel import STATIC, _usual_args, parse_args, stepper
+from hypkit.timetravel import _usual_args, parse_args, stepper
 from tests.bench.figures import Figure
+from tests.browser.long import page_text, show_long
 from tests.judges import find
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
@@ -51,24 +51,12 @@ CLICKS = """async (count) => {
   return times;
 }"""
 
-# A page that fetches chunks as a notebook's view does, with Python in the kernel's place.
-LONG = """
-globalThis.show = async (meta, first) => {
-  const open = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
-  const start = performance.now();
-  const view = draw({ meta: JSON.parse(meta), chunks: [open(first)] },
-    document.getElementById("stepper"), { fetch: async (n) => open(await kernel(n)) });
-  await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-  globalThis.view = view;
-  return performance.now() - start;
-};
-globalThis.jump = async (step) => {
+JUMP = """async (step) => {
   const start = performance.now();
   await view.go(step);
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   return performance.now() - start;
-};
-"""
+}"""
 
 
 def looping(steps: int):
@@ -128,19 +116,14 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
         found.append(("click to paint, p95", _p95(page.evaluate(CLICKS, 200)), "ms", 50.0))
 
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.expose_function("kernel", lambda n: base64.b64encode(payload.chunk(n)).decode())
         path = Path(folder, "long.html")
-        path.write_text(
-            f"<!doctype html><meta charset='utf-8'><style>{(STATIC / 'stepper.css').read_text()}"
-            f"</style><main id='stepper' class='hk'></main><script type='module'>"
-            f"{(STATIC / 'stepper.js').read_text()}{LONG}</script>", encoding="utf-8")
+        path.write_text(page_text(), encoding="utf-8")
         page.goto(path.as_uri())
-        first = base64.b64encode(data["chunks"][0]).decode()
-        shown = page.evaluate("([meta, first]) => show(meta, first)", [data["meta"], first])
+        shown = show_long(page, payload)
         found.append(("1,000,000 steps: shown in the browser", shown, "ms", None))
-        far = [page.evaluate("step => jump(step)", step * 7919 % len(payload))
+        far = [page.evaluate(JUMP, step * 7919 % len(payload))
                for step in range(1000, 1040)]
-        near = [page.evaluate("step => jump(step)", step) for step in range(100, 160)]
+        near = [page.evaluate(JUMP, step) for step in range(100, 160)]
         found += [
             ("1,000,000 steps: a jump anywhere, fetched and painted, p95", _p95(far), "ms", None),
             ("1,000,000 steps: a jump to a step that is here, p95", _p95(near), "ms", 50.0)]

@@ -1,0 +1,102 @@
+"""A long trace whose steps come late: nothing that the reader asks for may be lost meanwhile."""
+
+import pytest
+
+from hypkit import Machine
+from hypkit.payload import CHUNK, Payload
+from tests.browser.long import page_text, show_long
+
+LOOP = """
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        mov     x9, #0x4000
+1:      sub     x9, x9, #1
+        cbnz    x9, 1b
+dispatch_call:
+        mov     x0, #7
+dispatch_return:
+        eret
+"""
+SLOW = 300  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def payload():
+    """Two chunks of which the second ends with the ERET, and a third for what comes after."""
+    trace = Machine("numbered", seed=2020, dispatcher=LOOP).call("__kvm_get_mdcr_el2").trace
+    eret, after = trace[len(trace) - 2:]
+    assert (eret.text, after.text) == ("eret", "ret")
+    return Payload(trace[len(trace) - 1 - 2 * CHUNK:], "cut", "The end.")
+
+
+@pytest.fixture
+def page(offline, payload):
+    def show(**options):
+        page = offline(page_text())
+        show_long(page, payload, **options)
+        page.evaluate("view.root.focus()")
+        return page
+
+    return show
+
+
+def at(page, step):
+    page.wait_for_function("step => view.step === step", arg=step, timeout=10_000)
+    assert page.locator(".hk-view > .hk-status").inner_text() == ""
+
+
+def test_the_level_changes_between_two_chunks(page):
+    page = page(delay=SLOW)
+    page.keyboard.press("z")
+    page.keyboard.press("E")
+    at(page, 2 * CHUNK)
+    assert page.evaluate("view.reel.level(view.step)") == "host"
+    page.keyboard.press("p")
+    at(page, 2 * CHUNK - 1)
+    page.keyboard.press("e")
+    at(page, 2 * CHUNK)
+
+
+def test_keys_pressed_while_steps_are_fetched_count_from_there(page):
+    page = page(delay=SLOW)
+    page.evaluate(f"view.go({CHUNK - 2})")
+    for key in "nnnnpn":
+        page.keyboard.press(key)
+    at(page, CHUNK + 2)
+
+
+def test_a_jump_elsewhere_does_not_wait_and_drops_what_was_pressed(page):
+    page = page(delay=60_000)
+    for key in "znns":
+        page.keyboard.press(key)
+    assert page.evaluate("[view.step, view.landing]") == [0, None]
+    page.keyboard.press("n")
+    at(page, 1)
+
+
+def test_a_search_is_given_up_without_a_word_for_a_step(page):
+    page = page(delay=SLOW)
+    page.evaluate("view.search.value = '0xdeadbeefdead'")
+    page.keyboard.press("f")
+    page.locator(".hk-status", has_text="Searching").wait_for()
+    page.keyboard.press("n")
+    page.wait_for_function("view.reel.waiting.size === 0")
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    at(page, 1)
+
+
+def test_a_view_opens_where_the_reader_was(page):
+    page = page(delay=SLOW, start=2 * CHUNK - 3)
+    at(page, 2 * CHUNK - 3)
+
+
+def test_a_fetch_that_fails_is_said_and_the_keys_go_on(page):
+    page = page()
+    page.evaluate("""() => {
+      view.reel.fetch = async () => { throw new Error("the kernel is gone"); };
+    }""")
+    page.keyboard.press("z")
+    page.locator(".hk-status", has_text="Error: the kernel is gone").wait_for()
+    page.keyboard.press("n")
+    assert page.evaluate("view.step") == 1
