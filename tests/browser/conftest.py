@@ -18,6 +18,7 @@ from tests.judges import judge, required
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = "axe-core@4.10.3"
+PATIENCE = 60_000  # milliseconds: on a busy machine a kernel alone takes many seconds to start
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update"]
 
@@ -46,6 +47,7 @@ def errors():
 def cut_off(chromium):
     """A browser context without a network."""
     context = chromium.new_context(offline=True)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 
@@ -154,13 +156,14 @@ def laboratory(lab, chromium):
     """A page with JupyterLab in it, opened once: it takes seconds."""
     address, folder = lab
     context = chromium.new_context(viewport={"width": 1600, "height": 1000})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.complaints = []
     # anywidget runs our module from a blob; what JupyterLab itself stumbles over is not ours.
     page.on("pageerror", lambda error: page.complaints.extend(
         [str(error)] if "blob:" in (error.stack or "") else []))
     page.goto(f"{address}/lab?reset")
-    page.wait_for_selector(".jp-Launcher", timeout=60_000)
+    page.wait_for_selector(".jp-Launcher")
     yield page
     context.close()
 
@@ -190,7 +193,7 @@ def notebook(laboratory, lab):
               const session = widget?.sessionContext;
               return widget?.title.label === name && widget.content.widgets.length
                 && (!run || session.isReady && session.session?.kernel?.status === "idle");
-            }""", arg=[name, run], timeout=30_000)
+            }""", arg=[name, run])
         if run:  # earlier, the command would be lost
             command(page, "notebook:run-all-cells")
         return page

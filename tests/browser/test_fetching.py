@@ -42,7 +42,7 @@ def page(offline, payload):
 
 
 def at(page, step):
-    page.wait_for_function("step => view.step === step", arg=step, timeout=10_000)
+    page.wait_for_function("step => view.step === step", arg=step)
     assert page.locator(".hk-view > .hk-status").inner_text() == ""
 
 

@@ -44,7 +44,7 @@ def run_button(page):
 def test_a_call_is_stepped_by_keys_and_the_kernel_knows_where(notebook):
     page = notebook(MAKE + 's = stepper(m.call("__kvm_timer_set_cntvoff", 0x1234))\ns')
     view = page.locator(".hk-view")
-    view.wait_for(timeout=30_000)
+    view.wait_for()
     view.locator(".hk-title").click()
     cells = page.locator(".jp-Cell").count()
     for _ in range(5):
@@ -63,13 +63,13 @@ def test_a_call_is_stepped_by_keys_and_the_kernel_knows_where(notebook):
     page.keyboard.press("Enter")
     page.keyboard.type("(s.step, list(s.bookmarks))")
     page.keyboard.press("Shift+Enter")
-    page.get_by_text("(4, ['4'])", exact=True).wait_for(timeout=10_000)
+    page.get_by_text("(4, ['4'])", exact=True).wait_for()
 
 
 def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
     page = notebook(MAKE + "stepper(m)")
     theme(page, "JupyterLab Dark")
-    run_button(page).wait_for(timeout=30_000)
+    run_button(page).wait_for()
     run_button(page).click()
     page.locator(".hk-view").wait_for()
     assert page.locator(".hk[data-theme=dark]").count() == 1
@@ -115,7 +115,7 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
 def test_a_long_trace_is_fetched_as_the_reader_moves(notebook):
     page = notebook(MAKE + LONG)
     view = page.locator(".hk-view")
-    view.wait_for(timeout=30_000)
+    view.wait_for()
     assert "of 262161" in view.locator(".hk-tools").inner_text()
     view.get_by_label("Step, 0 to").fill("200001")
     view.get_by_label("Step, 0 to").press("Enter")
@@ -129,7 +129,7 @@ def test_a_long_trace_is_fetched_as_the_reader_moves(notebook):
     view.get_by_label("Step, 0 to").fill("0")
     view.get_by_label("Step, 0 to").press("Enter")
     view.get_by_role("button", name="Find", exact=True).click()
-    view.locator(".hk-status", has_text="“0x7fff”: step").wait_for(timeout=20_000)
+    view.locator(".hk-status", has_text="“0x7fff”: step").wait_for()
 
 
 def test_without_a_kernel_the_table_is_what_is_seen(notebook, lab):
@@ -141,13 +141,13 @@ def test_without_a_kernel_the_table_is_what_is_seen(notebook, lab):
                                          outputs=[output])])
     nbformat.write(book, lab[1] / "reopened.ipynb")
     page = notebook(name="reopened.ipynb")
-    page.get_by_text("Loads x0 from the table slot of hypercall 2").wait_for(timeout=20_000)
+    page.get_by_text("Loads x0 from the table slot of hypercall 2").wait_for()
     assert page.get_by_text("Error displaying widget").count() == 0
 
 
 def test_two_views_of_one_stepper_stay_together(notebook):
     page = notebook(MAKE + 's = stepper(m.call("__kvm_enable_ssbs"))\ns', "s")
-    page.locator(".hk-view").nth(1).wait_for(timeout=30_000)
+    page.locator(".hk-view").nth(1).wait_for()
     page.locator(".hk-title").first.click()
     page.keyboard.press("n")
     page.locator(".hk-where", has_text="step 1 ·").nth(1).wait_for()
