@@ -158,6 +158,33 @@ def test_no_code_is_wider_than_the_page(booklets):
             assert max(map(len, block.splitlines())) <= 100, block
 
 
+def test_an_exercise_stands_on_one_page_with_the_code_that_it_gives(booklets, pages):
+    on_page = [words(text) for text in pages["handout"]]
+    exercises_of = re.split(r"^### (?=Exercise)", booklets["handout"].text, flags=re.MULTILINE)[1:]
+    assert len(exercises_of) == len(exercises())
+    for exercise in exercises_of:
+        heading = exercise.partition("\n")[0]
+        given = re.findall(r"^```+(?:python|text)\n(.*?)^```+$", exercise, re.M | re.S)
+        (page,) = [text for text in on_page if words(heading) in text]
+        for line in "".join(given).splitlines():
+            assert words(line) in page, heading
+
+
+def test_each_sheet_begins_a_leaf_when_printed_on_both_sides(pages):
+    for lesson in LESSONS:
+        heading = words(f"Lesson {lesson.number}: {lesson.title}")
+        begins = [n for n, text in enumerate(pages["handout"], 1) if heading in words(text)]
+        assert begins[-1] % 2 == 1, heading  # the contents name it too
+
+
+def test_a_verdict_stands_on_the_page_of_the_answer(booklets, pages):
+    on_page = [words(text) for text in pages["answers"]]
+    found = re.findall(r"([^\n]+)\n```+\n\n\*(\d\d\.\d: right[^*]*)\*", booklets["answers"].text)
+    assert len(found) >= len(exercises())
+    for code, verdict in found:
+        assert any(words(verdict) in page and words(code) in page for page in on_page), verdict
+
+
 # What is in the handout.
 
 

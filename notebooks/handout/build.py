@@ -33,6 +33,8 @@ WAYS = (
     "Source: the hypkit repository. `make handout` makes this booklet from the lessons in "
     "`notebooks/`, the facts in `data/`, and runs of the machine.",
 )
+# A sheet printed on both sides can be handed in by itself.
+NEW_LEAF = '\n\n```{=typst}\n#pagebreak(weak: true, to: "odd")\n```\n\n'
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Booklet:
     name: str
     title: str
     about: str
-    sheets: bool = False
+    chapters: bool = False
     text: str = ""
     pictures: dict[str, bytes] = field(default_factory=dict)
 
@@ -54,7 +56,7 @@ class Booklet:
         ways = "".join(f"[{_markup(way)}], " for way in WAYS)
         return (f'#import "template.typ": *\n#show: booklet.with(title: "{self.title}", '
                 f'about: "{self.about}", version: "{version}", ways: ({ways}), '
-                f"sheets: {str(self.sheets).lower()})\n{body}")
+                f"chapters: {str(self.chapters).lower()})\n{body}")
 
     def compile(self, out: Path | None, *, format: str = "pdf", ppi: float = 80) -> object:
         """Write the PDF to `out`; without a network, with no font but those in typst."""
@@ -77,15 +79,12 @@ def handout() -> Booklet:
     """The learner's booklet."""
     made = Booklet("handout", "hypkit: the handout",
                    "The arm64 KVM hypercall ABI, by running it: story, tables and exercise sheets",
-                   sheets=True)
+                   chapters=True)
     known = {lesson.number: lesson for lesson in lessons()}
     fill: dict[str, Callable[[], str]] = {
         "road": lambda: tables.road(made.pictures),
         "names": lambda: tables.names(made.pictures),
-        "sheets": lambda: "\n\n".join(
-            ("" if first else "```{=typst}\n#pagebreak(weak: true)\n```\n\n")
-            + sheet(lesson, made.pictures)
-            for first, lesson in zip([True] + [False] * len(known), known.values(), strict=False)),
+        "sheets": lambda: NEW_LEAF.join(sheet(lesson, made.pictures) for lesson in known.values()),
     }
     for name in ("history", "suggestions", "addresses", "conversions", "published", "calls",
                  "stubs", "behaviour", "vectors", "syndromes"):

@@ -17,7 +17,8 @@ NOTEBOOKS = Path(__file__).resolve().parents[1]
 _IN_THE_NOTEBOOK_ONLY = re.compile(r"^(from hypkit\.check import .*|check\(.*\))$")
 _ROOM_ENOUGH = re.compile(r"answer = \.\.\.")
 _VERDICT = re.compile(r"\d\d\.\d: ")
-LINES = {"easy": 3, "medium": 6, "not so easy": 7, "hard": 9}
+# Lines to write on below an exercise, at the least; what a page has left is shared out by them.
+LINES = {"easy": 3, "medium": 4, "not so easy": 4, "hard": 5}
 
 
 class HandoutError(Exception):
@@ -97,30 +98,32 @@ def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     """A lesson's sheet: what it is for, what to remember, and its exercises with room to write."""
     parts = [f"## Lesson {lesson.number}: {lesson.title}", lesson.opening,
              "**Key points**", *(cell.source for cell in lesson.section("## Key points"))]
-    room = 0
+    exercise: list[str] = []  # stays empty before the first: what stands there is about the notebook
     for cell in lesson.section("## Exercises"):
         if cell.cell_type == "code":
-            parts += _asked(cell, f"sheet-{lesson.number}", pictures)
+            exercise += _asked(cell, f"sheet-{lesson.number}", pictures) if exercise else []
             continue
         for part in re.split(r"^(?=### )", cell.source, flags=re.MULTILINE):
             if part.startswith("### Exercise"):
-                parts += [_room(room), part]
-                room = _lines(part, lesson)
-            elif room:  # what stands before the first exercise is about the notebook
-                parts.append(part)
-    return "\n\n".join([*parts, "```{=typst}\n#rest\n```"])
+                parts += _with_room(exercise, lesson)
+                exercise = [part]
+            elif exercise:
+                exercise.append(part)
+    return "\n\n".join([*parts, *_with_room(exercise, lesson)])
 
 
-def _lines(exercise: str, lesson: Lesson) -> int:
-    level = re.match(r"### Exercise \d\d\.\d: .+ \(([\w ]+)(, .+)?\)\n", exercise)
+def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
+    """An exercise in one piece, and below it lines to write on: more where it is harder."""
+    if not exercise:
+        return []
+    heading = exercise[0].partition("\n")[0]
+    level = re.fullmatch(r"### Exercise \d\d\.\d: .+ \(([\w ]+)(, .+)?\)", heading)
     if not level or level[1] not in LINES:
-        raise HandoutError(f"{lesson.path.name}: {exercise.partition(chr(10))[0]!r} must end with "
+        raise HandoutError(f"{lesson.path.name}: {heading!r} must end with "
                            f"how hard it is: {', '.join(LINES)}")
-    return LINES[level[1]]
-
-
-def _room(lines: int) -> str:
-    return f"```{{=typst}}\n#room({lines})\n```" if lines else ""
+    lines = LINES[level[1]]
+    return ["::: together", *exercise, f"```{{=typst}}\n#room({lines})\n```", ":::",
+            f"```{{=typst}}\n#more-room({lines})\n```"]
 
 
 def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
