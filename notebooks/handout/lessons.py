@@ -98,7 +98,7 @@ def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     """A lesson's sheet: what it is for, what to remember, and its exercises with room to write."""
     parts = [f"## Lesson {lesson.number}: {lesson.title}", lesson.opening,
              "**Key points**", *(cell.source for cell in lesson.section("## Key points"))]
-    exercise: list[str] = []  # stays empty before the first: what stands there is about the notebook
+    exercise: list[str] = []  # empty before the first: what stands there is about the notebook
     for cell in lesson.section("## Exercises"):
         if cell.cell_type == "code":
             exercise += _asked(cell, f"sheet-{lesson.number}", pictures) if exercise else []
