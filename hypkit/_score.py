@@ -16,7 +16,8 @@ from hypkit.vmem import KIMAGE_PA, KIMAGE_VADDR
 
 # Of the cores of data/cores.toml, a small one in order and a big one out of order.
 CORES = ("cortex-a55", "neoverse-n1")
-_STACK = range(HEAP["hyp_stack"][0], sum(HEAP["hyp_stack"][:2]))
+# Physical addresses.
+STACK = frozenset(range(HEAP["hyp_stack"][0], sum(HEAP["hyp_stack"][:2])))
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Road:
                 self.borrowed.update(range(pc, pc + 4))
             for access in step.memory if _loads(step) else ():
                 at = image.layout.pa(access.va)
-                if at is not None and at not in own and at not in _STACK:
+                if at is not None and at not in own and at not in STACK:
                     self.borrowed.update(range(at, at + access.size))
 
 

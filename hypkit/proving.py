@@ -13,11 +13,13 @@ import random
 from collections.abc import Iterator
 from functools import lru_cache
 
+from hypkit._conduct import amiss
 from hypkit._score import CORES, MEASURES, Handler, Road, Score, code_of, total
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.asm import AsmError, Program, keystone
 from hypkit.emu import PANICKED, RESTARTED, RETURNED, Call, Machine, MachineError
 from hypkit.exercises import Bench, Wrong, shown
+from hypkit.exercises.lesson08 import overwrite
 from hypkit.image import CONSTANTS
 from hypkit.vmem import MASK64
 
@@ -45,7 +47,7 @@ def prove(text: object, name: str = "yours") -> Score:
     text: assembly, in place of the `numbered` machine's dispatcher. Raises Wrong with a sentence
     that says what was expected, what came, and at which step.
     """
-    if not isinstance(text, str):
+    if type(text) is not str:  # a class of its own could equal a text that was proved
         raise Wrong(f"Expected the text of a dispatcher, a string; came {shown(text)}")
     return _prove(text, name)
 
@@ -107,9 +109,9 @@ _POINTERS = {"__kvm_tlb_flush_local_vmid": "vcpu0", "__kvm_vcpu_run_nvhe": "vcpu
 def _hits(draw: random.Random) -> Iterator[tuple[str, tuple[int | str, ...]]]:
     """Every hypercall, with arguments that let it do its work and three that must arrive."""
     for name in HYPERCALLS:
-        first = _POINTERS.get(name, draw.getrandbits(32))
-        yield name, (first, draw.getrandbits(32) & ~0xFFF, draw.getrandbits(64))
-    yield "__kvm_vcpu_run_nvhe", ("vcpu1", draw.getrandbits(32), draw.getrandbits(64))
+        first = _POINTERS.get(name, draw.getrandbits(64))
+        yield name, (first, draw.getrandbits(64), draw.getrandbits(64))
+    yield "__kvm_vcpu_run_nvhe", ("vcpu1", draw.getrandbits(64), draw.getrandbits(64))
 
 
 def _misses(draw: random.Random, machine: Machine) -> Iterator[int]:
@@ -206,10 +208,13 @@ class _Pair:
         if trace.register("sp", step) % 16:
             raise Wrong(f"{what}: expected a stack pointer that is a multiple of 16 when the "
                         f"function is called; came {trace.register('sp', step):#x} at step {step}")
+        if came.outcome not in (RETURNED, PANICKED):
+            self._kept(what, came)  # the host may have gone astray for want of its own registers
         if came.outcome != RETURNED:
             raise Wrong(f"{what}: {_instead(came)}")
         handler = Handler(expected, name, arguments)
         self._whole(what, came, handler)
+        self._conduct(what, came, range(step, step + len(handler.places)))
         self._kept(what, came)
         if came.x0 != expected.x0:
             raise Wrong(f"{what}: expected x0 = {expected.x0:#x}, what the function left there; "
@@ -224,6 +229,13 @@ class _Pair:
             if here != there:
                 raise Wrong(f"{what}: expected the function to run to its end; step {start + n} is "
                             f"at {here}, not at {there}")
+
+    def _conduct(self, what: str, came: Call, called: range) -> None:
+        """The way at EL2, but for the function that was called, is a dispatcher's."""
+        image = came.trace.image
+        way = (step for step in came.trace if step.el == 2 and step.index not in called)
+        if wrong := amiss(way, image.layout.pa, code_of(image, ())):
+            raise Wrong(f"{what}: {wrong}")
 
     def _miss(self, number: int) -> None:
         what = f"x0 = {number:#x}, no call's number"
@@ -244,6 +256,7 @@ class _Pair:
             if arrived and step.el == 2 and not inside:
                 raise Wrong(f"{what}: expected nothing but the entry and the dispatcher to run; "
                             f"step {step.index} is at {step.symbol}")
+        self._conduct(what, came, range(0))
         self._kept(what, came)
 
     def _bulk(self, numbers: list[int]) -> None:
@@ -264,14 +277,14 @@ class _Pair:
         """The host's registers and both stack pointers are as they were."""
         trace = call.trace
         hvc = next(step.index for step in trace if step.exception)
+        at_el2 = [n for n, el in enumerate(trace.els[:len(trace)]) if el == 2]
         for register in KEPT:
-            before, after = trace.register(register, hvc), trace.register(register, len(trace))
+            before, after = trace.register(register, hvc), trace.register(register, at_el2[-1] + 1)
             if before != after:
-                step = trace.last_write(register, len(trace) - 1)
+                step = trace.last_write(register, at_el2[-1])
                 at = "" if step is None else f" (step {step}: {trace[step].text})"
                 raise Wrong(f"{what}: expected {register} = {before:#x} back at the host, as it "
                             f"was; came {after:#x}{at}")
-        at_el2 = [n for n, el in enumerate(trace.els[:len(trace)]) if el == 2]
         before, after = (trace.register("sp", n) for n in (at_el2[0], at_el2[-1]))
         if before != after:
             raise Wrong(f"{what}: expected EL2's stack pointer at {before:#x} at the eret, where "
@@ -291,10 +304,33 @@ class _Pair:
             raise Wrong("x0 = 2, a stub call: expected x0 = 0 and the stub's vectors in VBAR_EL2, "
                         f"{expected:#x}; {_instead(reset)}, and VBAR_EL2 is {vectors:#x}")
         self.subject.reboot()
-        restart = self.subject.hvc(1, self.subject.image.entry, 0x11, 0x22, 0x33)
+        payload = [0x11, 0x22, 0x33]
+        restart = self.subject.hvc(1, self.subject.image.entry, *payload)
         if restart.outcome != RESTARTED:
             raise Wrong("x0 = 1, a stub call: expected the kernel to start again; "
                         f"{_instead(restart)}")
+        trace = restart.trace
+        there = [int(pc) for pc in trace.pcs].index(self.subject.image.entry)
+        came = [trace.register(f"x{n}", there) for n in range(3)]
+        if came != payload:
+            raise Wrong("x0 = 1, a stub call: expected the stub to find the host's x2, x3 and x4, "
+                        f"and to pass on {', '.join(map(hex, payload))}; came "
+                        f"{', '.join(map(hex, came))} at step {there}")
+        self._not_by_heart()
+
+    def _not_by_heart(self) -> None:
+        """The stub's handler is sought where the kernel's variables say that the kernel is.
+
+        No seed of ours moves the kernel in physical memory. So the variables are moved instead.
+        """
+        for name in ("kimage_voffset", "physvirt_offset"):
+            word = int.from_bytes(self.subject.read(self.subject.address(name), 8, el=1), "little")
+            overwrite(self.subject, name, word + 0x1000)
+        handler = self.subject.image.pa("__kvm_handle_stub_hvc")
+        if handler in self.subject.hvc(0).trace.pcs:
+            raise Wrong("x0 = 0, a stub call: expected the stub's handler to be found with "
+                        "kimage_voffset, because a kernel may lie anywhere in physical memory; "
+                        f"this dispatcher goes to {handler:#x} whatever the variable says")
 
 
 def _entered(call: Call) -> list[tuple[int, str]]:

@@ -19,6 +19,8 @@ def with_line(text, before, line):
     return text[:at] + line + "\n        " + text[at:]
 
 
+STUB = Machine("numbered").address("__kvm_handle_stub_hvc", "physical")
+
 # One way each to break the specification, and what the sentence must name.
 FAULTS = {
     "the signed test": (PLAIN.replace("b.hs    refuse", "b.ge    refuse"), "no call's number"),
@@ -64,6 +66,49 @@ FAULTS = {
     "what tells good from bad besides x0": (
         PLAIN.replace("        b.hs    refuse", "        lsr x11, x1, #33\n        cbnz x11, 9f\n"
                       "        cmp     x0, #14\n        b.hs    refuse\n9:"), "no call's number"),
+    "half of an argument": (PLAIN.replace("mov     x1, x2", "mov     w1, w2"), "expected x1 = "),
+    "the way back in a vector register": (
+        PLAIN.replace("str     lr, [sp, #-16]!", "fmov d16, lr").replace(
+            "ldr     lr, [sp], #16", "fmov lr, d16"), "the vector registers to be left alone"),
+    "the way back in a system register": (
+        PLAIN.replace("str     lr, [sp, #-16]!", "msr tpidr_el1, lr").replace(
+            "ldr     lr, [sp], #16", "mrs lr, tpidr_el1"),
+        "expected no system register to be written; step"),
+    "the way back in a register of the function's": (
+        PLAIN.replace("str     lr, [sp, #-16]!", "mov x15, lr").replace(
+            "ldr     lr, [sp], #16", "mov lr, x15"), "expected x30 = "),
+    "a mask of interrupts": (with_line(PLAIN, "mov     x1, x2", "msr daifset, #2"),
+                             "no system register to be written"),
+    "vectors of its own, from the first miss on": (
+        PLAIN.replace("refuse: mov     x0, #-38",
+                      "refuse: adr x9, __kvm_hyp_vector\n        msr vbar_el2, x9\n"
+                      "        mov     x0, #-38"), "no system register to be written"),
+    "a note for the next call, on the stack": (
+        with_line(PLAIN, "mov     x1, x2", "ldr x11, [sp, #-64]\n        str x10, [sp, #-64]"),
+        "read from EL2's stack that this call did not store"),
+    "a note for the next call, in the host's register": (
+        with_line(PLAIN, "mov     x1, x2", "add x11, x17, #1\n        mov x17, x10"),
+        "expected x17 to be written before it is read"),
+    "a note for the next call, in memory": (
+        with_line(PLAIN, "mov     x1, x2", "adr_l x11, kvm_host_data\n        mrs x12, tpidr_el2\n"
+                  "        add x11, x11, x12\n        str x10, [x11]"),
+        "expected nothing to be stored but on EL2's stack"),
+    "a load that costs nothing in the model": (
+        with_line(PLAIN, "mov     x1, x2", "ldar x11, [sp]"), "that the model has a price for"),
+    "the stub's third argument spoilt": (
+        PLAIN.replace("        divert_stub_calls",
+                      "        mov x9, x2\n        mov x2, x3\n        divert_stub_calls"
+                      ).replace("mov     x1, x2", "mov     x1, x9").replace(
+                          "        mov     x2, x3\n", ""), "pass on 0x11, 0x22, 0x33; came 0x22"),
+    "the stub's place by heart": (
+        PLAIN.replace("        divert_stub_calls", f"""\
+        ldp x0, x1, [sp], #16
+        cmp x0, #3
+        b.hs 9f
+        movz x5, #{STUB & 0xFFFF:#x}
+        movk x5, #{STUB >> 16:#x}, lsl #16
+        br x5
+9:"""), "whatever the variable says"),
     "no way out": (PLAIN.replace("refuse: mov     x0, #-38", "refuse: b refuse"), "loop perhaps"),
 }
 
@@ -161,6 +206,26 @@ def test_erets_without_a_barrier_are_found_by_line():
     program = assemble("nop\neret\ndsb nsh\nisb\neret\neret\ndsb ish\nisb\neret\n")
     assert [where for where, _ in unguarded(program)] == ["line 5", "line 9"]
     assert unguarded(assemble("nop\n")) == []
+
+
+def test_registers_and_the_stack_may_be_used_freely():
+    saved = with_line(PLAIN, "sub     x0, x0", "stp x29, x17, [sp, #-16]!\n        mov x29, sp\n"
+                      "        ldp x29, x17, [sp], #16")
+    hardened = with_line(PLAIN, "adr     x10", "sbc x11, xzr, xzr\n        and x0, x0, x11\n"
+                         "        csdb")
+    assert prove(saved).loads == prove(PLAIN).loads + 1
+    assert prove(hardened).instructions == prove(PLAIN).instructions + 3
+
+
+def test_a_text_that_says_it_equals_another_is_no_text():
+    class Liar(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            return True
+
+    with pytest.raises(Wrong, match="Expected the text of a dispatcher"):
+        prove(Liar(PLAIN))
 
 
 def test_wrong_use_is_told_in_a_sentence():

@@ -88,7 +88,8 @@ SMALL = """\
 # Five ways to look good without being right; the lesson shows what becomes of each.
 _SIGNED = PLAIN.replace("b.hs    refuse", "b.ge    refuse")
 _NO_STUB = PLAIN.replace("divert_stub_calls", "ldp     x0, x1, [sp], #16")
-_NO_BARRIER = PLAIN.replace("        speculation_barrier\ntable:", "table:")
+_VECTOR = PLAIN.replace("str     lr, [sp, #-16]!", "fmov    d16, lr").replace(
+    "ldr     lr, [sp], #16", "fmov    lr, d16")
 _CONSTANT = """\
 dispatch:
         divert_stub_calls
@@ -115,8 +116,8 @@ def nailed(addresses: list[int]) -> str:
 CHEATS = {
     "one signed test": _SIGNED,
     "no stub test": _NO_STUB,
-    "no barrier behind the second eret": _NO_BARRIER,
     "a constant for an answer": _CONSTANT,
+    "the way back in a vector register": _VECTOR,
 }
 
 # What a learner without Keystone may write besides the known dispatchers' instructions: the same
