@@ -71,6 +71,13 @@ def test_a_wrong_answer_is_told_what_came(number, answer, says):
     assert re.search(says, verdict.sentence, re.IGNORECASE), verdict
 
 
+@pytest.mark.parametrize("label", ["dispatch_find:\n", "dispatch_call:\n"])
+def test_a_label_that_moves_moves_no_cost_out_of_the_dispatch(label):
+    moved = POOL.replace(label, "").replace("3:      //", f"{label}3:      //")
+    assert check("07.3", moved).kind == WRONG
+    assert check("07.3", RELATIVE.replace(label, "")).kind == RIGHT
+
+
 @pytest.mark.parametrize("number", ["07.1", "07.2", "07.3", "07.4"])
 @pytest.mark.parametrize("answer", NONSENSE, ids=lambda answer: type(answer).__name__)
 def test_nonsense_gets_a_sentence(number, answer):
