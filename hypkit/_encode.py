@@ -127,7 +127,7 @@ def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
     if first == "{":
         if not text.endswith("}"):
             raise Complaint("a closing brace is missing", at)
-        inner = [one(t, at, evaluate) for t, _ in operands(text[1:-1], at + 1)]
+        inner = [one(t, a, evaluate) for t, a in _inside(text[1:-1], at + 1)]
         return "{" + ", ".join(inner) + "}"
     if named and first != "#" and not first.isdigit():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", low):
@@ -146,13 +146,22 @@ def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
     return number(immediate(text, at, evaluate))
 
 
+def _inside(text: str, at: int) -> list[Operand]:
+    """The operands between brackets or braces."""
+    inner = operands(text, at)
+    for body, where in inner:
+        if body[0] in "[{":
+            raise Complaint(f"did not expect {body[0]!r} inside brackets or braces", where)
+    return inner
+
+
 def _memory(text: str, at: int, evaluate: Evaluate) -> str:
     end = text.rfind("]")
     tail = text[end + 1 :].strip()
     if end < 0 or tail not in ("", "!"):
         what = "a closing ] is missing" if end < 0 else f"did not expect {tail!r} after ]"
         raise Complaint(what, at if end < 0 else at + end + 1)
-    inner = operands(text[1:end], at + 1)
+    inner = _inside(text[1:end], at + 1)
     if not inner:
         raise Complaint("the brackets are empty: an address needs a base register, [x0]", at)
     base = REGISTERS.get(inner[0][0].lower())
@@ -247,7 +256,7 @@ def offset_of(op: Operand, pc: int, evaluate: Evaluate) -> int:
     if text.startswith(":"):
         raise complain_relocation(at)
     if text.startswith("="):
-        raise Complaint("`=value` is for ldr only", at)
+        raise Complaint("`=value` is for ldr only, written `ldr x0, =value`", at)
     if text.startswith("[") or text.lower() in REGISTERS:
         raise Complaint(
             f"expected a label, not {text!r} (a branch to a register is `br x0` or `blr x0`)", at

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 MASK64 = (1 << 64) - 1
 MAX_DEPTH = 64
+MAX_MESSAGE = 600
 
 
 class Complaint(Exception):
@@ -15,6 +16,8 @@ class Complaint(Exception):
 
     def __init__(self, message: str, at: int | None = None):
         super().__init__(message)
+        if len(message) > MAX_MESSAGE:  # it quotes a word without end
+            message = f"{message[:120]} ... {message[-MAX_MESSAGE + 125 :]}"
         self.message = message
         self.at = at
 

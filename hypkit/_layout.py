@@ -1,42 +1,24 @@
-"""The assembler's first pass: statements run in order (macros, conditions, directives), every
-instruction and data item gets its address, literal pools get their places."""
+"""The assembler's first pass: every instruction and data item gets its address, every directive its
+meaning, literal pools get their places."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from hypkit import _data, _encode
+from hypkit._blocks import HEAD, IFS, Blocks, Budget, nothing_after
 from hypkit._expr import Complaint, Unknown, Value, evaluate
-from hypkit._names import LOCAL, Names
-from hypkit._source import (
-    LABEL,
-    NAME,
-    Located,
-    Macro,
-    Stmt,
-    macro_arguments,
-    split_commas,
-    statements,
-    substitute,
-)
+from hypkit._names import LOCAL
+from hypkit._source import LABEL, NAME, Located, Stmt, statements
 
-MAX_STATEMENTS = 100_000  # statements run, macro bodies and repetitions counted each time
-MAX_NESTING = 48
-MAX_SECONDS = 4.0  # a guest of 2000 lines takes 0.1 s
-
-HEAD = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*")
 ASSIGN = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*=(?!=)\s*")
 
 IGNORED = frozenset(
     ".global .globl .local .type .size .hidden .weak .protected .file .arch .cpu .arch_extension "
     ".ident .func .endfunc .loc".split()
-)
-IFS = frozenset(
-    ".if .ifdef .ifndef .ifnotdef .ifb .ifnb .ifc .ifnc .ifeq .ifne .ifgt .ifge .iflt .ifle".split()
 )
 SECTIONS = (
     "there are no sections here: code and data stay in the order they are written; leave this line "
@@ -68,27 +50,6 @@ DIRECTIVES = sorted(
 )  # fmt: skip
 
 
-class Budget:
-    """What all units of one link may spend together."""
-
-    def __init__(self) -> None:
-        self.statements = 0
-        self.deadline = time.monotonic() + MAX_SECONDS
-
-    def tick(self, count: int = 1) -> None:
-        self.statements += count
-        if self.statements > MAX_STATEMENTS:
-            raise Complaint(
-                f"more than {MAX_STATEMENTS:,} statements came out of this text; a .rept or a "
-                "macro repeats too much"
-            )
-        self.check_time()
-
-    def check_time(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise Complaint(f"the assembler worked more than {MAX_SECONDS:g} s on this text")
-
-
 class Item:
     """Something that takes room: kind is 'insn', 'data', 'bytes' or 'literal'."""
 
@@ -107,16 +68,7 @@ class Literal:
         self.addr: int | None = None
 
 
-class _ExitMacro(Exception):
-    pass
-
-
-def nothing_after(word: str, rest: str, at: int) -> None:
-    if rest.strip():
-        raise Complaint(f"did not expect anything after {word}", at)
-
-
-class Layout(Names):
+class Layout(Blocks):
     """One unit. After `run` its items have addresses; `value` works out expressions."""
 
     def __init__(
@@ -126,14 +78,10 @@ class Layout(Names):
         constants: Mapping[str, int],
         budget: Budget,
     ):
-        super().__init__(base, symbols, constants)
+        super().__init__(base, symbols, constants, budget)
         self.base = base
-        self.budget = budget
         self.items: list[Item] = []
-        self.macros: dict[str, Macro] = {}
         self.pools: dict[int, dict[Any, Literal]] = {4: {}, 8: {}}
-        self.depth = 0
-        self.expansions = 0
 
     # -- running the text ---------------------------------------------------------------------
 
@@ -152,157 +100,6 @@ class Layout(Names):
                 self.flush_pools(last)
             except Complaint as e:
                 raise Located(e, last) from None
-
-    def block(self, stmts: list[Stmt]) -> None:
-        """Run statements; conditions and blocks must close within them."""
-        conditions: list[list[Any]] = []  # [this branch runs, some branch has run, may run, stmt]
-        live = True
-        i = 0
-        stmt: Stmt | None = None
-        try:
-            while i < len(stmts):
-                stmt = stmts[i]
-                i += 1
-                self.budget.tick()
-                text = stmt.text
-                if text[0] == ".":
-                    word = text.split(None, 1)[0].lower()
-                    if word in IFS:
-                        truth = live and self.condition(word, text[len(word) :], len(word))
-                        conditions.append([truth, truth, live, stmt])
-                        live = bool(truth)
-                        continue
-                    if word in (".else", ".elseif", ".endif"):
-                        live = self.branch(word, text, conditions)
-                        continue
-                    if word in (".macro", ".rept", ".irp", ".irpc"):
-                        end = self.find_end(stmts, i, word)
-                        if live:
-                            self.repeat(word, stmt, stmts[i:end])
-                        i = end + 1
-                        continue
-                if live:
-                    self.statement(stmt)
-            if conditions:
-                stmt = conditions[-1][3]
-                raise Complaint("this condition has no .endif")
-        except Complaint as e:
-            raise Located(e, stmt) from None
-        except RecursionError:
-            raise Located(Complaint("macros are nested too deep"), stmt) from None
-
-    def branch(self, word: str, text: str, conditions: list[list[Any]]) -> bool:
-        if not conditions:
-            raise Complaint(f"{word} without an .if before it")
-        if word != ".elseif":
-            nothing_after(word, text[len(word) :], len(word))
-        if word == ".endif":
-            return bool(conditions.pop()[2])
-        state = conditions[-1]
-        if state[1] == "else":
-            raise Complaint(f"{word} after .else")
-        if word == ".else":
-            state[0] = state[2] and not state[1]
-            state[1] = "else"
-        else:
-            state[0] = state[2] and not state[1] and self.condition(".if", text[7:], 7)
-            state[1] = state[1] or state[0]
-        return bool(state[0])
-
-    def find_end(self, stmts: list[Stmt], i: int, word: str) -> int:
-        opens, close = ((".macro",), ".endm") if word == ".macro" else (
-            (".rept", ".irp", ".irpc"), ".endr")  # fmt: skip
-        depth = 1
-        for j in range(i, len(stmts)):
-            text = stmts[j].text
-            if text[0] != ".":
-                continue
-            head = text.split(None, 1)[0].lower()
-            if head in opens:
-                depth += 1
-            elif head == close or close == ".endm" and head == ".endmacro":
-                depth -= 1
-                if depth == 0:
-                    return j
-        raise Complaint(f"this {word} has no {close}")
-
-    def condition(self, word: str, rest: str, at: int) -> bool:
-        body = rest.strip()
-        if word in (".ifdef", ".ifndef", ".ifnotdef"):
-            if not NAME.fullmatch(body):
-                raise Complaint(f"{word} needs a name", at)
-            return (self.known(body)) == (word == ".ifdef")
-        if word in (".ifb", ".ifnb"):
-            return (not body) == (word == ".ifb")
-        if word in (".ifc", ".ifnc"):
-            parts = [p.strip() for p, _ in split_commas(rest)]
-            if len(parts) != 2:
-                raise Complaint(f"{word} needs two texts with a comma between", at)
-            return (parts[0].strip("'\"") == parts[1].strip("'\"")) == (word == ".ifc")
-        n = self.plain(rest, at, f"{word} must be known at this point")
-        signed = n - (1 << 64) if n >> 63 > 0 else n
-        return {
-            ".if": signed != 0, ".ifne": signed != 0, ".ifeq": signed == 0, ".ifgt": signed > 0,
-            ".ifge": signed >= 0, ".iflt": signed < 0, ".ifle": signed <= 0,
-        }[word]  # fmt: skip
-
-    def repeat(self, word: str, stmt: Stmt, body: list[Stmt]) -> None:
-        rest = stmt.text[len(word) :].strip()
-        if word == ".macro":
-            macro = Macro(rest)
-            macro.body = body
-            if macro.name.lower() in self.macros:
-                raise Complaint(f"macro {macro.name!r} is defined twice (.purgem forgets one)")
-            self.macros[macro.name.lower()] = macro
-            return
-        self.enter()
-        try:
-            if word == ".rept":
-                count = self.plain(
-                    rest, len(word), "the count of .rept must be known at this point"
-                )
-                if not 0 <= count <= MAX_STATEMENTS:
-                    raise Complaint(f".rept {count} is outside 0 to {MAX_STATEMENTS:,}", len(word))
-                for _ in range(count):
-                    self.budget.tick()
-                    self.block(body)
-                return
-            name, _, values = rest.partition(",")
-            if " " in name.strip():
-                name, _, values = rest.partition(" ")
-            name = name.strip()
-            if not NAME.fullmatch(name):
-                raise Complaint(f"{word} needs a name, a comma and values", len(word))
-            if word == ".irpc":
-                choices = list(values.strip().strip('"'))
-            else:
-                choices = macro_arguments(values) if values.strip() else [""]
-            for choice in choices:
-                self.budget.tick()
-                self.block(substitute(body, {name: choice}, stmt, "", self.expansions))
-        finally:
-            self.depth -= 1
-
-    def enter(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_NESTING:
-            self.depth -= 1
-            raise Complaint(
-                f"macros and repetitions are nested more than {MAX_NESTING} deep: does a macro "
-                "call itself without end?"
-            )
-
-    def call_macro(self, macro: Macro, rest: str, stmt: Stmt) -> None:
-        self.enter()
-        try:
-            bound = macro.bind(rest)
-            body = substitute(macro.body, bound, stmt, macro.name, self.expansions)
-            self.expansions += 1
-            self.block(body)
-        except _ExitMacro:
-            pass
-        finally:
-            self.depth -= 1
 
     def statement(self, stmt: Stmt) -> None:
         text = stmt.text
@@ -327,7 +124,7 @@ class Layout(Names):
         rest = text[match.end() :]
         macro = self.macros.get(word)
         if macro is not None:
-            self.call_macro(macro, rest, stmt)
+            self.call_macro(macro, rest, match.end(), stmt)
         elif word[0] == ".":
             self.directive(word, rest, match.end(), stmt)
         else:
@@ -385,8 +182,7 @@ class Layout(Names):
                     return value
             local = LOCAL.match(name)
             if local:
-                count = sum(o <= item.order for o, _ in self.numeric.get(int(local.group(1)), ()))
-                name = f"{name}{count}"
+                name += str(self.passed(local.group(1)))
             names.append(name if name != "." else f".{self.at}")
             return Value(0, 1)
 
@@ -446,9 +242,7 @@ class Layout(Names):
         elif word in (".warning", ".print"):
             pass
         elif word == ".exitm":
-            if not stmt.via:
-                raise Complaint(".exitm outside a macro")
-            raise _ExitMacro
+            self.exit_macro(stmt)
         elif word == ".purgem":
             if self.macros.pop(rest.strip().lower(), None) is None:
                 raise Complaint(f"there is no macro {rest.strip()!r} to forget")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
+from operator import itemgetter
 
 from hypkit._encode import REGISTERS
 from hypkit._expr import Complaint, Unknown, Value, check_syntax, evaluate
@@ -31,7 +33,7 @@ class Names:
         self.order = 0  # its number: says what 1b, 1f and a .set that changes mean
         self.symbols, self.constants = symbols, constants
         self.labels: dict[str, tuple[int, Stmt]] = {}
-        self.numeric: dict[int, list[tuple[int, int]]] = {}
+        self.numeric: dict[str, list[tuple[int, int]]] = {}
         self.equs: dict[str, list[tuple[int, Value | Deferred]]] = {}
         self.outside: Mapping[str, int] = {}  # labels of other units
         self.depth_of_equ = 0
@@ -39,7 +41,7 @@ class Names:
 
     def label(self, name: str, stmt: Stmt, at: int) -> None:
         if name.isdigit():
-            self.numeric.setdefault(int(name), []).append((self.order, self.at))
+            self.numeric.setdefault(name.lstrip("0"), []).append((self.order, self.at))
             return
         if name in self.labels:
             first = self.labels[name][1]
@@ -86,17 +88,15 @@ class Names:
             return Value(self.symbols[name], 1)
         local = LOCAL.match(name)
         if local:
-            return self.local(int(local.group(1)), local.group(2), at)
+            return self.local(*local.groups(), at)
         if self.final and name in self.outside:
             return Value(self.outside[name], 1)
         raise self.unknown(name, at)
 
     def equ_value(self, name: str, at: int) -> Value:
         history = self.equs[name]
-        value = history[-1][1]
-        for order, candidate in history:
-            if order <= self.order:
-                value = candidate
+        # The last one so far; before the first, what the name comes to mean in the end.
+        value = history[bisect_right(history, self.order, key=itemgetter(0)) - 1][1]
         if isinstance(value, Value):
             return value
         if value.value is not None:
@@ -128,20 +128,19 @@ class Names:
             self.depth_of_equ -= 1
             self.at, self.order = here
 
-    def local(self, number: int, way: str, at: int) -> Value:
-        found = None
-        for order, addr in self.numeric.get(number, ()):
-            if order <= self.order:
-                found = addr if way == "b" else None
-            elif way == "f":
-                found = addr
-                break
-        if found is None:
+    def passed(self, number: str) -> int:
+        """How many local labels of that number stand before this place."""
+        return bisect_right(self.numeric.get(number.lstrip("0"), []), self.order, key=itemgetter(0))
+
+    def local(self, number: str, way: str, at: int) -> Value:
+        places = self.numeric.get(number.lstrip("0"), [])
+        index = self.passed(number) - (way == "b")
+        if not 0 <= index < len(places):
             where = "before" if way == "b" else "after"
             e = Unknown(f"{number}{way}", at)
-            e.message = f"there is no local label `{number}:` {where} this line"
+            e.message = f"there is no local label `{number[:60]}:` {where} this line"
             raise e
-        return Value(found, 1)
+        return Value(places[index][1], 1)
 
     def unknown(self, name: str, at: int) -> Unknown:
         e = Unknown(name, at)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hypkit._expr import Complaint
 
 MAX_STATEMENT = 4096
+MAX_PARAMETERS = 64
 
 QUOTED = r""""(?:\\.|[^"\\\n])*"?|'(?:\\.|[^\\\n])'?"""
 COMMENT_OR_STRING = re.compile(
@@ -18,6 +19,9 @@ PUNCTUATION = re.compile(QUOTED + r"|[,;()\[\]{}]")
 LABEL = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*|\d+)\s*:(?!:)\s*", re.ASCII)
 CPP = re.compile(r"#\s*(define|include|if|ifdef|ifndef|else|elif|endif|undef|pragma)\b")
 NAME = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*")
+PARAMETER = re.compile(
+    rf"({NAME.pattern})(?::(req|vararg))?(?:\s*=\s*" r'("[^"]*"|[^\s,"]*))?(?:\s*,\s*|\s+|$)'
+)
 
 
 class Stmt(NamedTuple):
@@ -119,9 +123,9 @@ def split_commas(text: str, brackets: bool = True) -> list[tuple[str, int]]:
     return parts
 
 
-def macro_arguments(text: str) -> list[str]:
+def macro_arguments(text: str, at: int = 0) -> list[str]:
     """Macro arguments, by GNU as's rules: split at commas (also inside brackets) and at blanks
-    between two words; other blanks vanish; quotes group and are taken off."""
+    between two words; other blanks vanish; quotes group and are taken off. They start at `at`."""
     out: list[str] = []
     for part, offset in split_commas(text, brackets=False):
         words = _words(part)
@@ -132,7 +136,7 @@ def macro_arguments(text: str) -> list[str]:
                 raise Complaint(
                     f"the macro argument {word!r} has an unclosed bracket: a comma splits macro "
                     'arguments even inside brackets, so put quotes around it: "[x0, #8]"',
-                    offset,
+                    at + offset + len(part) - len(part.lstrip()),
                 )
             out.append(word)
     return out
@@ -173,72 +177,83 @@ def _wordy(c: str) -> bool:
     return c.isalnum() or c in "_.$\\"
 
 
+class Parameter(NamedTuple):
+    """A parameter of a macro; a vararg takes all that is left of the call's line."""
+
+    name: str
+    default: str
+    required: bool
+    vararg: bool
+
+
 class Macro:
-    """A .macro: parameters (name, default, required, vararg) and a body of statements."""
+    """A .macro: its name, parameters, and a body of statements."""
 
-    def __init__(self, head: str):
-        match = NAME.match(head)
+    def __init__(self, head: str, at: int, body: list[Stmt]):
+        match = re.match(rf"({NAME.pattern})\s*,?\s*", head)
         if match is None:
-            raise Complaint(".macro needs a name", 0)
-        self.name = match.group()
-        self.params: list[tuple[str, str, bool, bool]] = []
-        self.body: list[Stmt] = []
-        rest = head[match.end() :].strip().lstrip(",")
-        for word, offset in split_commas(re.sub(r"\s*=\s*", "=", rest)):
-            for piece in word.split() if '"' not in word else [word.strip()]:
-                name, equals, default = piece.partition("=")
-                name, _, kind = name.partition(":")
-                if not NAME.fullmatch(name) or kind not in ("", "req", "vararg"):
-                    raise Complaint(
-                        f"did not understand the parameter {piece!r} of macro {self.name!r}", offset
-                    )
-                if name in (p[0] for p in self.params):
-                    raise Complaint(f"macro {self.name!r} has two parameters called {name!r}", 0)
-                if len(default) > 1 and default[0] == default[-1] == '"':
-                    default = default[1:-1]
-                self.params.append(
-                    (name, default if equals else "", kind == "req", kind == "vararg")
+            raise Complaint(".macro needs a name", at)
+        self.name = match.group(1)
+        self.body = body
+        self.params: dict[str, Parameter] = {}
+        place = match.end()
+        while place < len(head):
+            match = PARAMETER.match(head, place)
+            if match is None:
+                wrong = re.split(r"[\s,]", head[place:], maxsplit=1)[0]
+                raise Complaint(
+                    f"did not understand the parameter {wrong!r} of macro {self.name!r}", at + place
                 )
+            name, kind, default = match.groups()
+            if name in self.params:
+                raise Complaint(
+                    f"macro {self.name!r} has two parameters called {name!r}", at + place
+                )
+            if len(self.params) == MAX_PARAMETERS:
+                raise Complaint(
+                    f"macro {self.name!r} has more than {MAX_PARAMETERS} parameters", at + place
+                )
+            default = (default or "").removeprefix('"').removesuffix('"')
+            self.params[name] = Parameter(name, default, kind == "req", kind == "vararg")
+            place = match.end()
 
-    def bind(self, text: str) -> dict[str, str]:
-        """Parameter -> argument for one call."""
-        names = [p[0] for p in self.params]
-        bound = {p[0]: p[1] for p in self.params}
+    def bind(self, text: str, at: int) -> dict[str, str]:
+        """Parameter -> argument for one call, whose arguments start at `at`."""
+        names = list(self.params)
+        takes = ", ".join(names) or "none"
+        bound = {param.name: param.default for param in self.params.values()}
         given: set[str] = set()
-        if self.params and self.params[-1][3]:
+        if names and self.params[names[-1]].vararg:
             pieces = split_commas(text)[: len(names) - 1]
             used = sum(len(p) + 1 for p, _ in pieces)
-            arguments = [a for p, _ in pieces for a in (macro_arguments(p) or [""])]
+            arguments = [a for p, o in pieces for a in (macro_arguments(p, at + o) or [""])]
             tail = text[used:].strip()
             arguments += [tail] if tail else []
         else:
-            arguments = macro_arguments(text) if text.strip() else []
+            arguments = macro_arguments(text, at) if text.strip() else []
         place = 0
         for argument in arguments:
             key, equals, value = argument.partition("=")
-            if equals and key in names and not value.startswith("="):
+            if equals and not value.startswith("=") and NAME.fullmatch(key):
+                if key not in bound:
+                    raise Complaint(
+                        f"macro {self.name!r} has no argument {key!r}: it takes {takes}"
+                    )
                 bound[key] = value
                 given.add(key)
                 continue
-            if equals and NAME.fullmatch(key) and not value.startswith("="):
-                raise Complaint(
-                    f"macro {self.name!r} has no argument {key!r}: it takes "
-                    f"{', '.join(names) or 'none'}",
-                    None,
-                )
             if place >= len(names):
                 raise Complaint(
                     f"macro {self.name!r} takes {len(names)} argument{'s' * (len(names) != 1)} "
-                    f"({', '.join(names) or 'none'}), and {argument!r} is one too many",
-                    None,
+                    f"({takes}), and {argument!r} is one too many"
                 )
             if argument:
                 bound[names[place]] = argument
                 given.add(names[place])
             place += 1
-        for name, _, required, _ in self.params:
-            if required and name not in given:
-                raise Complaint(f"macro {self.name!r} needs its argument {name!r}", None)
+        for param in self.params.values():
+            if param.required and param.name not in given:
+                raise Complaint(f"macro {self.name!r} needs its argument {param.name!r}")
         return bound
 
 

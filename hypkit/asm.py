@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hypkit import _diagnose, _encode
+from hypkit._blocks import Budget
 from hypkit._data import item_bytes
 from hypkit._expr import MASK64, Complaint
 from hypkit._keystone import Child
-from hypkit._layout import Budget, Item, Layout
+from hypkit._layout import Item, Layout
 from hypkit._source import Located, Stmt, statements
 from hypkit.facts import data_path
 

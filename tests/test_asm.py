@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from hypkit import _keystone, _layout, asm, image
+from hypkit import _blocks, _keystone, asm, image
 from hypkit._source import macro_arguments
 from hypkit.abi import VARIANTS
 from hypkit.asm import AsmError, Program, Unit, assemble, link
@@ -214,6 +214,17 @@ GENERATED = {
     "a label of a hundred thousand letters": ("b " + "f" * 100_000, 1, r"\.\.\.' is not defined"),
     "a mnemonic of a hundred thousand letters": ("f" * 100_000, 1, "unknown instruction `ffff"),
     "a hundred thousand brackets": ("ldr x0, " + "[" * 100_000, 1, r"a closing \] is missing"),
+    "brackets in brackets": ("ldr x0, " + "[x1, " * 5000 + "]" * 5000, 1, "did not expect '\\['"),
+    "braces in braces": ("ld1 " + "{" * 5000 + "}" * 5000, 1, "did not expect '{'"),
+    "a macro of many parameters": (
+        f".macro m {','.join(f'p{i}' for i in range(20000))}\n.endm\nm", 1,
+        "has more than 64 parameters"),
+    "a macro with a hole in its head": (f".macro m a{' ' * 100_000}:\n.endm\nm", 1,
+                                        "did not understand the parameter ':'"),
+    "a local label of many digits": (f"b {'1' * 5000}b", 1, "there is no local label `1111"),
+    "a name without end": (f"mrs x0, {'a' * 5000}", 1, "is not a system register"),
+    "a directive without end": ("." * 100_000, 1, "unknown directive"),
+    "an error without end": (f".error {'x' * 100_000}", 1, "the text itself says"),
 }  # fmt: skip
 
 
@@ -227,8 +238,23 @@ def test_an_outlandish_input_gives_its_sentence_at_once(name):
     assert len(str(e)) < 1000
 
 
+@pytest.mark.parametrize("text", [
+    "1: b 1b\n" * 20_000, "b 1f\n1:" * 15_000, "1: ldr x0, =1b\n" * 12_000,
+    ".set x, 1\n" + ".set x, x + 1\n.byte x & 1\n" * 9_000,
+])  # fmt: skip
+def test_names_that_change_many_times_are_found_at_once(text):
+    start = time.monotonic()
+    assert assemble(text).code
+    assert time.monotonic() - start < 4
+
+
+def test_local_labels_are_numbers_however_they_are_written():
+    assert words(assemble("01: b 1b\nb 001b\n0: b 00b")) == [0x14000000, 0x17FFFFFF, 0x14000000]
+    assert assemble(f"{'1' * 5000}: b {'1' * 5000}b").code == assemble("b .").code
+
+
 def test_work_without_end_is_cut_off_by_the_clock(monkeypatch):
-    monkeypatch.setattr(_layout, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(_blocks, "MAX_SECONDS", 0.3)
     start = time.monotonic()
     e = complaint(f".rept 40000\n.quad {'1+' * 1000}1\n.endr")
     assert time.monotonic() - start < 2
