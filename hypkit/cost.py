@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from itertools import accumulate, islice
+
+import numpy as np
 
 from hypkit.arch import VECTOR_LOWER_A64
-from hypkit.decode import Instruction
+from hypkit.decode import Instruction, decode
 from hypkit.image import KIMAGE_PA, KIMAGE_VADDR, Image
 from hypkit.pipeline import Timing, simulate
-from hypkit.trace import Step, Trace
+from hypkit.trace import Trace
 
 # The parts of a call in the order they happen. "handler" holds everything that the function itself
 # causes, the VM's own instructions included.
@@ -24,6 +27,7 @@ PHASES = {
     "stub": "a stub call's own code",
     "panic": "EL2 giving up",
 }
+_NUMBER = {name: number for number, name in enumerate(PHASES)}
 # What the ABI costs at EL2: all but the host's part and the work asked for.
 HYP_PHASES = ("entry", "dispatch", "call", "return")
 
@@ -70,26 +74,30 @@ BEGINS = {"dispatch_find": "dispatch", "dispatch_call": "call", "hyp_panic": "pa
           "__kvm_handle_stub_hvc": "stub"}
 
 
-def _places(image: Image) -> Callable[[int], tuple[str | None, bool, bool]]:
-    """What a PC says about the phase: (the phase that begins there, if any; whether it lies in the
-    dispatcher; whether it is an address of this machine's kernel at all)."""
-    begins = {image.pa(label): phase for label, phase in BEGINS.items() if label in image.symbols}
-    own, stub = (_range(image, name) for name in (image.dispatcher.name, "hyp_stub.S"))
-    if "dispatch_find" not in image.symbols:  # a learner's text may do without labels
-        begins[own.start] = "dispatch"
-    # EL2's own exceptions enter the first half of its vectors, and all lead to hyp_panic.
-    faults = image.pa("__kvm_hyp_vector")
-    faults = range(faults, faults + VECTOR_LOWER_A64)
+class _Places:
+    """What an address says about the phase of the step that is there."""
 
-    @cache
-    def place(pc: int) -> tuple[str | None, bool, bool]:
-        pa = image.layout.pa(pc)
+    def __init__(self, image: Image) -> None:
+        self._image = image
+        self._begins = {image.pa(label): phase for label, phase in BEGINS.items()
+                        if label in image.symbols}
+        self._own, self._stub = (_range(image, name) for name in (image.dispatcher.name,
+                                                                  "hyp_stub.S"))
+        if "dispatch_find" not in image.symbols:  # a learner's text may do without labels
+            self._begins[self._own.start] = "dispatch"
+        # EL2's own exceptions enter the first half of its vectors, and all lead to hyp_panic.
+        faults = image.pa("__kvm_hyp_vector")
+        self._faults = range(faults, faults + VECTOR_LOWER_A64)
+
+    def at(self, pc: int) -> tuple[str | None, bool, bool]:
+        """(the phase that begins there, if any; whether it lies in the dispatcher; whether it is an
+        address of this machine's kernel at all)."""
+        pa = self._image.layout.pa(pc)
         if pa is None:
             return None, False, False
-        phase = "panic" if pa in faults else "stub" if pa in stub else begins.get(pa)
-        return phase, pa in own, True
-
-    return place
+        phase = "panic" if pa in self._faults else "stub" if pa in self._stub else (
+            self._begins.get(pa))
+        return phase, pa in self._own, True
 
 
 def _range(image: Image, name: str) -> range:
@@ -101,37 +109,53 @@ def _range(image: Image, name: str) -> range:
 
 def phases(trace: Trace) -> Iterator[str]:
     """The phase of every step, in order."""
-    image = trace.image
-    if image.variant.host_el == 2:
-        yield from _phases_of_a_plain_call(trace)
-        return
-    place = _places(image)
-    phase, entered = "host", False  # entered: the dispatcher has been reached
-    for step in trace:
-        begins, inside, known = place(step.pc)
-        if step.el == 1:
-            if known:  # else it is the VM, in the middle of the handler that runs it
-                phase, entered = "host", False
-        elif begins in ("panic", "stub"):
-            phase = begins
-        elif phase == "host":
-            phase = "entry"
-        elif phase not in ("panic", "stub"):
-            if inside:
-                entered = True
-                phase = "return" if phase in ("handler", "return") else begins or phase
-            elif entered:
-                phase = "handler"
-        yield phase
+    names = tuple(PHASES)
+    return (names[number] for number in phase_numbers(trace).tolist())
 
 
-def _phases_of_a_plain_call(trace: Trace) -> Iterator[str]:
+def phase_numbers(trace: Trace) -> np.ndarray:
+    """The phase of every step, as its place in PHASES; uint8."""
+    pcs, site = trace.sites
+    if trace.image.variant.host_el == 2:
+        return np.array([_NUMBER[_plain_phase(trace.image, pc)] for pc in pcs.tolist()],
+                        dtype=np.uint8)[site]
+    places = _Places(trace.image)
+    known = [places.at(pc) for pc in pcs.tolist()]
+
+    @cache
+    def after(state: tuple[str, bool], code: int) -> tuple[str, bool]:
+        return _follow(*state, code & 1 == 1, *known[code >> 1])
+
+    codes = site * 2 + (trace.els[:-1] == 1)
+    states = accumulate(codes.tolist(), after, initial=("host", False))
+    return np.fromiter((_NUMBER[phase] for phase, _ in islice(states, 1, None)), np.uint8,
+                       len(trace))
+
+
+def _follow(phase: str, entered: bool, at_el1: bool, begins: str | None, inside: bool,
+            known: bool) -> tuple[str, bool]:
+    """The phase of a step from that of the one before, and where it is.
+
+    entered: whether the dispatcher has been reached since the host was left.
+    """
+    if at_el1:  # at an address of no kernel it is the VM, in the middle of the handler that runs it
+        return ("host", False) if known else (phase, entered)
+    if begins in ("panic", "stub"):
+        return begins, entered
+    if phase == "host":
+        return "entry", entered
+    if phase in ("panic", "stub"):
+        return phase, entered
+    if inside:
+        return "return" if phase in ("handler", "return") else begins or phase, True
+    return "handler" if entered else phase, entered
+
+
+def _plain_phase(image: Image, pc: int) -> str:
     """A host at EL2 enters no EL2: what is not its own text is the function it called."""
-    image = trace.image
-    own = [_range(image, name) for name in ("host.S", "host calls")]
-    for step in trace:
-        pa = image.layout.pa(step.pc)
-        yield "host" if any(pa in part for part in own if pa is not None) else "handler"
+    pa = image.layout.pa(pc)
+    own = (_range(image, name) for name in ("host.S", "host calls"))
+    return "host" if any(pa in part for part in own if pa is not None) else "handler"
 
 
 @dataclass
@@ -166,53 +190,68 @@ class Cost:
 
 def count(trace: Trace) -> Cost:
     """Count a call's trace. The footprint covers the host's and the hyp's part, not the handler."""
-    by_phase: dict[str, Counts] = {}
-    steps: dict[str, list[int]] = {}
-    touched: dict[str, set[int]] = {"code": set(), "pool": set(), "table": set(), "data": set()}
-    for step, phase in zip(trace, phases(trace), strict=True):
-        counts = by_phase.setdefault(phase, Counts())
-        steps.setdefault(phase, []).append(step.index)
-        _count_step(counts, step, trace)
-        if phase in ("host", *HYP_PHASES):
-            _touch(touched, step, trace)
-    everything = set().union(*touched.values())
-    return Cost(by_phase, Footprint(
-        *(len(touched[kind]) for kind in ("code", "pool", "table", "data")),
-        len({byte // LINE for byte in everything}), len({byte // PAGE for byte in everything})),
-        steps)
+    of_step, moves = phase_numbers(trace), counted(trace)
+    names = tuple(PHASES)
+    # In the order in which they are met.
+    met = [names[number] for number in dict.fromkeys(of_step.tolist())]
+    steps = {name: np.flatnonzero(of_step == _NUMBER[name]) for name in met}
+    return Cost(
+        {name: Counts(*(int(np.count_nonzero(column[at])) for column in moves))
+         for name, at in steps.items()},
+        _footprint(trace, np.isin(of_step, [_NUMBER[name] for name in ("host", *HYP_PHASES)])),
+        {name: at.tolist() for name, at in steps.items()})
 
 
-def _count_step(counts: Counts, step: Step, trace: Trace) -> None:
-    instruction = step.instruction
-    counts.instructions += 1
-    if instruction.memory is not None:
-        if instruction.memory.kind == "load":
-            counts.loads += 1
-        else:
-            counts.stores += 1
-    if is_branch(instruction):
-        went = int(trace.pcs[step.index + 1]) != step.pc + 4
-        counts.taken += went
-        counts.not_taken += not went
-        counts.indirect += instruction.mnemonic in _INDIRECT
+def counted(trace: Trace) -> tuple[np.ndarray, ...]:
+    """For every field of Counts, and every step: whether the step counts there; bool."""
+    pcs, site = trace.sites
+    kinds = [_kind(decode(trace.words[pc])) for pc in pcs.tolist()]
+    load, store, branch, indirect = np.array(kinds, dtype=bool).reshape(-1, 4).T[:, site]
+    went = trace.pcs[1:] != trace.pcs[:-1] + np.uint64(4)
+    return np.ones(len(trace), bool), load, store, branch & went, branch & ~went, indirect
 
 
-def _touch(touched: dict[str, set[int]], step: Step, trace: Trace) -> None:
-    image = trace.image
-    pa = image.layout.pa(step.pc)
-    if pa is not None:
-        touched["code"].update(range(pa, pa + 4))
-    for access in step.memory:
-        at = image.layout.pa(access.va)
-        if at is None:
-            continue
-        if access.symbol and access.symbol.startswith(TABLES):
-            kind = "table"
-        elif step.instruction.memory.base is None:
-            kind = "pool"
-        else:
-            kind = "data"
-        touched[kind].update(range(at, at + access.size))
+def _kind(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
+    """Whether an instruction is a load, a store, a branch, an indirect branch."""
+    moves = instruction.memory.kind if instruction.memory else ""
+    return (moves == "load", moves == "store", is_branch(instruction),
+            instruction.mnemonic in _INDIRECT)
+
+
+def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:
+    """What the wanted steps touch; wanted: a bool a step."""
+    image, (pcs, site) = trace.image, trace.sites
+    code = [pa for pc in pcs[np.unique(site[wanted])].tolist()
+            if (pa := image.layout.pa(pc)) is not None]
+    touched = {"code": [(code, 4)], "pool": [], "table": [], "data": []}
+    moved = trace.accesses[wanted[trace.accesses["step"]]]
+    operands = (decode(trace.words[pc]).memory for pc in pcs.tolist())
+    literal = np.array([operand is not None and operand.base is None for operand in operands],
+                       dtype=bool)[site[moved["step"]]]
+    for size in np.unique(moved["size"]).tolist():
+        for pool in (False, True):
+            addresses = moved["va"][(moved["size"] == size) & (literal == pool)]
+            places: dict[str, list[int]] = {}
+            for va in np.unique(addresses).tolist():
+                pa = image.layout.pa(va)
+                if pa is None:
+                    continue
+                table = (image.symbolize(va) or "").startswith(TABLES)
+                kind = "table" if table else "pool" if pool else "data"
+                places.setdefault(kind, []).append(pa)
+            for kind, found in places.items():
+                touched[kind].append((found, size))
+    spread = {kind: _bytes(parts) for kind, parts in touched.items()}
+    everything = np.unique(np.concatenate(list(spread.values())))
+    return Footprint(*(len(found) for found in spread.values()),
+                     len(np.unique(everything // LINE)), len(np.unique(everything // PAGE)))
+
+
+def _bytes(parts: list[tuple[list[int], int]]) -> np.ndarray:
+    """Every byte of [(addresses, bytes at each)], once."""
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *(
+        (np.array(places, dtype=np.int64)[:, None] + np.arange(size)).ravel()
+        for places, size in parts)]))
 
 
 def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
@@ -224,5 +263,5 @@ def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Tim
     for part in parts:
         if part not in PHASES:
             raise ValueError(f"phase {part!r}: there are {', '.join(PHASES)}")
-    return simulate([step.word for step, phase in zip(trace, phases(trace), strict=True)
-                     if phase in parts], core)
+    wanted = np.isin(phase_numbers(trace), [_NUMBER[part] for part in parts])
+    return simulate([trace.words[pc] for pc in trace.pcs[:-1][wanted].tolist()], core)

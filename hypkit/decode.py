@@ -32,16 +32,19 @@ class MemoryOperand:
     status: str | None = None  # a store-exclusive's: 1 in it says that nothing was stored
 
     def address(self, pc: int, read: Callable[[str], int]) -> int:
-        """The virtual address, given the PC and a function from register name to value."""
+        """The virtual address, given the PC and a function from register name to value.
+
+        Where read gives uint64 arrays (a value a step), the address is one, too.
+        """
         address = pc if self.base is None else read(self.base)
         if self.index is not None:
             value = read(self.index)
             if self.extend:
-                value &= 0xFFFF_FFFF
+                value = value & 0xFFFF_FFFF
             if self.extend == "sxtw":
-                value = _signed(value, 32)
-            address += value << self.shift
-        return address + self.offset & MASK64
+                value = (value ^ 1 << 31) - (1 << 31)
+            address = address + (value << self.shift)
+        return address + (self.offset & MASK64) & MASK64
 
     @property
     def element(self) -> int:
@@ -67,6 +70,11 @@ class Instruction:
             address = base + self.target & MASK64
             operands = operands.replace("{}", name(address) or f"{address:#x}")
         return f"{self.mnemonic} {operands}".rstrip()
+
+
+def is_hvc(word: int) -> bool:
+    """Whether an instruction word is an HVC, whatever its immediate."""
+    return word & 0xFFE0001F == 0xD4000002
 
 
 def _signed(value: int, bits: int) -> int:

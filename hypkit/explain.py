@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hypkit import arch
-from hypkit.decode import Instruction
+from hypkit.decode import Instruction, MemoryOperand
 
 # Condition -> when it holds, after a comparison of two numbers.
 CONDITIONS = {
@@ -132,10 +132,7 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     """The sentence of an instruction; operands: as printed, with names for PC-relative targets."""
     name, parts = instruction.mnemonic, _folded(_split(operands))
     if instruction.memory is not None:
-        registers = " and ".join(r if r != "xzr" else "zero" for r in instruction.memory.registers)
-        if instruction.memory.kind == "load":
-            return Sentence(f"Loads {registers} from {{place}}: {{values}}.")
-        return Sentence(f"Stores {registers} to {{place}}: {{values}}.")
+        return _transfer(instruction.memory)
     if name in _FIXED:
         return Sentence(_FIXED[name], _FIXED[name])
     if name == "tlbi":
@@ -179,6 +176,18 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
                         f"with {_value(parts[1])}; else sets the flags to {number(parts[2])}. "
                         "Flags now: {flags}.")
     return _computation(name, parts)
+
+
+def _transfer(operand: MemoryOperand) -> Sentence:
+    """The sentence of a load or a store."""
+    load = operand.kind == "load"
+    does, way = ("Loads", "from") if load else ("Stores", "to")
+    # A trace has no vector register, and nothing of what is loaded into the zero register.
+    if any(name[0] != "x" or load and name == "xzr" for name in operand.registers):
+        return Sentence(f"{does} {' and '.join(operand.registers)} {way} memory; a trace does not "
+                        "record the value.")
+    names = " and ".join("zero" if name == "xzr" else name for name in operand.registers)
+    return Sentence(f"{does} {names} {way} {{place}}: {{values}}.")
 
 
 def _computation(name: str, parts: list[str]) -> Sentence:

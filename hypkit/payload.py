@@ -9,17 +9,15 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from hypkit import arch, explain
-from hypkit.cost import PHASES, Counts, phases
+from hypkit.cost import PHASES, Counts, counted, phase_numbers
 from hypkit.image import HEAP, KIMAGE_PA, REQUESTS_PA, TEXT_PA, VM_IPA, VTCR_EL2, Image
-from hypkit.listing import BRANCH, ERET, HVC, INDIRECT, LOAD, STORE, Listing
-from hypkit.trace import REGISTERS, Step, Trace, is_hvc
+from hypkit.listing import ERET, HVC, POOL, Listing
+from hypkit.trace import REGISTERS, Trace
 from hypkit.vmem import DRAM_BASE, DRAM_SIZE, PAGE_OFFSET, PAGE_SIZE
 
 CHUNK = 1 << 14  # steps in one chunk
@@ -54,14 +52,12 @@ class Payload:
             trace = trace[:LIMIT]
         self.trace, self.title, self.outcome = trace, title, outcome
         self.image = trace.image
-        pcs, self.site = np.unique(trace.pcs[:-1], return_inverse=True)
         # In the order of first execution, which the listing follows.
+        pcs, site = trace.sites
         first = np.full(len(pcs), len(trace), dtype=np.int64)
-        np.minimum.at(first, self.site, np.arange(len(trace)))
+        np.minimum.at(first, site, np.arange(len(trace)))
         order = np.argsort(first)
-        rank = np.empty_like(order)
-        rank[order] = np.arange(len(order))
-        self.site, self.pcs = rank[self.site], pcs[order]
+        self.site, self.pcs = np.argsort(order)[site], pcs[order]
         self.listing = Listing(self.image, self.pcs, trace.words)
         self.rows = np.array([self.listing.row_of[int(pc)] for pc in self.pcs], dtype=np.uint32)
         self.sysregs = tuple(trace.sysregs)
@@ -77,182 +73,54 @@ class Payload:
     # -- columns, derived for all steps at once --
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        counts = np.bitwise_count(self.trace.masks).astype(np.int64)
-        return np.concatenate(([0], np.cumsum(counts)))
-
-    def _changes(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        bit = REGISTERS.index(name)
-        masks = self.trace.masks
-        rows = np.flatnonzero(masks >> np.uint64(bit) & np.uint64(1))
-        below = masks[rows] & np.uint64((1 << bit) - 1)
-        return rows, self.trace.values[self._starts[rows] + np.bitwise_count(below)]
-
-    def _at(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """A register's values in the given rows."""
-        if name == "xzr":
-            return np.zeros(len(rows), dtype=np.uint64)
-        changed, values = self._columns(name)
-        at = np.searchsorted(changed, rows, side="right")
-        first = self.trace.base[REGISTERS.index(name)]
-        return np.concatenate((np.array([first], dtype=np.uint64), values))[at]
-
-    def _columns(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        cache = self.__dict__.setdefault("_column_cache", {})
-        if name not in cache:
-            cache[name] = self._changes(name)
-        return cache[name]
-
-    @cached_property
     def exceptions(self) -> dict[int, tuple[int, str]]:
         """Step -> (target EL, sentence), for exceptions other than an HVC."""
-        trace, found = self.trace, {}
-        hvcs = set(np.flatnonzero(self._site_is(HVC)).tolist())
-        for step, taken in trace._rare.items():
-            if step in hvcs and taken.esr >> arch.ESR_EC_SHIFT == arch.EC_HVC64:
-                continue
+        found = {}
+        for step, taken in self.trace.exceptions.items():
             far = "" if taken.far is None else f"; FAR_EL{taken.target_el} = {taken.far:#x}"
-            offset = int(trace.pcs[step + 1]) & 0x7FF
+            offset = int(self.trace.pcs[step + 1]) & 0x7FF
             found[step] = taken.target_el, (
                 f"Exception: {arch.esr_text(taken.esr)}{far}. The core enters EL{taken.target_el} "
                 f"at VBAR_EL{taken.target_el} + {offset:#x}.")
         return found
 
-    @cached_property
-    def _kinds(self) -> np.ndarray:
-        kinds = np.array([row.kind for row in self.listing.rows], dtype=np.uint32)
-        return kinds[self.rows]
-
     def _site_is(self, kind: int) -> np.ndarray:
         """For every step, whether its instruction is of that kind."""
-        return (self._kinds & kind != 0)[self.site]
+        kinds = np.array([row.kind for row in self.listing.rows], dtype=np.uint32)
+        return (kinds[self.rows] & kind != 0)[self.site]
 
     @cached_property
     def accesses(self) -> np.ndarray:
-        """Every register moved from or to memory: step, va, value, info, in order of steps.
+        """Trace.accesses for the front end: step, va, value, info, in order of steps.
 
-        info: bits 0 to 4 the bytes, 5 a store, 6 faulted, 7 from the literal pool.
+        info: bits 0 to 4 the bytes, 5 a store, 6 faulted, 7 from the literal pool. There is no bit
+        for a value that the trace does not hold: such an access is left out.
         """
-        dtype = np.dtype([("step", "<u4"), ("va", "<u8"), ("value", "<u8"), ("info", "u1")])
-        parts = [np.zeros(0, dtype)]
-        rare = np.array(sorted(self.exceptions), dtype=np.int64)
-        for site, pc in enumerate(self.pcs):
-            operand = self.listing.rows[self.rows[site]].instruction.memory
-            if operand is None:
-                continue
-            steps = self._steps_of(site)
-            base = (np.full(len(steps), pc, dtype=np.uint64) if operand.base is None
-                    else self._at(operand.base, steps))
-            if operand.index is not None:
-                index = [operand.address(0, lambda name, v=int(v), o=operand:
-                                         v if name == o.index else 0) - o.offset
-                         for v, o in ((v, operand) for v in self._at(operand.index, steps))]
-                base = base + np.array([v & (1 << 64) - 1 for v in index], dtype=np.uint64)
-            base = base + np.uint64(operand.offset & (1 << 64) - 1)
-            size, load = operand.element, operand.kind == "load"
-            faulted = np.isin(steps, rare)
-            for number, register in enumerate(operand.registers):
-                part = np.zeros(len(steps), dtype)
-                part["step"], part["va"] = steps, base + np.uint64(size * number)
-                value = self._at(register, steps + load)
-                part["value"] = value if size >= 8 else value & np.uint64((1 << 8 * size) - 1)
-                part["info"] = size | (not load) << 5 | (operand.base is None) << 7
-                part["info"] |= (faulted << 6).astype(np.uint8)
-                part["value"][faulted] = 0
-                parts.append(part)
-        joined = np.concatenate(parts)
-        return joined[np.argsort(joined["step"], kind="stable")]
+        moved = self.trace.accesses
+        moved = moved[moved["known"] | moved["faulted"]]
+        found = np.zeros(len(moved), [("step", "<u4"), ("va", "<u8"), ("value", "<u8"),
+                                      ("info", "u1")])
+        for name in ("step", "va", "value"):
+            found[name] = moved[name]
+        pool = self._site_is(POOL)[moved["step"]]
+        found["info"] = (moved["size"] | moved["store"].astype(np.uint8) << 5
+                         | moved["faulted"].astype(np.uint8) << 6 | pool.astype(np.uint8) << 7)
+        return found
 
-    def _steps_of(self, site: int) -> np.ndarray:
-        order, starts = self._by_site
-        return np.sort(order[starts[site]:starts[site + 1]])
-
-    @cached_property
-    def _by_site(self) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(self.site, kind="stable")
-        return order, np.searchsorted(self.site[order], np.arange(len(self.pcs) + 1))
-
-    @cached_property
+    @property
     def sysreg_changes(self) -> np.ndarray:
-        """What the traced system registers become: step, register (index), value, in order."""
-        dtype = np.dtype([("step", "<u4"), ("value", "<u8"), ("register", "u1")])
-        parts = [np.zeros(0, dtype)]
-
-        def add(name: str, steps: np.ndarray, values: np.ndarray) -> None:
-            if name in self.sysregs:
-                part = np.zeros(len(steps), dtype)
-                part["step"], part["value"], part["register"] = steps, values, \
-                    self.sysregs.index(name)
-                parts.append(part)
-
-        rare = np.array(sorted(self.exceptions), dtype=np.int64)
-        for site, pc in enumerate(self.pcs):
-            row = self.listing.rows[self.rows[site]]
-            move = arch.decode_sysreg_move(row.word)
-            if move and move[0] == "msr":
-                steps = self._steps_of(site)
-                steps = steps[~np.isin(steps, rare)]
-                source = "xzr" if move[2] == 31 else f"x{move[2]}"
-                add(arch.SYSREG_NAMES.get(move[1], ""), steps, self._at(source, steps))
-            elif is_hvc(row.word):
-                steps = self._steps_of(site)
-                steps = steps[~np.isin(steps, rare)]
-                esr = arch.EC_HVC64 << arch.ESR_EC_SHIFT | arch.ESR_IL | row.word >> 5 & 0xFFFF
-                same = np.ones(len(steps), dtype=np.uint64)
-                add("ESR_EL2", steps, same * np.uint64(esr))
-                add("ELR_EL2", steps, same * np.uint64((int(pc) + 4) & (1 << 64) - 1))
-                add("SPSR_EL2", steps, self._at("pstate", steps))
-        for step in self.exceptions:
-            taken = self.trace.exception_after(step)
-            at, level = np.array([step]), f"EL{taken.target_el}"
-            far = () if taken.far is None else ((f"FAR_{level}", taken.far),)
-            for name, value in ((f"ESR_{level}", taken.esr), (f"ELR_{level}", taken.elr),
-                                (f"SPSR_{level}", taken.spsr), *far):
-                add(name, at, np.array([value], dtype=np.uint64))
-            if taken.far is not None and self._refused_by_stage2(taken):
-                add("HPFAR_EL2", at, np.array([taken.far >> 12 << 4], dtype=np.uint64))
-        joined = np.concatenate(parts)
-        return joined[np.argsort(joined["step"], kind="stable")]
-
-    @staticmethod
-    def _refused_by_stage2(taken) -> bool:
-        # The VM's MMU is off, so that the address it used is the intermediate physical one.
-        return taken.target_el == 2 and taken.esr >> arch.ESR_EC_SHIFT in (
-            arch.EC_IABT_LOWER, arch.EC_DABT_LOWER)
+        """What the traced system registers become: step, value, register (index), in order."""
+        return self.trace.sysreg_changes
 
     @cached_property
     def phases(self) -> np.ndarray:
-        """The phase of every step, as an index into PHASE_NAMES; equals cost.phases."""
-        if not len(self):
-            return np.zeros(0, np.uint8)
-        # cost.phases looks at the EL, the program and a few labels. Where none of them changes, the
-        # phase stays: it is enough to show it the first step of each such run.
-        image = self.image
-        cuts = {image.pa(name) for name in ("dispatch", "dispatch_find", "dispatch_call",
-                                            "dispatch_return", "hyp_panic",
-                                            "__kvm_handle_stub_hvc") if name in image.symbols}
-        found: dict[object, int] = {}
-        classes = []
-        for pc in self.pcs:
-            pa, line = image.layout.pa(int(pc)), image.line(int(pc))
-            place = pa if pa in cuts else line and line[0]
-            classes.append(found.setdefault(place, len(found)))
-        code = np.array(classes, dtype=np.int64)[self.site] * 4 + self.trace.els[:-1]
-        starts = np.flatnonzero(np.concatenate(([True], code[1:] != code[:-1])))
-        shim = _Runs(image, [self.trace[int(step)] for step in starts])
-        met = np.array([PHASE_NAMES.index(name) for name in phases(shim)], dtype=np.uint8)
-        return np.repeat(met, np.diff(np.append(starts, len(self))))
+        """The phase of every step, as an index into PHASE_NAMES."""
+        return phase_numbers(self.trace)
 
     @cached_property
     def _counters(self) -> dict[str, np.ndarray]:
-        """For every step, by how much it moves each of COUNTERS."""
-        kinds = self._kinds[self.site]
-        branch = kinds & BRANCH != 0
-        pcs = self.trace.pcs
-        went = pcs[1:] != pcs[:-1] + np.uint64(4)
-        return {"instructions": np.ones(len(self), bool), "loads": kinds & LOAD != 0,
-                "stores": kinds & STORE != 0, "taken": branch & went, "not_taken": branch & ~went,
-                "indirect": kinds & INDIRECT != 0}
+        """For every step, whether it counts in each of COUNTERS."""
+        return dict(zip(COUNTERS, counted(self.trace), strict=True))
 
     @cached_property
     def _cost_before(self) -> np.ndarray:
@@ -297,7 +165,6 @@ class Payload:
                  if names[va]]
         marks[table] |= MARK_TABLE
         marks[sorted(self.exceptions)] |= MARK_FAULT
-        marks[self._site_is(HVC) & (self.trace.els[1:] != 2)] |= MARK_FAULT
         panic = [site for site, pc in enumerate(self.pcs)
                  if self.image.symbolize(int(pc)) in ("hyp_panic", "panic")]
         marks[np.isin(self.site, panic)] |= MARK_PANIC
@@ -315,43 +182,28 @@ class Payload:
         before the chunk, cost before it (phase by counter), access steps, system register steps.
         uint8: phase of each row, access infos, system registers. Steps count from the chunk's.
         """
-        trace = self.trace
         start = number * CHUNK
         stop = min(start + CHUNK, len(self))
         if not 0 <= start <= len(self) or start == len(self) and start:
             raise IndexError(f"chunk {number} of a trace with {self.chunks} chunks")
-        rows = stop - start + 1
-        masks = trace.masks[start:stop + 1].copy()
-        values = trace.values[self._starts[start + 1]:self._starts[stop + 1]]
-        masks[0] = 0
-        base = np.array([self._at(name, np.array([start]))[0] for name in REGISTERS], dtype="<u8")
-        writers = np.full(len(REGISTERS), NONE, dtype="<u4")
-        for bit, name in enumerate(REGISTERS):
-            changed, _ = self._columns(name)
-            at = int(np.searchsorted(changed, start, side="right")) - 1
-            if at >= 0 and changed[at] > 0:
-                writers[bit] = changed[at] - 1
-        acc = self.accesses
-        acc = acc[np.searchsorted(acc["step"], start):np.searchsorted(acc["step"], stop)]
-        news = self.sysreg_changes
-        at = np.searchsorted(news["step"], start)
-        system = dict(self.trace.sysregs)
-        for register in range(len(self.sysregs)):
-            mine = np.flatnonzero(news["register"][:at] == register)
-            if len(mine):
-                system[self.sysregs[register]] = int(news["value"][mine[-1]])
-        news = news[at:np.searchsorted(news["step"], stop)]
-        site = np.full(rows, NONE, dtype="<u4")
+        part, rows = self.trace[start:stop], stop - start + 1
+        writers = [NONE if step is None else step for step in
+                   (self.trace.last_write(name, start) for name in REGISTERS)]
+        acc, news = (column[slice(*np.searchsorted(column["step"], (start, stop)))]
+                     for column in (self.accesses, self.sysreg_changes))
+        # The state after the last step has a row like any other, but no place and no phase.
+        site, phase = np.full(rows, NONE, dtype="<u4"), np.zeros(rows, np.uint8)
         end = min(rows, len(self) - start)
         site[:end] = self.site[start:start + end]
-        phase = np.zeros(rows, np.uint8)
         phase[:end] = self.phases[start:start + end]
         cost = self._cost_before[number]
-        head = struct.pack("<8I", rows, len(values), len(acc), len(news), *cost.shape, 0, 0)
-        parts = (base, np.array(list(system.values()), dtype="<u8"), values, masks, acc["va"],
-                 acc["value"], news["value"], site, writers, cost, acc["step"] - np.uint32(start),
-                 news["step"] - np.uint32(start), phase, acc["info"], news["register"])
-        return head + b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        head = struct.pack("<8I", rows, len(part.values), len(acc), len(news), *cost.shape, 0, 0)
+        wide = (part.base, list(part.sysregs.values()), part.values, part.masks, acc["va"],
+                acc["value"], news["value"])
+        words = (site, writers, cost, acc["step"] - start, news["step"] - start)
+        columns = (("<u8", wide), ("<u4", words), ("u1", (phase, acc["info"], news["register"])))
+        return head + b"".join(np.asarray(column, dtype=dtype).tobytes()
+                               for dtype, some in columns for column in some)
 
     @property
     def chunks(self) -> int:
@@ -459,27 +311,15 @@ class Payload:
         row = self.listing.rows[self.rows[self.site[step]]]
         went = int(trace.pcs[step + 1]) != int(trace.pcs[step]) + 4
         text = row.sentence.taken if went and row.sentence.taken is not None else row.sentence.text
-        first, last = np.searchsorted(self.accesses["step"], (step, step + 1))
         mask = int(trace.masks[step + 1])
         vm, next_vm = (self.level(at) == "EL1 (VM)" for at in (step, step + 1))
         return explain.fill(text, explain.Moment(
             lambda name: trace.register(name, step), lambda name: trace.register(name, step + 1),
             lambda value: self.what(value, vm), lambda pc: self.what(pc, next_vm),
             [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1],
-            [(self.place(int(a["va"]), bool(a["info"] & 128)),
-              None if a["info"] & 64 else int(a["value"])) for a in self.accesses[first:last]],
+            [(self.place(access.va, row.instruction.memory.base is None), access.value)
+             for access in trace[step].memory if access.faulted or access.value is not None],
             int(trace.pcs[step + 1]), self.level(step + 1)))
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """As much of a Trace as cost.phases looks at."""
-
-    image: Image
-    steps: list[Step]
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self.steps)
 
 
 def _fields(register: str) -> list[list]:

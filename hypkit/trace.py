@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index as whole
 
 import numpy as np
 
-from hypkit import arch
-from hypkit.decode import Instruction, decode
+from hypkit import _columns, arch
+from hypkit.decode import Instruction, decode, is_hvc
 from hypkit.image import Image
-from hypkit.vmem import MASK64
 
 # The registers of a row, in the order of the mask's bits.
 REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pstate")
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
 _PSTATE = _INDEX["pstate"]
-HVC_MASK, HVC_WORD = 0xFFE0001F, 0xD4000002
 # Comparisons that aligning two traces may take: a second's worth.
 DIFF_WORK = 10_000_000
 
@@ -30,19 +27,6 @@ def _bit(name: str) -> int:
         return _INDEX[name]
     except KeyError:
         raise KeyError(f"no register {name!r} in a trace: x0 to x30, sp, pstate") from None
-
-
-def _msr(word: int) -> tuple[str, str] | None:
-    """(system register, source register) of an MSR to a register with a name, else None."""
-    move = arch.decode_sysreg_move(word)
-    if move is None or move[0] != "msr" or move[1] not in arch.SYSREG_NAMES:
-        return None
-    return arch.SYSREG_NAMES[move[1]], "xzr" if move[2] == 31 else f"x{move[2]}"
-
-
-def is_hvc(word: int) -> bool:
-    """Whether an instruction word is an HVC, whatever its immediate."""
-    return word & HVC_MASK == HVC_WORD
 
 
 @dataclass(frozen=True)
@@ -140,26 +124,13 @@ class Step:
     @property
     def memory(self) -> tuple[Access, ...]:
         """What the instruction loaded or stored, a tuple entry per register moved."""
-        operand = self.instruction.memory
-        if operand is None:
-            return ()
-        trace, size = self._trace, operand.element
-        taken = trace.exception_after(self.index)
-        # An exception that would return elsewhere is the next instruction's fetch.
-        faulted = taken is not None and taken.elr == self.pc
-        if operand.status and not faulted and trace.register(operand.status, self.index + 1):
-            return ()  # a store-exclusive that lost its reservation
-        address = operand.address(self.pc, lambda name: trace.register(name, self.index))
-        accesses = []
-        for number, name in enumerate(operand.registers):
-            va, value = address + size * number & MASK64, None
-            if not faulted and (name in _INDEX or name == "xzr" and operand.kind == "store"):
-                # A load's value is what the register holds afterwards.
-                row = self.index + (operand.kind == "load")
-                value = trace.register(name, row) & (1 << 8 * size) - 1
-            accesses.append(Access(operand.kind, va, size, value, trace.image.layout.space(va),
-                                   trace.image.symbolize(va), faulted))
-        return tuple(accesses)
+        image = self._trace.image
+        first, end = self._trace._first_access[self.index:self.index + 2]
+        return tuple(
+            Access("store" if store else "load", va, size, value if known else None,
+                   image.layout.space(va), image.symbolize(va), faulted)
+            for _, va, value, size, store, faulted, known
+            in self._trace.accesses[first:end].tolist())
 
     @property
     def exception(self) -> Taken | None:
@@ -176,33 +147,49 @@ class Trace:
     pcs, masks: uint64 arrays with one row a step and one more for the state afterwards; bit i of a
     mask says that REGISTERS[i] differs from the row before, and values holds the new ones in order.
     base: the registers before the first step; words: address -> instruction word; sysregs: system
-    registers before the first step; exceptions: those taken, in order, but for HVCs.
+    registers before the first step; exceptions: step -> what it took, but for HVCs.
     """
 
     def __init__(self, image: Image, base: np.ndarray, pcs: np.ndarray, masks: np.ndarray,
                  values: np.ndarray, words: Mapping[int, int], sysregs: Mapping[str, int],
-                 exceptions: tuple[Taken, ...] = ()) -> None:
+                 exceptions: Iterable[Taken] = ()) -> None:
         self.image, self.base = image, base
         self.pcs, self.masks, self.values, self.words = pcs, masks, values, words
         self.sysregs = dict(sysregs)
-        self._rare: dict[int, Taken] = {}
+        self.exceptions: dict[int, Taken] = {}
         for taken in exceptions:  # of two after one step, the second is the vector's own fetch
-            self._rare.setdefault(taken.step, taken)
-        self._columns: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+            if not is_hvc(words[int(pcs[taken.step])]):
+                self.exceptions.setdefault(taken.step, taken)
+        self._changes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        counts = np.bitwise_count(self.masks)
-        return np.concatenate(([0], np.cumsum(counts[:-1], dtype=np.int64))).astype(np.int64)
+    def _ends(self) -> np.ndarray:
+        """How many of values the rows up to each one have used."""
+        return np.cumsum(np.bitwise_count(self.masks), dtype=np.int64)
 
-    def _column(self, bit: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows at which the register changed, its values there)."""
-        if bit not in self._columns:
+    def _changed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(rows at which a register changed, its values: before them all, then from each on)."""
+        bit = _bit(name)
+        if bit not in self._changes:
             rows = np.flatnonzero(self.masks >> np.uint64(bit) & np.uint64(1))
-            below = self.masks[rows] & np.uint64((1 << bit) - 1)
-            at = self._starts[rows] + np.bitwise_count(below)
-            self._columns[bit] = rows, self.values[at]
-        return self._columns[bit]
+            from_here_up = self.masks[rows] >> np.uint64(bit)
+            at = self._ends[rows] - np.bitwise_count(from_here_up)
+            self._changes[bit] = rows, np.concatenate((self.base[bit:bit + 1], self.values[at]))
+        return self._changes[bit]
+
+    def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """A register's values before the given steps, by default in every row; uint64.
+
+        name: one of REGISTERS, or xzr; rows: numbers of steps, where len(self) is the state
+        afterwards. KeyError for another name, IndexError for another row.
+        """
+        rows = np.arange(len(self.pcs)) if rows is None else rows
+        for row in (rows.min(), rows.max()) if len(rows) else ():
+            self._check_row(row)
+        if name == "xzr":
+            return np.zeros(len(rows), dtype=np.uint64)
+        changed, values = self._changed(name)
+        return values[changed.searchsorted(rows, side="right")]
 
     def register(self, name: str, row: int) -> int:
         """A register's value before step *row*; row len(self) is the state afterwards.
@@ -212,10 +199,8 @@ class Trace:
         self._check_row(row)
         if name == "xzr":
             return 0
-        bit = _bit(name)
-        rows, values = self._column(bit)
-        at = int(np.searchsorted(rows, row, side="right")) - 1
-        return int(values[at]) if at >= 0 else int(self.base[bit])
+        changed, values = self._changed(name)
+        return int(values[changed.searchsorted(row, side="right")])
 
     def _check_row(self, row: int) -> None:
         if not 0 <= row < len(self.pcs):
@@ -226,11 +211,37 @@ class Trace:
         return {name: self.register(name, row) for name in REGISTERS}
 
     @cached_property
+    def sites(self) -> tuple[np.ndarray, np.ndarray]:
+        """(addresses executed, each once, ascending; of every step, which of them it was at)."""
+        return _columns.sites(self)
+
+    @cached_property
+    def accesses(self) -> np.ndarray:
+        """Every register moved from or to memory, in the order of steps and addresses.
+
+        A record each, with step, va, value, size (bytes), store, faulted, and known: false where
+        the trace does not hold the value (a fault, vector registers, a load into xzr).
+        """
+        return _columns.accesses(self)
+
+    @cached_property
+    def _first_access(self) -> np.ndarray:
+        """For every row the place in accesses where its own begin; row len(self) is their end."""
+        return np.searchsorted(self.accesses["step"], np.arange(len(self.pcs)))
+
+    @cached_property
+    def sysreg_changes(self) -> np.ndarray:
+        """What MSR and exceptions gave the traced system registers, in order of steps.
+
+        A record each, with step, value, and register: its place in sysregs. What a register does
+        not keep of the value written to it is not followed.
+        """
+        return _columns.sysreg_changes(self)
+
+    @cached_property
     def pstates(self) -> np.ndarray:
         """PSTATE of every row, uint64."""
-        rows, values = self._column(_PSTATE)
-        at = np.searchsorted(rows, np.arange(len(self.pcs)), side="right")
-        return np.concatenate((self.base[_PSTATE:_PSTATE + 1], values))[at]
+        return self.column("pstate")
 
     @cached_property
     def els(self) -> np.ndarray:
@@ -247,7 +258,7 @@ class Trace:
         pc = int(self.pcs[step])
         word = self.words[pc]
         if not is_hvc(word):
-            return self._rare.get(step)
+            return self.exceptions.get(step)
         esr = arch.EC_HVC64 << arch.ESR_EC_SHIFT | arch.ESR_IL | word >> 5 & 0xFFFF
         return Taken(step, 2, esr, pc + 4, self.register("pstate", step), None)
 
@@ -257,7 +268,7 @@ class Trace:
         A write that leaves the value as it was does not count.
         """
         self._check_row(step)
-        rows, _ = self._column(_bit(name))
+        rows, _ = self._changed(name)
         at = int(np.searchsorted(rows, step, side="right")) - 1
         return int(rows[at]) - 1 if at >= 0 else None
 
@@ -316,32 +327,20 @@ class Trace:
         base = np.array(list(self.registers(start).values()), dtype=np.uint64)
         masks = self.masks[start:stop + 1].copy()
         masks[0] = 0  # the first row's state is the base: nothing differs from it
-        first, end = (int(self._starts[row] + np.bitwise_count(self.masks[row]))
-                      for row in (start, stop))
-        exceptions = tuple(replace(taken, step=taken.step - start)
-                           for taken in self._rare.values() if start <= taken.step < stop)
+        first, end = self._ends[[start, stop]]
+        exceptions = (replace(taken, step=taken.step - start)
+                      for taken in self.exceptions.values() if start <= taken.step < stop)
         return Trace(self.image, base, self.pcs[start:stop + 1], masks, self.values[first:end],
                      self.words, self._sysregs_before(start), exceptions)
 
     def _sysregs_before(self, row: int) -> dict[str, int]:
-        """The system registers before step *row*, as MSR and exceptions left them.
-
-        A stage 2 abort's HPFAR_EL2 and bits that a register does not keep are not followed.
-        """
-        now = dict(self.sysregs)
-        writers = [pc for pc in map(int, np.unique(self.pcs[:row]))
-                   if is_hvc(self.words[pc]) or _msr(self.words[pc])]
-        moves = np.flatnonzero(np.isin(self.pcs[:row], np.array(writers, dtype=np.uint64)))
-        for step in sorted({*map(int, moves), *(s for s in self._rare if s < row)}):
-            if taken := self.exception_after(step):
-                news = {"ESR": taken.esr, "ELR": taken.elr, "SPSR": taken.spsr}
-                if taken.far is not None:
-                    news["FAR"] = taken.far
-                news = {f"{name}_EL{taken.target_el}": value for name, value in news.items()}
-            else:
-                name, source = _msr(self.words[int(self.pcs[step])])
-                news = {name: self.register(source, step)}
-            now |= {name: value for name, value in news.items() if name in now}
+        """The system registers before step *row*."""
+        news = self.sysreg_changes
+        news = news[:np.searchsorted(news["step"], row)]
+        names, now = tuple(self.sysregs), dict(self.sysregs)
+        registers, newest = np.unique(news["register"][::-1], return_index=True)
+        for register, value in zip(registers, news["value"][::-1][newest], strict=True):
+            now[names[register]] = int(value)
         return now
 
     def table(self) -> str:
@@ -367,19 +366,16 @@ class TraceDiff:
         known: dict[tuple[int, str, str | int], int] = {}
         ours, theirs = (_places(trace, known) for trace in (a, b))
         # What both begin and end with needs no search; a loop run at length must not need one.
-        head = tail = 0
         least = min(len(ours), len(theirs))
-        while head < least and ours[head] == theirs[head]:
-            head += 1
-        while tail < least - head and ours[-1 - tail] == theirs[-1 - tail]:
-            tail += 1
+        head = _alike(ours[:least], theirs[:least])
+        rest = least - head
+        tail = _alike(ours[len(ours) - rest:][::-1], theirs[len(theirs) - rest:][::-1])
         ours, theirs = ours[head:len(ours) - tail], theirs[head:len(theirs) - tail]
-        counts = Counter(theirs)
-        if sum(counts[place] for place in ours) > DIFF_WORK:
+        if np.bincount(theirs, minlength=len(known))[ours].sum() > DIFF_WORK:
             raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that repeat themselves are "
                              "too many to align: compare parts of them, as in t[:1000]")
         self.rows: list[tuple[int | None, int | None]] = [(i, i) for i in range(head)]
-        matcher = difflib.SequenceMatcher(a=ours, b=theirs, autojunk=False)
+        matcher = difflib.SequenceMatcher(a=ours.tolist(), b=theirs.tolist(), autojunk=False)
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             left, right = range(head + i1, head + i2), range(head + j1, head + j2)
             if tag == "equal":
@@ -399,9 +395,18 @@ class TraceDiff:
                 f"{len(self.b) - same} only in the second)")
 
 
-def _places(trace: Trace, known: dict[tuple[int, str, str | int], int]) -> list[int]:
+def _alike(ours: np.ndarray, theirs: np.ndarray) -> int:
+    """How many places two rows of the same length have in common at their start."""
+    differ = np.flatnonzero(ours != theirs)
+    return int(differ[0]) if len(differ) else len(ours)
+
+
+def _places(trace: Trace, known: dict[tuple[int, str, str | int], int]) -> np.ndarray:
     """A number for every step, the same for the same instruction at the same label and EL."""
-    names = {pc: (decode(trace.words[pc]).mnemonic, trace.image.symbolize(pc) or pc)
-             for pc in map(int, np.unique(trace.pcs[:-1]))}
-    return [known.setdefault((el, *names[pc]), len(known))
-            for pc, el in zip(trace.pcs[:-1].tolist(), trace.els[:-1].tolist(), strict=True)]
+    pcs, site = trace.sites
+    names = [(decode(trace.words[pc]).mnemonic, trace.image.symbolize(pc) or pc)
+             for pc in pcs.tolist()]
+    seen, at = np.unique(site * 4 + trace.els[:-1], return_inverse=True)
+    numbers = [known.setdefault((code % 4, *names[code // 4]), len(known))
+               for code in seen.tolist()]
+    return np.array(numbers, dtype=np.int64)[at]

@@ -1,5 +1,7 @@
 """The counted cost of a call, against counts made by hand from the guest's text."""
 
+import time
+
 import pytest
 
 from hypkit import Machine, asm
@@ -324,6 +326,84 @@ def test_a_phase_that_is_none_cannot_be_timed(costs):
 
 
 # --- Counting ----------------------------------------------------------------------------------
+
+
+def step_by_step(trace):
+    """The same as count, by looking at one step after the other."""
+    found, steps, places = {}, {}, {"code": set(), "pool": set(), "table": set(), "data": set()}
+    for step, phase in zip(trace, phases(trace), strict=True):
+        instruction, layout = step.instruction, trace.image.layout
+        memory = instruction.memory
+        branch = is_branch(instruction)
+        went = int(trace.pcs[step.index + 1]) != step.pc + 4
+        found[phase] = found.get(phase, Counts()) + Counts(
+            1, bool(memory and memory.kind == "load"), bool(memory and memory.kind == "store"),
+            branch and went, branch and not went,
+            instruction.mnemonic in ("br", "blr", "ret", "eret"))
+        steps.setdefault(phase, []).append(step.index)
+        if phase not in ("host", *HYP_PHASES):
+            continue
+        touched = [("code", layout.pa(step.pc), 4)] + [
+            ("table" if (access.symbol or "").startswith(("kvm_hcall_table", "hcall_distances"))
+             else "pool" if memory.base is None else "data", layout.pa(access.va), access.size)
+            for access in step.memory]
+        for kind, pa, size in touched:
+            if pa is not None:
+                places[kind].update(range(pa, pa + size))
+    everything = set().union(*places.values())
+    return Cost(found, Footprint(*map(len, places.values()), len({b // 64 for b in everything}),
+                                 len({b // 4096 for b in everything})), steps)
+
+
+@pytest.mark.parametrize("key", VARIANTS)
+def test_the_cost_is_what_counting_step_by_step_gives(key):
+    with Machine(key, seed=9) as m:
+        traces = [m.boot_trace]
+        for what, argument in ((CNTVOFF, 5), (RUN, "vcpu0"), (RUN, "vcpu1"), (0, 0), (1, 0),
+                               ("__kvm_tlb_flush_vmid", 0x1234), (-1, 0), (0x1001, 0)):
+            traces.append(m.call(what, argument).whole_trace)
+            m.reboot()
+    for trace in traces:
+        assert count(trace) == step_by_step(trace)
+        assert list(count(trace).phases) == list(step_by_step(trace).phases)
+        half = trace[len(trace) // 3:]
+        assert count(half) == step_by_step(half)
+
+
+RUNAWAY = """
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        mov     x9, #0
+1:      str     x9, [sp, #-16]!
+        ldr     x10, [sp], #16
+        add     x9, x9, #1
+        and     x10, x9, #0x7f
+        mvn     x10, x10
+        ldr     x12, [sp, w10, sxtw #3]
+        cbnz    x9, 1b
+        eret
+"""
+
+
+@needs_keystone
+def test_the_cost_of_a_runaway_of_many_steps_is_that_of_a_short_one_times_as_many():
+    short, long = (Machine("numbered", dispatcher=RUNAWAY, budget=budget).hvc(0x100)
+                   for budget in (10_000, 1_000_000))
+    assert len(long.trace) > 999_900
+    began = time.perf_counter()
+    cost = long.cost
+    # One step at a time takes twenty seconds, all at once less than one.
+    assert time.perf_counter() - began < 8
+    assert short.cost == step_by_step(short.trace)
+    assert cost.footprint == short.cost.footprint
+    assert cost.phases["entry"] == short.cost.phases["entry"]
+    # Seven instructions go round: a store, two loads, a branch back.
+    times = (cost.phases["dispatch"].instructions - 10) // 7
+    assert times > 142_000
+    assert cost.phases["dispatch"].taken - times in (-1, 0, 1)
+    assert cost.phases["dispatch"].stores - times in (0, 1, 2)
+    assert cost.phases["dispatch"].loads - 2 * times in (0, 1, 2, 3, 4)
 
 
 def test_a_slice_of_a_trace_is_counted_as_it_stands(costs):

@@ -72,6 +72,19 @@ def test_accesses_are_those_of_the_steps(calls, key):
                     for step in trace for a in step.memory]
 
 
+def test_what_a_trace_does_not_hold_is_left_out_and_said_so():
+    body = "str q0, [sp, #-16]!\nldr d1, [sp]\nldp xzr, x3, [sp], #16"
+    text = f"dispatch:\ndivert_stub_calls\ndispatch_find:\n{body}\neret"
+    trace = Machine("numbered", dispatcher=text).hvc(0x100).trace
+    found = Payload(trace)
+    said = [found.sentence(step.index) for step in trace if "q0" in step.text or "d1" in step.text]
+    assert said == ["Stores q0 to memory; a trace does not record the value.",
+                    "Loads d1 from memory; a trace does not record the value."]
+    (pair,) = [step for step in trace if step.text.startswith("ldp xzr")]
+    assert [a["va"] for a in found.accesses if a["step"] == pair.index] == [pair.memory[1].va]
+    assert found.chunk(0)
+
+
 @pytest.mark.parametrize("key", CALLS)
 def test_phases_and_counts_are_those_of_the_cost(calls, key):
     found = Payload(calls[key].trace)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hypkit import Machine, asm
-from hypkit.abi import HYPERCALLS
+from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.trace import REGISTERS, Access, Trace, is_hvc
 from tests.scenarios import ARGUMENTS
 
@@ -92,6 +92,25 @@ def test_a_recording_longer_than_its_buffer_has_no_seam(boot):
         row["pstate"] >> 2 & 3 for row in rows[::977]]
 
 
+def test_a_column_has_a_registers_value_in_every_row_or_in_those_asked_for(calls):
+    trace = calls["numbered"].trace
+    rows = list(replayed(trace))
+    for name in REGISTERS:
+        assert trace.column(name).tolist() == [row[name] for row in rows]
+    some = np.array([7, 0, len(trace), 7])
+    assert trace.column("x9", some).tolist() == [rows[row]["x9"] for row in some]
+    assert trace.column("xzr", some).tolist() == [0] * 4
+    assert trace.column("x0", some[:0]).tolist() == []
+    assert trace.column("x0").dtype == trace.column("xzr").dtype == np.uint64
+
+
+def test_the_sites_are_the_addresses_executed_and_every_steps_own(m):
+    trace = m.call("__kvm_vcpu_run_nvhe", "vcpu0").trace
+    pcs, site = trace.sites
+    assert pcs.tolist() == sorted({step.pc for step in trace})
+    assert pcs[site].tolist() == [step.pc for step in trace]
+
+
 def test_the_state_afterwards_is_what_the_machine_holds(m):
     trace = m.call(CNTVOFF, 0x1234).whole_trace
     end = trace.registers(len(trace))
@@ -136,6 +155,38 @@ def test_a_step_says_where_and_at_which_level_it_ran(calls):
 
 
 # --- Memory --------------------------------------------------------------------------------------
+
+
+def one_by_one(trace, step):
+    """What a step loaded or stored, by its operand and the registers of its two rows."""
+    operand, row = step.instruction.memory, step.index
+    if operand is None:
+        return
+    taken = step.exception
+    faulted = taken is not None and taken.elr == step.pc
+    if operand.status and not faulted and trace.register(operand.status, row + 1):
+        return
+    first = operand.address(step.pc, lambda name: trace.register(name, row))
+    for number, name in enumerate(operand.registers):
+        known = name.startswith("x") and not (operand.kind == "load" and name == "xzr")
+        value = trace.register(name, row + (operand.kind == "load")) if known else None
+        va = first + number * operand.element & (1 << 64) - 1
+        yield Access(operand.kind, va, operand.element,
+                     None if faulted or value is None else value % (1 << 8 * operand.element),
+                     trace.image.layout.space(va), trace.image.symbolize(va), faulted)
+
+
+@pytest.mark.parametrize("key", VARIANTS)
+def test_the_accesses_of_all_steps_at_once_are_those_of_one_after_the_other(key):
+    with Machine(key, seed=6) as m:
+        traces = [m.boot_trace]
+        for what, argument in ((CNTVOFF, 5), ("__kvm_vcpu_run_nvhe", "vcpu0"),
+                               ("__kvm_vcpu_run_nvhe", "vcpu1"), ("__kvm_tlb_flush_vmid", 0x1234)):
+            traces.append(m.call(what, argument).whole_trace)
+            if m.stopped:
+                m.reboot()
+    for trace in traces:
+        assert [step.memory for step in trace] == [tuple(one_by_one(trace, s)) for s in trace]
 
 
 def place(m, access):
@@ -219,6 +270,7 @@ def test_every_form_of_access_is_told_with_its_place_and_value():
         trace = m.hvc(0x100, top).trace
         accesses = [a for step in trace if step.symbol.startswith("dispatch") for a in step.memory]
         accesses = accesses[2:]  # x0 and x1 from the stack
+        assert [step.memory for step in trace] == [tuple(one_by_one(trace, s)) for s in trace]
         x3 = (1 << 64) - 0x4321
         assert [(a.kind, a.va - top, a.size, a.value) for a in accesses if a.kind == "store"] == [
             ("store", -8, 8, x3), ("store", -8, 4, x3 & 0xFFFF_FFFF), ("store", -16, 1, 0xDF),
@@ -420,6 +472,15 @@ def test_a_slice_has_the_rows_of_the_whole(m, start, stop):
     assert list(replayed(part))[-1] == whole.registers(end)
 
 
+def test_the_vms_last_fault_is_in_the_system_registers_of_what_comes_after():
+    with Machine("numbered", seed=1) as m:
+        whole, hpfar = m.call("__kvm_vcpu_run_nvhe", "vcpu1").whole_trace, m.sysreg("HPFAR_EL2")
+    (fault,) = [taken for taken in whole.exceptions.values() if taken.far == 0x9000_0008]
+    assert whole[fault.step:].sysregs["HPFAR_EL2"] == 0
+    assert whole[fault.step + 1:].sysregs["HPFAR_EL2"] == hpfar == 0x9000_0 << 4
+    assert whole[fault.step + 1:].sysregs["FAR_EL2"] == 0x9000_0008
+
+
 def test_a_slice_of_a_slice_is_a_slice(m):
     whole = m.call(CNTVOFF, 7).trace
     assert [s.regs for s in whole[10:50][5:20]] == [s.regs for s in whole[15:30]]
@@ -428,9 +489,8 @@ def test_a_slice_of_a_slice_is_a_slice(m):
 
 def test_the_system_registers_of_a_slice_are_those_of_its_first_step(m):
     whole = m.call("__kvm_vcpu_run_nvhe", "vcpu0").whole_trace
-    names = [name for name in whole.sysregs if name != "HPFAR_EL2"]
     end = whole[len(whole):].sysregs
-    assert {name: end[name] for name in names} == {name: m.sysreg(name) for name in names}
+    assert end == {name: m.sysreg(name) for name in whole.sysregs}
     hvc = whole.find("__kvm_call_hyp")
     assert whole[hvc + 1:].sysregs["ELR_EL2"] == whole[hvc].pc + 4
     vm = whole.find("vm_entry")
@@ -552,6 +612,9 @@ def test_the_table_has_a_line_a_step_and_says_what_changed(calls):
     (lambda t: t.last_write("w0", 0), KeyError,
      "no register 'w0' in a trace: x0 to x30, sp, pstate"),
     (lambda t: t.register("x0", 59), IndexError, "row 59 of a trace of 58 steps"),
+    (lambda t: t.column("x31"), KeyError, "no register 'x31' in a trace: x0 to x30, sp, pstate"),
+    (lambda t: t.column("x0", np.array([0, 59])), IndexError, "row 59 of a trace of 58 steps"),
+    (lambda t: t.column("x0", np.array([-1, 5])), IndexError, "row -1 of a trace of 58 steps"),
     (lambda t: t.registers(-1), IndexError, "row -1 of a trace of 58 steps"),
     (lambda t: t.last_write("x0", 59), IndexError, "row 59 of a trace of 58 steps"),
     (lambda t: t.exception_after(58), IndexError, "step 58 of a trace of 58 steps"),
