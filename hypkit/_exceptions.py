@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hypkit import _gic, arch
 from hypkit.decode import MemoryOperand, decode
-from hypkit.vmem import MASK64
+from hypkit.vmem import AP_EL0, AP_RO, MASK64, PAGE_SIZE, UXN, Walk
 
 if TYPE_CHECKING:
     from hypkit.cpu import Cpu
@@ -23,9 +23,15 @@ class MachineError(RuntimeError):
 
 
 def deliver(cpu: Cpu, intno: int, step: int) -> None:
-    """Enter the exception that Unicorn reported by number; PC as Unicorn left it."""
+    """Enter the exception that Unicorn reported by number; PC as Unicorn left it.
+
+    Raises MachineError for what this machine cannot enter.
+    """
     pc, el = cpu.read("pc"), cpu.el
     own = max(el, 1)
+    if cpu.illegal and intno != arch.EXCP_PREFETCH_ABORT:  # noticed late: nothing is recorded
+        cpu.enter(own, arch.EC_ILLEGAL_STATE, 0, pc, step)
+        return
     match intno:
         case arch.EXCP_HVC:
             _hvc(cpu, pc, el, step)
@@ -46,8 +52,8 @@ def deliver(cpu: Cpu, intno: int, step: int) -> None:
         case arch.EXCP_DATA_ABORT:
             _abort(cpu, pc, el, step, fetch=False)
         case _:
-            raise MachineError(f"exception number {intno} at {pc:#x} (EL{el}): this machine "
-                               "delivers only synchronous exceptions")
+            raise MachineError(f"exception number {intno} of the emulator: this machine delivers "
+                               "only synchronous exceptions")
 
 
 def _immediate(cpu: Cpu, pc: int, el: int) -> int:
@@ -89,19 +95,27 @@ def _ich_access(cpu: Cpu, pc: int, el: int) -> bool:
 
 def _abort(cpu: Cpu, pc: int, el: int, step: int, *, fetch: bool) -> None:
     """Derive what Unicorn does not say: address, kind and level of the fault, the syndrome."""
+    operand = None
     if fetch:
-        accesses, write, syndrome = [(pc, 4)], False, 0
+        va, size, write = pc, 4, False
     else:
-        operand = decode(cpu.fetch(pc, el) or 0).memory
-        if operand is None:
-            raise MachineError(f"data abort at {pc:#x}, but the instruction there accesses no "
-                               "memory that could be worked out")
-        address = operand.address(pc, lambda name: 0 if name == "xzr" else cpu.read(name))
-        accesses = [(address, operand.size)]
-        write, syndrome = operand.kind == "store", _access_syndrome(operand)
-    far, fsc, stage2 = _first_fault(cpu, accesses, el, write, fetch)
+        word = cpu.fetch(pc, el) or 0
+        operand = decode(word).memory
+        if operand is not None:
+            va = operand.address(pc, lambda name: 0 if name == "xzr" else cpu.read(name))
+            size, write = operand.size, operand.kind == "store"
+        elif (access := _vector_structure(word) or _zeroing(word)) is not None:
+            base, size, write = access
+            va = 0 if base == "xzr" else cpu.read(base)
+        else:
+            raise MachineError(f"a data abort, but what the instruction {word:#010x} accesses "
+                               "could not be worked out")
+    found = _first_fault(cpu, va, size, el, write, fetch)
+    if found is None:
+        raise MachineError(_unexplained(cpu, pc, va, el, fetch))
+    far, fsc, stage2 = found
     target = 2 if stage2 or el == 2 else 1
-    iss = fsc | write << 6 | (syndrome if stage2 else 0)
+    iss = fsc | write << 6 | (_access_syndrome(operand) if stage2 and operand else 0)
     if fetch:
         ec = arch.EC_IABT_LOWER if el < target else arch.EC_IABT_SAME
     else:
@@ -109,28 +123,80 @@ def _abort(cpu: Cpu, pc: int, el: int, step: int, *, fetch: bool) -> None:
     cpu.enter(target, ec, iss, pc, step, far=far)
 
 
-def _first_fault(cpu: Cpu, accesses: list[tuple[int, int]], el: int, write: bool,
-                 fetch: bool) -> tuple[int, int, bool]:
-    """Of an access that failed: (faulting address, fault status code, did stage 2 refuse)."""
-    for va, size in accesses:
-        for page in range(va & ~0xFFF, va + size, 0x1000):
-            address = max(va, page) & MASK64
-            walked = cpu.translate(address, el)
-            if walked.pa is None:
-                return address, walked.fsc, walked.stage2 is not None
-            refused = fetch and not walked.executable or write and not walked.writable
-            if walked.levels and refused:
-                return address, arch.FSC_PERMISSION | walked.levels[-1].level, False
-    # Mapped and permitted: what remains is an address that is not a multiple of its size.
-    return accesses[0][0], arch.FSC_ALIGNMENT, False
+def _register(number: int, thirty_one: str) -> str:
+    return thirty_one if number == 31 else f"x{number}"
+
+
+def _vector_structure(word: int) -> tuple[str, int, bool] | None:
+    """(base register, bytes, is it a store) of LD1 to LD4 and ST1 to ST4 (C4.1.88), else None."""
+    if word & 0xBE00_0000 != 0x0C00_0000:
+        return None
+    size = word >> 10 & 3
+    if word >> 24 & 1:  # one structure: an element of each register
+        scale = word >> 14 & 3
+        if scale == 2:
+            scale += size & 1
+        elif scale == 3:  # to all lanes
+            scale = size
+        number = ((word >> 13 & 1) << 1 | word >> 21 & 1) + 1
+        total = number << scale
+    else:
+        registers = {0: 4, 2: 4, 4: 3, 6: 3, 7: 1, 8: 2, 10: 2}.get(word >> 12 & 15, 0)
+        total = registers * (8 << (word >> 30 & 1))
+    return _register(word >> 5 & 31, "sp"), total, not word >> 22 & 1
+
+
+def _zeroing(word: int) -> tuple[str, int, bool] | None:
+    """The same of DC ZVA, which writes a block of 64 bytes from its start on (DCZID_EL0)."""
+    return (_register(word & 31, "xzr"), 1, True) if word & ~31 == 0xD50B_7420 else None
+
+
+def _first_fault(cpu: Cpu, va: int, size: int, el: int, write: bool,
+                 fetch: bool) -> tuple[int, int, bool] | None:
+    """Of an access that failed: (faulting address, fault status code, did stage 2 refuse).
+
+    None where the tables as they are read here give no reason.
+    """
+    for page in range(va & -PAGE_SIZE, va + size, PAGE_SIZE):
+        address = max(va, page) & MASK64
+        walked = cpu.translate(address, el)
+        if walked.pa is None:
+            return address, walked.fsc, walked.stage2 is not None
+        if _refused(walked, el, write, fetch):
+            return address, arch.FSC_PERMISSION | walked.levels[-1].level, False
+    return (va, arch.FSC_ALIGNMENT, False) if va % size and not fetch else None
+
+
+def _refused(walked: Walk, el: int, write: bool, fetch: bool) -> bool:
+    """Whether a page that is mapped may not be used so, by EL0 or by the level above it."""
+    if not walked.levels:  # the MMU is off
+        return False
+    if el == 0:
+        if fetch:
+            return bool(walked.descriptor & UXN)
+        return not walked.descriptor & AP_EL0 or write and bool(walked.descriptor & AP_RO)
+    return fetch and not walked.executable or write and not walked.writable
+
+
+def _unexplained(cpu: Cpu, pc: int, va: int, el: int, fetch: bool) -> str:
+    """What to say of an abort whose reason this machine does not know."""
+    spsr = cpu.sysreg(f"SPSR_EL{max(el, 1)}")
+    if fetch and spsr & arch.PSTATE_NRW:  # PC and PSTATE are AArch64's, and stand still
+        return (f"an ERET with {spsr:#x} in SPSR_EL{max(el, 1)} goes to AArch32, which this "
+                "machine does not have")
+    what = "a fetch" if fetch else f"an access to {va:#x}"
+    return (f"{what} failed, though the page tables allow it: this machine knows 4 KiB pages, "
+            "little-endian tables and no breakpoints")
 
 
 def _access_syndrome(operand: MemoryOperand) -> int:
-    """ISS[24:14] of a stage 2 data abort: one register, no writeback, else zero (D17.2.37)."""
+    """ISS[24:14] of a stage 2 data abort: one general register, no writeback, else zero
+    (D17.2.37)."""
     if len(operand.registers) != 1 or operand.writeback:
         return 0
     register = operand.registers[0]
-    number = 31 if register in ("xzr", "sp") else int(register[1:])
-    size = {1: 0, 2: 1, 4: 2, 8: 3}[operand.size]
-    return (1 << 24 | size << 22 | operand.signed << 21 | number << 16
+    if register[0] != "x":  # a vector register
+        return 0
+    number = 31 if register == "xzr" else int(register[1:])
+    return (1 << 24 | (operand.size.bit_length() - 1) << 22 | operand.signed << 21 | number << 16
             | operand.wide << 15)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 PSTATE_N, PSTATE_Z, PSTATE_C, PSTATE_V = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 PSTATE_DAIF = 0x3C0
+PSTATE_IL = 1 << 20
+PSTATE_NRW = 1 << 4  # AArch32
 PSTATE_EL1H = 0b0101
 PSTATE_EL2H = 0b1001
 
@@ -75,7 +77,8 @@ VECTOR_SLOT = 0x80
 
 FAULT_KINDS = {0b0000: "address size fault", 0b0001: "translation fault",
                0b0010: "access flag fault", 0b0011: "permission fault"}
-FSC_TRANSLATION, FSC_ACCESS_FLAG, FSC_PERMISSION, FSC_ALIGNMENT = 0x04, 0x08, 0x0C, 0x21
+FSC_ADDRESS_SIZE, FSC_TRANSLATION, FSC_ACCESS_FLAG, FSC_PERMISSION = 0x00, 0x04, 0x08, 0x0C
+FSC_ALIGNMENT = 0x21
 
 
 def fault_text(fsc: int) -> str:

@@ -29,12 +29,13 @@ TCG_BUFFER = 16 << 20
 # So many exceptions without an instruction between them: there will never be one.
 IN_A_ROW = 100
 # Why a run ends, other than for something that can be dealt with.
-FINAL = (Stop.NONE, Stop.BUDGET, Stop.LOST)
+FINAL = (Stop.EXIT, Stop.BUDGET, Stop.LOST, Stop.ASLEEP)
 # Unicorn's errors for an access outside RAM with the MMU off, or through a wrong table.
 NO_MEMORY = (uc_const.UC_ERR_READ_UNMAPPED, uc_const.UC_ERR_WRITE_UNMAPPED,
              uc_const.UC_ERR_FETCH_UNMAPPED)
 # SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
 SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
+PHYSICAL_BITS = 44  # a Cortex-A72's, ID_AA64MMFR0_EL1.PARange
 
 _GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)} | {
     "sp": uc_arm64.UC_ARM64_REG_SP, "pc": uc_arm64.UC_ARM64_REG_PC,
@@ -87,16 +88,25 @@ def _distinct(pcs: np.ndarray) -> set[int]:
     return found
 
 
+def _untranslated(va: int, regime: str) -> Walk:
+    """A walk with the MMU off: the address itself, if it is none too large."""
+    if va >> PHYSICAL_BITS:
+        return Walk(va, regime, (), None, arch.FSC_ADDRESS_SIZE)
+    return Walk(va, regime, (), va)
+
+
 class Cpu:
     """The processor and its RAM.
 
-    ram: (start, size) in whole chunks of what programs are expected to touch; word_at: virtual
-    address -> the instruction word there, for traces.
+    ram: (start, size) in whole chunks of what programs are expected to touch; exits: virtual
+    addresses before which a run ends; word_at: virtual address -> the instruction word there, for
+    traces.
     """
 
     BUFFER_ROWS = 1 << 16
 
-    def __init__(self, ram: tuple[int, int], word_at: Callable[[int], int]) -> None:
+    def __init__(self, ram: tuple[int, int], exits: Iterable[int],
+                 word_at: Callable[[int], int]) -> None:
         self._uc = uc = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
         uc.ctl_set_cpu_model(uc_arm64.UC_CPU_ARM64_A72)
         uc.ctl_set_tcg_buffer_size(TCG_BUFFER)
@@ -107,10 +117,11 @@ class Cpu:
         self._state = np.zeros(S.SIZE, dtype=np.uint64)
         self._prepare_state()
         self._add_hook(uc_const.UC_HOOK_INTR, hooks.interrupt_hook)
-        self._observing: Observer | None = None
-        self._in_a_row, self._steps_before = 0, -1
         self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, hooks.stray_hook)
-        uc.ctl_exits_enabled(True)
+        for address in exits:  # before an observer, so that it sees no exit
+            self._add_hook(uc_const.UC_HOOK_CODE, hooks.exit_hook, address, address)
+        self._observing: Observer | None = None
+        self._pristine = uc.context_save()
         self.exceptions: list[Taken] = []
         self.ich: dict[str, int] = {}
         self.words: dict[int, int] = {}
@@ -157,13 +168,16 @@ class Cpu:
         # No address is all ones: no HVC is remembered yet.
         state[S.HVC_PC0] = state[S.HVC_PC1] = MASK64
 
-    def _add_hook(self, kind: int, compiled) -> ctypes.c_size_t:
-        """Hand a compiled function to Unicorn itself: no Python on the way."""
+    def _add_hook(self, kind: int, compiled, first: int = 1, last: int = 0) -> ctypes.c_size_t:
+        """Hand a compiled function to Unicorn itself: no Python on the way.
+
+        first, last: the addresses it is called for; with first above last, all of them.
+        """
         handle = ctypes.c_size_t()
         user = ctypes.c_void_p(self._state.ctypes.data)
         function = ctypes.c_void_p(compiled.address)
         status = uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, function, user,
-                                   ctypes.c_uint64(1), ctypes.c_uint64(0))
+                                   ctypes.c_uint64(first), ctypes.c_uint64(last))
         if status:
             raise UcError(status)
         self._hooks_alive.append(compiled)
@@ -213,18 +227,23 @@ class Cpu:
     def el(self) -> int:
         return arch.el_of(self.read("pstate"))
 
+    @property
+    def illegal(self) -> bool:
+        """Whether PSTATE.IL is set: an illegal return, after which no instruction is executed."""
+        return bool(self.read("pstate") & arch.PSTATE_IL)
+
     # -- translation, from the registers as they are --
 
     def translate(self, va: int, el: int) -> Walk:
         """Walk the tables of EL1's or EL2's regime for *va*; a VM's EL1 has stage 2 as well."""
         if el == 2:
             if not self.sysreg("SCTLR_EL2") & 1:
-                return Walk(va, "EL2, MMU off", (), va)
+                return _untranslated(va, "EL2, MMU off")
             if va >> 48:
                 return Walk(va, "EL2", (), None, arch.FSC_TRANSLATION)
             return walk(self._load_or_zero, self.sysreg("TTBR0_EL2"), va, regime="EL2")
         if not self.sysreg("SCTLR_EL1") & 1:
-            first = Walk(va, "EL1, MMU off", (), va)
+            first = _untranslated(va, "EL1, MMU off")
         elif va >> 48 == 0xFFFF:
             first = walk(self._load_or_zero, self.sysreg("TTBR1_EL1"), va, regime="EL1")
         elif va >> 48 == 0:
@@ -266,6 +285,9 @@ class Cpu:
 
     def reset(self, entry: int) -> None:
         """The state at the first instruction: EL2h, MMU off, everything masked, registers zero."""
+        # No program leaves anything behind, not even AArch32.
+        self._uc.context_restore(self._pristine)
+        self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
         self.write_sysreg("SCR_EL3", SCR_EL3)
         for name in ("SCTLR_EL1", "SCTLR_EL2", "VTTBR_EL2", "HCR_EL2"):
             self.write_sysreg(name, 0)
@@ -284,11 +306,6 @@ class Cpu:
         self.words.clear()
         self._state[S.HVC_PC0] = self._state[S.HVC_PC1] = MASK64
         self._uc.ctl_flush_tb()
-
-    def set_exits(self, addresses: Iterable[int]) -> None:
-        """Virtual addresses before which a run ends."""
-        self.exits = frozenset(addresses)
-        self._uc.ctl_set_exits(list(self.exits))
 
     def save(self) -> Saved:
         places = [self._ram, *((chunk, hooks.CHUNK) for chunk in self._stray_chunks())]
@@ -329,7 +346,6 @@ class Cpu:
         sysregs = {name: self.sysreg(name) for name in TRACED_SYSREGS}
         state[S.STEPS], state[S.BUDGET] = 0, budget
         columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        reason = Stop.NONE
         while True:
             state[S.ROW] = state[S.VALUE] = 0
             reason = self._start_until_something()
@@ -345,16 +361,23 @@ class Cpu:
 
     def run_free(self, budget: int) -> Stop:
         """Execute at full speed, recording nothing, until an exit address or about *budget*
-        instructions. Every exception is entered as in a recorded run."""
+        instructions. Every exception is entered as in a recorded run, but for an illegal execution
+        state: that is noticed at the next exception or at the end."""
         self._observe(Observer.BUDGET)
         self._state[S.STEPS], self._state[S.BUDGET] = 0, budget
-        while (reason := self._start_until_something()) not in FINAL:
+        while True:
+            reason = self._start_until_something()
+            if reason in FINAL:
+                if not self.illegal:
+                    return reason
+                reason = Stop.ILLEGAL
             if not self._handle(reason, -1):
                 return Stop.STUCK
-        return reason
 
     def _observe(self, observer: Observer) -> None:
-        """Have one hook, on instructions or on blocks: the latter is ten times faster."""
+        """Begin a run with one hook, on instructions or on blocks: the latter is ten times faster.
+        """
+        self._in_a_row, self._steps_before = 0, -1
         if self._observing is observer:
             return
         if self._observing is not None:
@@ -378,21 +401,23 @@ class Cpu:
             deliver(self, int(self._state[S.INTNO]), step)
         elif reason is Stop.MISALIGNED:
             self.misaligned(step)
+        elif reason is Stop.ILLEGAL:
+            self.enter(max(self.el, 1), arch.EC_ILLEGAL_STATE, 0, self.read("pc"), step)
         return True
 
     def misaligned(self, step: int) -> None:
         """Enter a PC alignment fault."""
         pc = self.read("pc")
-        self.enter(self.el, arch.EC_PC_ALIGN, 0, pc, step, far=pc)
+        self.enter(max(self.el, 1), arch.EC_PC_ALIGN, 0, pc, step, far=pc)
 
     def _start_until_something(self) -> Stop:
-        self._state[S.STOP] = Stop.NONE
+        self._state[S.STOP] = Stop.ASLEEP
         try:
             self._uc.emu_start(self.read("pc"), 0)
         except UcError as error:
             if error.errno in NO_MEMORY:
                 return Stop.LOST
-            raise MachineError(f"the emulator gave up at {self.read('pc'):#x}: {error}") from None
+            raise MachineError(f"the emulator gave up: {error}") from None
         return Stop(int(self._state[S.STOP]))
 
     def _snapshot_regs(self) -> None:

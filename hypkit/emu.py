@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +126,8 @@ class Machine:
         self.header = None if header is None else read_header(header)
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
-        self._cpu: Cpu | None = Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA),
+        exits = map(self.image.host_pc, ("host_idle", "host_panicked", "host_oops"))
+        self._cpu: Cpu | None = Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA), exits,
                                     self._word_at)
         self.stopped: str | None = None
         self._panic: Panic | None = None
@@ -144,8 +146,6 @@ class Machine:
             cpu.store(pa, data)
         self._fill_mailbox(requests)
         cpu.reset(self.image.entry)
-        labels = ("host_idle", "host_panicked", "host_oops")
-        cpu.set_exits(self.image.host_pc(label) for label in labels)
         self.stopped = self._panic = None
         self.boot_trace = self._traced_run()
         if self.stopped and not len(requests):
@@ -242,16 +242,22 @@ class Machine:
 
     def _traced_run(self) -> Trace:
         """Run until the host is idle or stopped for good; the stop button ends it in between."""
-        try:
+        with self._stopping():
             reason, recording = self._cpu.run(self.budget)
+        self._look_where_it_stopped(reason)
+        return self._trace(recording)
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Around a run: the machine has stopped if it does not come to a regular end."""
+        try:
+            yield
         except KeyboardInterrupt:
             self.stopped = f"it was interrupted at {self._here()}"
             raise
         except MachineError as error:
-            self.stopped = str(error)
-            raise
-        self._look_where_it_stopped(reason)
-        return self._trace(recording)
+            self.stopped = f"at {self._here()}: {error}"
+            raise MachineError(f"{self.stopped}. reboot() starts it anew") from None
 
     def run(self, ids: object, args: object = None) -> np.ndarray:
         """Make many calls at full speed: x0 of each answer, uint64, shape (n,).
@@ -295,15 +301,12 @@ class Machine:
         """Serve what is in the mailbox; *start* numbers its first request in messages."""
         cpu, boots = self._cpu, self._data("boot_count")
         steps, served, fruitless = min(SLICE_STEPS, self.budget), -1, 0
-        try:
+        with self._stopping():
             while (reason := cpu.run_free(steps)) is Stop.BUDGET:
                 before, served = served, self._data("mailbox_next")
                 fruitless = fruitless + steps if served == before else 0
                 if fruitless >= self.budget:  # not one call ended in all that time
                     break
-        except KeyboardInterrupt:
-            self.stopped = f"it was interrupted at {self._here()}"
-            raise
         self._look_where_it_stopped(reason)
         if not self.stopped and self._data("boot_count") != boots:
             self.stopped = "the kernel was started again in the middle of a bulk run"
@@ -339,8 +342,12 @@ class Machine:
         elif reason is Stop.LOST:
             self.stopped = f"at {self._here()} it wants memory where this machine has none"
         elif reason is Stop.STUCK:
+            esr = cpu.sysreg(f"ESR_EL{cpu.el}")
             self.stopped = (f"it takes one exception after another at {self._here()} and executes "
-                            f"nothing in between: {arch.esr_text(cpu.sysreg('ESR_EL2'))}")
+                            f"nothing in between: {arch.esr_text(esr)}")
+        elif reason is Stop.ASLEEP:
+            self.stopped = (f"before {self._here()} it went to sleep with WFI, and this machine "
+                            "has no interrupt to wake it")
         elif self._where == "host_panicked":
             self._panic = Panic(*struct.unpack("<7Q", cpu.load(self.image.pa("panic_record"), 56)))
             at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)

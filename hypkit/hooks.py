@@ -72,13 +72,15 @@ class S(enum.IntEnum):
 class Stop(enum.IntEnum):
     """Why a hook stopped a run."""
 
-    NONE = 0
+    ASLEEP = 0  # no hook did: the processor waits for an interrupt
     EXCEPTION = 1  # Python decides what the exception is and enters it
     BUDGET = 2
     BUFFER = 3  # the trace columns are full
     MISALIGNED = 4  # PC is not a multiple of four: QEMU 5's code would run on
     STUCK = 5  # exception after exception, and no instruction in between
     LOST = 6  # the program went, or reached, where there is no memory
+    EXIT = 7  # it came to an address before which a run ends
+    ILLEGAL = 8  # PSTATE.IL is set: QEMU 5's code would run on
 
 
 # The registers of a trace row, in order: bit i of a row's mask is TRACE_REGS[i].
@@ -86,7 +88,7 @@ TRACE_REGS = (*(f"x{n}" for n in range(31)), "sp", "pstate")
 TRACE_IDS = np.array(
     [*(getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)), uc_arm64.UC_ARM64_REG_SP,
      uc_arm64.UC_ARM64_REG_PSTATE], dtype=np.int32)
-_N_REGS = len(TRACE_REGS)
+_N_REGS, _PSTATE = len(TRACE_REGS), TRACE_REGS.index("pstate")
 # Rows are compared in groups of eight; what is beyond the last register stays zero.
 _GROUPS = -(-_N_REGS // 8)
 ROW_WORDS = 8 * _GROUPS
@@ -215,6 +217,8 @@ _DAIF = arch.PSTATE_DAIF
 _SAME_SP0, _SAME_SPX, _LOWER = (arch.VECTOR_SAME_SP0, arch.VECTOR_SAME_SPX, arch.VECTOR_LOWER_A64)
 _STOP_EXCEPTION, _STOP_BUDGET = int(Stop.EXCEPTION), int(Stop.BUDGET)
 _STOP_BUFFER, _STOP_MISALIGNED = int(Stop.BUFFER), int(Stop.MISALIGNED)
+_STOP_EXIT, _STOP_ILLEGAL = int(Stop.EXIT), int(Stop.ILLEGAL)
+_IL = arch.PSTATE_IL
 
 
 @njit(inline="always")
@@ -297,17 +301,27 @@ def interrupt_hook(uc, intno, user):
         # Unicorn's PC is already the return address. EL1's HVC goes to EL2, as does EL2's own.
         _read_for_entry(state, np.uint64(2))
         pc = _load64(_word(state, _ENTRY_VALUES) + np.uint64(8 * _V_RETURN))
+        illegal = _load64(_word(state, _ENTRY_VALUES)) & np.uint64(_IL)
         nothing = np.uint64(0)
-        if pc == _word(state, _PC0):
+        if illegal:
+            pass
+        elif pc == _word(state, _PC0):
             esr = np.uint64(_ESR_HVC) | _word(state, _IMM0)
             _enter(state, np.uint64(2), pc, esr, nothing, nothing)
             return
-        if pc == _word(state, _PC1):
+        elif pc == _word(state, _PC1):
             esr = np.uint64(_ESR_HVC) | _word(state, _IMM1)
             _enter(state, np.uint64(2), pc, esr, nothing, nothing)
             return
     _set(state, _INTNO, intno)
     _stop(state, _STOP_EXCEPTION)
+
+
+@cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)
+def exit_hook(uc, address, size, user):
+    """Ends a run before an instruction. Unicorn's own exits are a WFI in disguise, which a pending
+    interrupt or a trap of WFI passes by."""
+    _stop(_address_of(user), _STOP_EXIT)
 
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)", cache=True)
@@ -380,3 +394,5 @@ def trace_hook(uc, address, size, user):
     _set(state, _STEPS, steps + np.uint64(1))
     if address & np.uint64(3):
         _stop(state, _STOP_MISALIGNED)
+    elif _load64(regs + np.uint64(8 * _PSTATE)) & np.uint64(_IL):
+        _stop(state, _STOP_ILLEGAL)

@@ -120,6 +120,26 @@ AT_EL2 = {
     "ldrsw": "ldrsw x5, [x1]", "ldrb": "ldrb w5, [x1, #1]", "ldp": "ldp x5, x6, [x1]",
     "post-index": "ldr x5, [x1], #8", "register offset": "str x5, [x1, x2, lsl #3]",
     "write to text": "adr x5, dispatch\n str x5, [x5]",
+    # Accesses that are no plain load or store: of vectors, of a block to be zeroed.
+    "str of a vector": "str q0, [x1]",
+    "ldp of vectors": "adr x5, dispatch\n stp q0, q1, [x5, #32]",
+    "st1": "st1 {v0.4s, v1.4s}, [x1], #32",
+    "ld3": "ld3 {v0.8b, v1.8b, v2.8b}, [x1]",
+    "ld4r": "ld4r {v0.4s, v1.4s, v2.4s, v3.4s}, [x1]",
+    "st1 of one lane": ".inst 0x4d9f8020",  # st1 {v0.s}[2], [x1], #4
+    "ld2 of one lane": ".inst 0x4de28420",  # ld2 {v0.d, v1.d}[1], [x1], x2
+    "st1 across a page's end": "mov x5, sp\n sub x5, x5, #8\n st1 {v0.16b}, [x5]",
+    "dc zva": "add x1, x1, #37\n dc zva, x1",
+    "dc zva on text": "adr x5, dispatch\n dc zva, x5",
+    # Returns to where this machine is seldom or never.
+    "eret to EL0": "mov x5, #0x3c0\n msr spsr_el2, x5",
+    "eret to EL1 with SP_EL0": "mov x5, #0x3c4\n msr spsr_el2, x5",
+    "eret to EL3": "mov x5, #0x3cd\n msr spsr_el2, x5\n adr x5, 2f\n msr elr_el2, x5\n eret\n2:",
+    "eret to EL3, unmapped": "mov x5, #0x3cd\n msr spsr_el2, x5",
+    "eret with IL": "mov x5, #0x3c5\n movk x5, #0x10, lsl #16\n msr spsr_el2, x5",
+    "eret to AArch32 EL1": "mov x5, #0x1d3\n msr spsr_el2, x5",
+    # A WFI that a virtual interrupt ends, masked as it is; that interrupt stays until the end.
+    "virtual interrupt": "mrs x5, hcr_el2\n orr x5, x5, #0xc0\n msr hcr_el2, x5\n isb\n wfi",
 }
 
 

@@ -179,7 +179,69 @@ def test_memory_that_is_not_there_cannot_be_read():
     with Machine("fnptr", seed=1) as machine:
         machine.hvc(machine.x0_of("__kvm_enable_ssbs") + 8, 0x1234)  # EL2's MMU goes off
         with pytest.raises(MachineError, match="there is no memory at physical address 0x"):
+            machine.read(0x1000, 8)
+        with pytest.raises(MachineError, match="address size fault, level 0"):
             machine.read(machine.address("vcpu0", "hyp"), 8)
+
+
+# What a dispatcher may do to end a call for good: what the machine says of it, and for bulk calls.
+# (SPSR_EL2, HCR_EL2 and so on are spoilt on purpose: a reboot has to mend all of it.)
+SPOILT = {
+    "wfi": (" wfi", "before dispatch.0x24 .EL2. it went to sleep with WFI, and .* no interrupt"),
+    "wfi in the host": (" mrs x9, hcr_el2\n orr x9, x9, #0x2000\n msr hcr_el2, x9\n wfi",
+                        "went to sleep"),
+    "AArch32": (" mov x9, #0x10\n msr spsr_el2, x9",
+                "an ERET with 0x10 in SPSR_EL2 goes to AArch32"),
+    "64 KiB pages": (" mrs x9, tcr_el2\n orr x9, x9, #0x4000\n msr tcr_el2, x9\n isb\n tlbi alle2\n"
+                     " isb\n nop", "a fetch failed, though the page tables allow it: .* 4 KiB"),
+    "big-endian tables": (" mrs x9, sctlr_el2\n orr x9, x9, #0x2000000\n msr sctlr_el2, x9\n isb\n"
+                          " tlbi alle2\n isb\n nop", "little-endian tables"),
+    "the MMU off": (" msr sctlr_el2, xzr\n isb\n nop", "one exception after another at "
+                    "__kvm_hyp_vector.0x200 .EL2. .* address size fault, level 0"),
+    "the host's MMU off": (" msr sctlr_el1, xzr\n isb", "one exception after another at "
+                           "vectors.0x200 .EL1. .* instruction abort, same .* address size fault"),
+    "no tables": (" msr ttbr0_el2, xzr\n tlbi alle2\n isb\n nop", "translation fault, level 0"),
+    "everything on": (" mov x9, #-1\n msr hcr_el2, x9\n isb", "were not enough"),
+    "illegal state": (" mov x9, #0x3cd\n msr spsr_el2, x9\n adr x9, 1f\n msr elr_el2, x9\n"
+                      " eret\n1:", "EL2 panicked at dispatch.0x34: illegal execution state"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_whatever_a_dispatcher_spoils_is_said_and_mended_by_a_reboot(name):
+    body, says = SPOILT[name]
+    with Machine("numbered", seed=5, dispatcher=dispatcher(body), budget=5_000) as machine:
+        boot = machine.boot_trace
+        fresh = machine.snapshot()
+        try:
+            message = machine.hvc(0x100).message
+        except MachineError as error:
+            message = str(error)
+        assert re.search(says, message), message
+        assert machine.stopped
+        machine.restore(fresh)
+        with pytest.raises(MachineError) as caught:
+            machine.run([0x100] * 3)
+        # A run that records nothing notices an illegal state later, and elsewhere.
+        assert name == "illegal state" or re.search(says, str(caught.value)), str(caught.value)
+        assert "reboot() starts it anew" in str(caught.value)
+        with pytest.raises(MachineError, match="this machine has stopped"):
+            machine.hvc(0)
+        again = machine.reboot()
+        assert np.array_equal(again.pcs, boot.pcs) and np.array_equal(again.values, boot.values)
+        assert again.sysregs == boot.sysregs
+        assert machine.hvc(0).x0 == 0xBADCA11 and machine.run([0]).tolist() == [0xBADCA11]
+
+
+def test_an_illegal_state_of_the_host_is_noticed_in_bulk_too():
+    body = " mov x9, #0x3c5\n movk x9, #0x10, lsl #16\n msr spsr_el2, x9\n mov x0, #0"
+    with Machine("numbered", dispatcher=dispatcher(body)) as machine:
+        call = machine.hvc(0x100)
+        assert call.outcome == "oopsed" and "illegal execution state" in call.message
+        for calls in ([0x100], [0x100, 0x100]):
+            machine.reboot()
+            with pytest.raises(MachineError, match="illegal execution state"):
+                machine.run(calls)
 
 
 def test_a_vector_table_that_is_not_mapped_is_an_exception_without_end():
