@@ -25,7 +25,7 @@ def _whose(answer: object) -> str:
             raise Wrong(f"Expected one of {', '.join(SPACES)} for address {n}, {address:#x}; "
                         f"came {shown(came)}")
         if came != layout.space(address):
-            raise Wrong(f"Address {n}, {address:#x}, is none of the {came} addresses: one of those "
+            raise Wrong(f"Address {n}, {address:#x}, is not {came}: an address of that space "
                         f"{_BY[came]}")
     return ("Bit 47 and the sixteen bits above it tell the three virtual spaces apart, without a "
             "look into any table")

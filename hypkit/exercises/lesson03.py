@@ -17,7 +17,7 @@ def _incident(answer: object) -> str:
     with Bench("fnptr", seed=INCIDENT_SEED) as machine:
         at = machine.layout.kern_hyp_va(INCIDENT)
         expected = machine.image.symbolize(at)
-        name, _, offset = answer.strip().partition("+")
+        name, _, offset = "".join(answer.split()).partition("+")
         if name not in machine.image.symbols:
             raise Wrong(f"Expected a place with one of the machine's labels; came {shown(answer)}")
         try:
@@ -28,7 +28,8 @@ def _incident(answer: object) -> str:
         if came == at:
             return (f"EL2 made {at:#x} of it, which is {expected}: somebody entered behind the "
                     "front door, and the digits in front were there to mislead you")
-        near = f": {name} is right" if name == expected.partition("+")[0] else ""
+        near = ": the function is right, the offset in it is not" \
+            if name == expected.partition("+")[0] else ""
         trace = machine.hvc(INCIDENT).trace
         step = trace.find("dispatch_find") + 5
         raise Wrong(f"Expected the place where the call began; at step {step} x0 holds "
@@ -64,8 +65,8 @@ def _other_names(answer: object) -> str:
             given = call_function(answer, machine, name, count, name="other_names")
             found = _list_of_numbers(given, "other_names")
             if len(found) != count or len(set(found)) != count:
-                raise Wrong(f"Expected {count} different values of x0; came "
-                            f"{len(found)}, {len(set(found))} of them different")
+                raise Wrong(f"Expected {count} different values of x0; came {len(found)} values, "
+                            f"{len(set(found))} of them different")
             machine.reboot()
             start = machine.snapshot()
             for x0 in found:

@@ -6,6 +6,7 @@ from hypkit.abi import HYPERCALLS
 from hypkit.asm import AsmError
 from hypkit.emu import RETURNED, Call, MachineError
 from hypkit.exercises import Bench, Exercise, Wrong, attempt, call_function, number, shown
+from hypkit.image import KIMAGE_PA, KIMAGE_VADDR
 from hypkit.vmem import MASK64
 
 # --- Texts that the lesson assembles ------------------------------------------------------------
@@ -122,8 +123,10 @@ def _number_of(answer: object) -> str:
                 raise Wrong(f"{abi}: expected the number of {name}; with {came:#x} step {step} "
                             f"enters {known[came]}")
             index = HYPERCALLS.index(name)
-            what = ": this is the place in the list; the base is missing" if came == index else ""
-            raise Wrong(f"{abi}: expected the number of {name}; {shown(came)} calls none of the "
+            what = ": this is the place in the list; the base is missing" if came == index else (
+                ": it belongs to the other version, with another base"
+                if came in (0x100 + index, 0x1000 + index) else "")
+            raise Wrong(f"{abi}: expected the number of {name}; {came:#x} calls none of the "
                         f"functions{what}")
     return ("The same place in the list, behind another base: a host and a hypervisor with "
             "different bases do not understand each other")
@@ -200,12 +203,25 @@ def _bench(text: object, seed: int) -> Bench:
         raise Wrong(f"This dispatcher cannot be built into a machine: {error}") from None
 
 
+def _ran_on(machine: Bench, call: Call) -> int | None:
+    """The step at the end of the dispatcher after which EL2 went on behind it, if it did so."""
+    program = machine.image.dispatcher
+    start = machine.layout.hyp_va(program.base - KIMAGE_VADDR + KIMAGE_PA)
+    end = start + len(program.code)
+    return next((n for n, pc in enumerate(call.trace.pcs[:-1])
+                 if pc == end - 4 and call.trace.pcs[n + 1] == end), None)
+
+
 def _returned(machine: Bench, x0: int, argument: int) -> Call:
     """The call; Wrong when it did not come back, or not with everything that is the host's."""
     call = attempt(machine.hvc, x0, argument)
     trace = call.trace
     last = len(trace) - 1
     if call.outcome != RETURNED:
+        if (step := _ran_on(machine, call)) is not None:
+            raise Wrong(f"With x0 = {x0:#x} expected the call to come back; step {step} was the "
+                        "last of your text, and EL2 ran on into the code behind it: an eret is "
+                        "missing")
         raise Wrong(f"With x0 = {x0:#x} expected the call to come back; {call.outcome} after step "
                     f"{len(call.whole_trace) - 1:,}: {call.message}")
     at_hvc = next(step.index for step in trace if step.exception is not None)
@@ -244,8 +260,10 @@ def _dispatcher(answer: object) -> str:
                                 f"{call.x0:#x}{what}, written at step {wrote}")
                 if x0 in results and call.x1 != results[x0]:
                     wrote = call.trace.last_write("x1", last)
+                    whose = (", the host's own x1, which nothing has written"
+                             if call.x1 == offset else f", written at step {wrote}")
                     raise Wrong(f"With x0 = {x0:#x} expected the result {results[x0]:#x} in x1; "
-                                f"came {call.x1:#x}, written at step {wrote}")
+                                f"came {call.x1:#x}{whose}")
             call = attempt(machine.hvc, 0)
             if "stub" not in call.cost.phases or call.x0 != 0xBADC_A11:
                 raise Wrong("With x0 = 0 expected the stub's own answer, 0xbadca11; came "
@@ -256,7 +274,7 @@ def _dispatcher(answer: object) -> str:
 
 EXERCISES = (
     Exercise("04.1", "The number", (
-        "The first cell of this lesson prints the list of version 1.",
+        "The first picture of this lesson has the numbers of version 1.",
         "In version 2 the function has the same place in the list. The base is another one.",
         "The place is 9. The bases are 0x100 and 0x1000.",
     ), _number_of),

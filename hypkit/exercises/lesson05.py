@@ -87,7 +87,7 @@ def _on_the_chain(answer: object) -> str:
         if not 0 <= row < len(timing.rows):
             raise Wrong(f"Expected rows 0 to {len(timing.rows) - 1}; came {shown(row)}")
         if row not in loads:
-            raise Wrong(f"Expected loads; row {row} is `{timing.rows[row].text}`")
+            raise Wrong(f"Expected rows with loads; came row {row}, `{timing.rows[row].text}`")
         if row not in expected:
             raise Wrong(f"Row {row}, `{timing.rows[row].text}`, is ready in cycle "
                         f"{timing.rows[row].ready}, and what follows waits for another row longer")
@@ -121,10 +121,15 @@ def _unseen() -> list[facts.Measurement]:
     ]
 
 
-def _is_fair(figure: facts.Measurement) -> bool:
-    other = ("32-bit", "Intel", "x86")
-    return (figure.measures == "trap" and figure.unit == "cycles"
-            and not any(word in figure.machine for word in other))
+def _unfair(figure: facts.Measurement) -> str | None:
+    """Why the figure may not stand beside our dispatch; None when it may."""
+    if figure.measures != "trap":
+        return f"it measures {figure.measures!r}, not a bare exception"
+    if figure.unit != "cycles":
+        return f"it is in {figure.unit}, not in cycles"
+    if any(word in figure.machine for word in ("32-bit", "Intel", "x86")):
+        return "that is no 64-bit Arm machine"
+    return None
 
 
 def _fair_figures(answer: object) -> str:
@@ -132,11 +137,14 @@ def _fair_figures(answer: object) -> str:
     given = call_function(answer, list(unseen), name="fair")
     if not isinstance(given, list | tuple | set | frozenset):
         raise Wrong(f"Expected a list of keys; fair returned {shown(given)}")
-    expected = {figure.key for figure in unseen if _is_fair(figure)}
+    for key in given:
+        if not isinstance(key, str):
+            raise Wrong(f'Expected keys, such as "neve-entry", and no figures; came {shown(key)}')
+    expected = {figure.key for figure in unseen if not _unfair(figure)}
     for figure in unseen:
         if figure.key in given and figure.key not in expected:
-            raise Wrong(f"{figure.key} is {figure.text} on {figure.machine}, and measures "
-                        f"{figure.measures!r}: it may not stand beside our dispatch")
+            raise Wrong(f"{figure.key} is {figure.text} on {figure.machine}, and may not stand "
+                        f"beside our dispatch: {_unfair(figure)}")
     for figure in unseen:
         if figure.key in expected and figure.key not in given:
             raise Wrong(f"{figure.key} is missing: {figure.text} on {figure.machine}, a bare "

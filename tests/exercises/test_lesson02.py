@@ -55,7 +55,8 @@ def swapped(spaces):
 @pytest.mark.parametrize(("number", "answer", "phrase"), [
     ("02.1", swapped(SPACES), "begins with 0xffff and has bit 47 clear"),
     ("02.1", SPACES[:4], "a list of 5 names"),
-    ("02.1", [*SPACES[:4], "physical"], "Address 5, 0x934f00285000, is none of the physical"),
+    ("02.1", [*SPACES[:4], "physical"],
+     "Address 5, 0x934f00285000, is not physical: an address of that space is a place in the"),
     ("02.1", ["virtual", *SPACES[1:]], "Expected one of image, linear, physical, hyp"),
     ("02.2", lambda va, lsb, tag: va | tag << lsb, "expected the last of these"),
     ("02.2", lambda va, lsb, tag: va & (1 << lsb) - 1 | tag, "steps 15 to 19 make"),

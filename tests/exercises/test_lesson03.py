@@ -37,7 +37,7 @@ def gadget(machine, value, *, offset=0x34, x2=0):
 
 
 @pytest.mark.parametrize(("number", "answer"), [
-    ("03.1", CNTVOFF + "+0x8"), ("03.1", f" {CNTVOFF}+8 "), ("03.2", other_names),
+    ("03.1", CNTVOFF + "+0x8"), ("03.1", f" {CNTVOFF} + 8 "), ("03.2", other_names),
     ("03.2", drawn_names), ("03.3", back_doors), ("03.4", gadget),
     ("03.4", lambda m, v: m.call(m.x0_of("__vgic_v3_restore_aprs") + 0x34, 0, 0, 0, v))])
 def test_a_right_answer_passes(number, answer):
@@ -45,7 +45,7 @@ def test_a_right_answer_passes(number, answer):
 
 
 @pytest.mark.parametrize(("number", "answer", "phrase"), [
-    ("03.1", CNTVOFF, f": {CNTVOFF} is right"),
+    ("03.1", CNTVOFF, ": the function is right, the offset in it is not"),
     ("03.1", "hyp_panic+0x4", "at step 20 x0 holds 0xa9b740285bc8"),
     ("03.1", "__kvm_timer+0x8", "one of the machine's labels"),
     ("03.1", CNTVOFF + "+eight", 'such as "hyp_panic+0x4"'),
