@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,8 +17,8 @@ from hypkit.image import Image
 REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pstate")
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
 _PSTATE = _INDEX["pstate"]
-# Comparisons that aligning two traces may take: a second's worth.
-DIFF_WORK = 10_000_000
+# Bits that aligning two traces may keep, one for a step of each: 128 MiB, a second's work.
+DIFF_BITS = 1 << 30
 
 
 def _bit(name: str) -> int:
@@ -371,18 +370,20 @@ class TraceDiff:
         rest = least - head
         tail = _alike(ours[len(ours) - rest:][::-1], theirs[len(theirs) - rest:][::-1])
         ours, theirs = ours[head:len(ours) - tail], theirs[head:len(theirs) - tail]
-        if np.bincount(theirs, minlength=len(known))[ours].sum() > DIFF_WORK:
-            raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that repeat themselves are "
-                             "too many to align: compare parts of them, as in t[:1000]")
-        self.rows: list[tuple[int | None, int | None]] = [(i, i) for i in range(head)]
-        matcher = difflib.SequenceMatcher(a=ours.tolist(), b=theirs.tolist(), autojunk=False)
-        for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-            left, right = range(head + i1, head + i2), range(head + j1, head + j2)
-            if tag == "equal":
-                self.rows += zip(left, right, strict=True)
-            else:
-                self.rows += [(i, None) for i in left] + [(None, j) for j in right]
-        self.rows += zip(range(len(a) - tail, len(a)), range(len(b) - tail, len(b)), strict=True)
+        if len(ours) * len(theirs) > DIFF_BITS:
+            raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that differ are too many to "
+                             "align: compare parts of them, as in t[:1000]")
+        both = [(i, i) for i in range(head)]
+        both += [(head + i, head + j) for i, j in _aligned(ours, theirs)]
+        both += zip(range(len(a) - tail, len(a)), range(len(b) - tail, len(b)), strict=True)
+        self.rows: list[tuple[int | None, int | None]] = []
+        i = j = 0
+        for row in (*both, (len(a), len(b))):
+            self.rows += [(n, None) for n in range(i, row[0])]
+            self.rows += [(None, n) for n in range(j, row[1])]
+            self.rows.append(row)
+            i, j = row[0] + 1, row[1] + 1
+        self.rows.pop()
 
     @property
     def same(self) -> int:
@@ -399,6 +400,32 @@ def _alike(ours: np.ndarray, theirs: np.ndarray) -> int:
     """How many places two rows of the same length have in common at their start."""
     differ = np.flatnonzero(ours != theirs)
     return int(differ[0]) if len(differ) else len(ours)
+
+
+def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
+    """Where a longest common subsequence of the two stands in each, in order.
+
+    Hyyrö's bit-vector algorithm (2004): row j keeps a bit for each of ours, 0 where the longest
+    subsequence common with the first j of theirs grows.
+    """
+    same = {place: int.from_bytes(np.packbits(ours == place, bitorder="little").tobytes(), "little")
+            for place in np.unique(theirs).tolist()}
+    everywhere = row = (1 << len(ours)) - 1
+    rows = [b""]
+    for place in theirs.tolist():
+        met = row & same[place]
+        row = (row + met | row - met) & everywhere
+        rows.append(row.to_bytes(len(ours) // 8 + 1, "little"))
+    i, j, found = len(ours), len(theirs), []
+    while i and j:
+        if ours[i - 1] == theirs[j - 1]:
+            i, j = i - 1, j - 1
+            found.append((i, j))
+        elif rows[j][i - 1 >> 3] >> (i - 1 & 7) & 1:
+            i -= 1
+        else:
+            j -= 1
+    return found[::-1]
 
 
 def _places(trace: Trace, known: dict[tuple[int, str, str | int], int]) -> np.ndarray:
