@@ -345,9 +345,12 @@ def _instead(call: Call) -> str:
     """What a call did in place of what was expected."""
     if call.outcome == RETURNED:
         return f"came back with x0 = {call.x0:#x} after {len(call.trace)} steps"
-    symbols = ("hyp_panic",) if call.outcome == PANICKED else ("el1_exception",)
-    steps = [step for symbol in symbols if (step := call.trace.find(symbol)) is not None]
-    return f"{call.message}, at step {steps[0] if steps else len(call.trace) - 1}"
+    trace = call.trace
+    step = trace.find("hyp_panic" if call.outcome == PANICKED else "el1_exception")
+    if call.outcome == PANICKED and not any(s.el == 2 and s.exception for s in trace):
+        # The syndrome that hyp_panic found is that of the HVC.
+        return f"EL2 ran into hyp_panic at step {step}, from {trace[step - 1].symbol}"
+    return f"{call.message}, at step {len(trace) - 1 if step is None else step}"
 
 
 def _assembly(error: AsmError) -> str:

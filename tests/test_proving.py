@@ -121,6 +121,13 @@ def test_whatever_the_specification_forbids_is_found_and_named(fault):
     assert phrase in str(raised.value)
 
 
+def test_what_ran_into_the_panic_is_told_apart_from_what_faulted():
+    with pytest.raises(Wrong, match=r"EL2 ran into hyp_panic at step \d+, from refuse"):
+        prove(PLAIN.replace("refuse: mov     x0, #-38", "refuse: b hyp_panic"))
+    with pytest.raises(Wrong, match=r"EL2 panicked at .*data abort.*, at step \d+"):
+        prove(PLAIN.replace("refuse: mov     x0, #-38", "refuse: ldr x0, [x0]"))
+
+
 def test_the_patch_with_its_barrier_and_every_reviewed_form_of_it_pass():
     for key in ("numbered", "adr_l", "cached", "numbered+shuffle3"):
         text = Machine(key).image.source("dispatch_numbered.S")

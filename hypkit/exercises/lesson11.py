@@ -168,7 +168,7 @@ SHORT_ENOUGH, FEW_LOADS, SMALL_ENOUGH = 24, 2, 144
 def _pieces(answer: object) -> str:
     if not isinstance(answer, str):
         raise Wrong(f"Expected the letters of the pieces in order, a string; came {shown(answer)}")
-    letters = "".join(answer.upper().split())
+    letters = "".join(answer.upper().replace(",", " ").split())
     if strange := [letter for letter in letters if letter not in PIECES]:
         raise Wrong(f"Expected letters from A to {max(PIECES)}; came {shown(strange[0])}")
     if sorted(letters) != sorted(PIECES):
