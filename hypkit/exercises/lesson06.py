@@ -31,6 +31,12 @@ def _header(answer: object, what: str = "This") -> Header:
     if not isinstance(answer, str | Mapping | Header):
         raise Wrong("Expected a header: a text, or texts by file name; "
                     f"came {shown(answer)}")
+    if isinstance(answer, Mapping):
+        if NUMBERS not in answer:
+            raise Wrong(f"Expected the texts of {NUMBERS} and {LIST}; {NUMBERS} is missing")
+        for file, text in answer.items():
+            if not isinstance(text, str):
+                raise Wrong(f"Expected a text for {shown(file)}; came {shown(text)}")
     try:
         return read_header(answer)
     except HeaderError as error:

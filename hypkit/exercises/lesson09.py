@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypkit.abi import HYPERCALLS
+from hypkit.abi import HYPERCALLS, variant
 from hypkit.asm import AsmError
 from hypkit.exercises import Bench, Exercise, Wrong, attempt, call_function, number, shown
 from hypkit.image import CONSTANTS
@@ -138,8 +138,9 @@ def _fix(answer: object) -> str:
                        first + len(HYPERCALLS), 0x1000):
                 call = machine.hvc(x0)
                 if call.outcome != "returned" or call.x0 != ENOSYS:
-                    raise Wrong(f"With x0 = {x0 & MASK64:#x}, {x0} as a signed number, expected "
-                                f"-38; step {len(call.trace) - 1} ends it: {call!r}")
+                    signed = x0 - (1 << 64) if x0 >> 63 == 1 else x0
+                    raise Wrong(f"With x0 = {x0 & MASK64:#x}, {signed} as a signed number, "
+                                f"expected -38; step {len(call.trace) - 1} ends it: {call!r}")
                 for name in HYPERCALLS:
                     if (step := call.trace.find(name)) is not None:
                         raise Wrong(f"With x0 = {x0 & MASK64:#x} expected no call; step {step} "
@@ -151,12 +152,21 @@ def _fix(answer: object) -> str:
             "changes that the second version made, too")
 
 
+TABLE_SLOTS = len(variant("reviewed").slots)
+
+
 def _enter(answer: object) -> str:
     for label, seed in (("hyp_panic", 81), ("__guest_exit", 82), ("el1_trap", 83),
                         ("__kvm_get_mdcr_el2", 84)):
         with Bench("reviewed", seed=seed, dispatcher=SIGNED) as machine:
+            believed = machine.address("kimage_voffset", "hyp")
+            size = machine.address("kvm_hcall_table", "hyp") + 8 * TABLE_SLOTS - believed
+            before = machine.read(believed, size)
             call_function(answer, machine, label, name="enter")
             call = machine.last_call("enter")
+            if machine.read(believed, size) != before:
+                raise Wrong("enter has changed the table or a variable; expected x0 and x1 to be "
+                            "enough")
             goal = machine.address(label, "hyp")
             branch = next((s for s in call.trace if s.el == 2 and s.text.startswith("blr")), None)
             if branch is None:

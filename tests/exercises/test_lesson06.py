@@ -88,6 +88,8 @@ def test_a_right_answer_passes(number, answer):
     ("06.3", guarded(f"{RUN} == 0x106"), "static assertion failed: the tool"),
     ("06.3", guarded(f"{RUN} <= 0x105"), "With one call before it left out, .* 0x104"),
     ("06.3", ENUM, "Expected the text of kvm_hcalls.h"),
+    ("06.2", {LIST: ENUM[LIST] + listing(SPARE)}, "kvm_hcalls.h is missing"),
+    ("06.4", {NUMBERS: None, LIST: ENUM[LIST]}, "Expected a text for 'kvm_hcalls.h'; came None"),
     ("06.4", ENUM, "expected none below|Expected the numbers 3 to"),
     ("06.4", ordered((*EARLY, *LATE), none=""), "_enable_ssbs has the number 0; expected none"),
     ("06.4", ordered(HYPERCALLS), "__vgic_v3_init_lrs has the number 11, and a later call has 5"),

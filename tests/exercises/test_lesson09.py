@@ -6,6 +6,7 @@ from hypkit import Machine, assemble, exercises
 from hypkit.check import RIGHT, WRONG, check
 from hypkit.exercises import lesson09
 from hypkit.exercises.lesson09 import FIXED, LINES, SIGNED, UNSIGNED
+from hypkit.vmem import AP_RO
 
 
 @pytest.fixture
@@ -35,6 +36,14 @@ def by_its_hyp_address(machine, label):
     ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
     table = machine.address("kvm_hcall_table", "hyp")
     machine.hvc((ours - table) // 8 | 1 << 63, machine.address(label, "hyp"))
+
+
+def with_a_table_of_its_own(machine, label):
+    slot = machine.address("kvm_hcall_table") + 8 * 3
+    descriptor = machine.translate(slot, el=1).descriptor
+    machine.poke(machine.entry_of(slot), (descriptor & ~AP_RO).to_bytes(8, "little"))
+    machine.poke(slot, machine.address(label, "image").to_bytes(8, "little"))
+    machine.hvc(3)
 
 
 def raises(*_):
@@ -73,6 +82,8 @@ MISTAKES = [
     ("09.5", without_bit_63, "it branches nowhere"),
     ("09.5", by_its_hyp_address, "expected step 34 to branch to"),
     ("09.5", lambda m, label: m.hvc(-1), "it branches to"),
+    ("09.5", with_a_table_of_its_own, "enter has changed the table or a variable"),
+    ("09.4", FIXED.replace("cmp     x0", "cmp     w0"), "-9223372036854775805 as a signed number"),
 ]
 NONSENSE = [None, "junk", "", 10 ** 400, -1 << 80, [], [1, [2]], {}, object(), raises, never_ends,
             float("nan"), "dispatch: b dispatch\nkvm_hc_ni: b kvm_hc_ni\n", {"numbers": None,
