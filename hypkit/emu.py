@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypkit import arch
-from hypkit.cost import Cost, count, timing
+from hypkit._call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
+from hypkit._mailbox import MAX_ARGS, ROOM, bulk, mailbox, whole, word
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
 from hypkit.header import Header, read_header
 from hypkit.hooks import Stop
@@ -27,80 +28,14 @@ from hypkit.image import (
     Image,
     load,
 )
-from hypkit.pipeline import Timing
 from hypkit.trace import Trace
 from hypkit.vmem import MASK64, PAGE_SIZE, Layout, Walk
 
 STEP_BUDGET = 1_000_000
-MAX_ARGS = 6
+MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
 # A bulk run goes in slices, so that the stop button is heard and a progress bar can move.
-SLICE = REQUESTS_SIZE // REQUEST_SIZE
+SLICE = ROOM
 SLICE_STEPS = 8_000_000
-RETURNED, PANICKED, OOPSED, RESTARTED, RUNAWAY = (
-    "returned", "panicked", "oopsed", "restarted", "runaway")
-
-
-@dataclass(frozen=True)
-class Panic:
-    """What hyp_panic passed to the host: EL2's registers when it gave up."""
-
-    spsr: int
-    elr: int
-    esr: int
-    far: int
-    hpfar: int
-    par: int
-    vcpu: int
-
-    def __repr__(self) -> str:
-        return f"Panic({arch.esr_text(self.esr)}; ELR_EL2 {self.elr:#x}, FAR_EL2 {self.far:#x})"
-
-
-class Call:
-    """One request to the machine and what came of it.
-
-    x0 to x3: the host's registers afterwards (unsigned 64 bits), None when the call did not come
-    back. outcome: "returned", "panicked" (EL2 gave up), "oopsed" (the host took an exception),
-    "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there was
-    nothing to execute).
-    """
-
-    def __init__(self, machine: Machine, what: str, args: tuple[int, ...], outcome: str,
-                 results: tuple[int, ...] | None, whole: Trace, message: str) -> None:
-        self._variant = machine.image.variant
-        self.what, self.args, self.outcome, self.message = what, args, outcome, message
-        self.x0, self.x1, self.x2, self.x3 = results or (None,) * 4
-        self.whole_trace = whole  # with the mailbox around the call
-        self._trace: Trace | None = None
-
-    @property
-    def trace(self) -> Trace:
-        """The steps from the host's branch to its calling code until it has the result."""
-        if self._trace is None:
-            whole = self.whole_trace
-            start = whole.find("host_call")
-            end = None if start is None else whole.find("host_called", start)
-            self._trace = whole[start or 0:len(whole) if end is None else end]
-        return self._trace
-
-    @property
-    def cost(self) -> Cost:
-        """The call's trace, counted by phase."""
-        return count(self.trace)
-
-    def timing(self, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
-        """Modelled cycles of some phases of the call on a core; see hypkit.cost.timing."""
-        return timing(self.trace, core, parts)
-
-    @property
-    def result(self) -> int | None:
-        """The handler's answer: in x0, or in x1 where x0 holds a status."""
-        return getattr(self, self._variant.result)
-
-    def __repr__(self) -> str:
-        args = ", ".join(f"{value:#x}" for value in self.args)
-        came = f"x0 = {self.x0:#x}" if self.x0 is not None else self.message
-        return f"Call({self._variant.key}: {self.what}({args}) {self.outcome}: {came})"
 
 
 class Machine:
@@ -119,10 +54,13 @@ class Machine:
                  budget: int = STEP_BUDGET) -> None:
         if cpu != "cortex-a72":
             raise ValueError(f"cpu {cpu!r}: this machine is a cortex-a72")
-        if not isinstance(budget, int) or budget < 1:
-            raise ValueError(f"budget {budget!r} is not a positive number of instructions")
-        self.key, self.seed, self.budget = variant, seed, budget
-        self.layout = Layout.from_seed(seed)
+        if not isinstance(dispatcher, str | None):
+            raise TypeError(f"a dispatcher is an assembly text, not {type(dispatcher).__name__}")
+        self.key, self.seed, self.budget = variant, whole("seed", seed), whole("budget", budget)
+        if not 1 <= self.budget <= MAX_BUDGET:
+            raise ValueError(f"budget {budget} is not a number of instructions from 1 to "
+                             f"{MAX_BUDGET:,}")
+        self.layout = Layout.from_seed(self.seed)
         self.header = None if header is None else read_header(header)
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
@@ -142,9 +80,9 @@ class Machine:
         boot is over.
         """
         cpu = self._alive()
-        for pa, data in self.image.memory.items():
+        memory = dict(self.image.memory) | mailbox(self.image, requests, power_off=False)
+        for pa, data in memory.items():
             cpu.store(pa, data)
-        self._fill_mailbox(requests)
         cpu.reset(self.image.entry)
         self.stopped = self._panic = None
         self.boot_trace = self._traced_run()
@@ -177,7 +115,7 @@ class Machine:
         args: up to six whole numbers (64 bits, signed or not) or names of structures ("vcpu0",
         "vcpu1", "kvm0"), which become linear-map pointers.
         """
-        if isinstance(what, int):
+        if hasattr(what, "__index__"):
             return self.hvc(what, *args)
         return self._make(what, self.request(what, *args), self._words(args))
 
@@ -194,8 +132,8 @@ class Machine:
             raise TypeError(f"a hypercall takes at most {MAX_ARGS} arguments, not {len(args)}")
         values = self._words(args)
         padding = (0,) * (MAX_ARGS - len(values))
-        if isinstance(what, int):
-            return (*self._words((what,)), *values, *padding, 0)
+        if hasattr(what, "__index__"):
+            return (word(what), *values, *padding, 0)
         calls = self.image.variant.calls
         if what not in calls:
             near = difflib.get_close_matches(str(what), calls, 1, 0.4)
@@ -207,17 +145,8 @@ class Machine:
         return (*values, *padding, 0, code) if self._plain_calls else (0, *values, *padding, code)
 
     def _words(self, values: tuple[int | str, ...]) -> tuple[int, ...]:
-        words = []
-        for value in values:
-            if isinstance(value, str):
-                value = self.image.host_va(self.image.pa(self._known(value)))
-            elif not hasattr(value, "__index__"):
-                raise TypeError(f"{value!r} is neither a whole number nor the name of a structure")
-            value = value.__index__()
-            if not -1 << 63 <= value < 1 << 64:
-                raise ValueError(f"{value:#x} does not fit into a 64-bit register")
-            words.append(value & MASK64)
-        return tuple(words)
+        return tuple(self.image.host_va(self.image.pa(self._known(value)))
+                     if isinstance(value, str) else word(value) for value in values)
 
     def _ready(self) -> Cpu:
         cpu = self._alive()
@@ -233,12 +162,12 @@ class Machine:
         trace = self._traced_run()
         if self.stopped:
             outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(self._where, RUNAWAY)
-            return Call(self, what, args, outcome, None, trace, self.stopped)
+            return Call(self.image, what, args, outcome, None, trace, self.stopped)
         if self._data("boot_count") != boots:
-            return Call(self, what, args, RESTARTED, None, trace,
+            return Call(self.image, what, args, RESTARTED, None, trace,
                         "the call did not come back: the kernel was started again")
         results = struct.unpack("<4Q", cpu.load(REQUESTS_PA, 32))
-        return Call(self, what, args, RETURNED, results, trace, "returned")
+        return Call(self.image, what, args, RETURNED, results, trace, "returned")
 
     def _traced_run(self) -> Trace:
         """Run until the host is idle or stopped for good; the stop button ends it in between."""
@@ -269,7 +198,7 @@ class Machine:
         from tqdm.auto import tqdm  # takes as long to import as a machine to boot
 
         cpu = self._ready()
-        requests = self._requests(ids, args)
+        requests = bulk(ids, args)
         answers = np.empty(len(requests), dtype=np.uint64)
         with tqdm(total=len(requests), unit=" calls", delay=2, leave=False) as bar:
             for start in range(0, len(requests), SLICE):
@@ -281,21 +210,6 @@ class Machine:
                 answers[start:start + len(part)] = done.reshape(part.shape)[:, 0]
                 bar.update(len(part))
         return answers
-
-    def _requests(self, ids: object, args: object) -> np.ndarray:
-        """Mailbox words of a bulk run, uint64, shape (n, 8)."""
-        x0 = _as_words("ids", ids)
-        if x0.ndim != 1:
-            raise ValueError(f"ids is a row of numbers, not an array of shape {x0.shape}")
-        requests = np.zeros((len(x0), 8), dtype=np.uint64)
-        requests[:, 0] = x0
-        if args is not None:
-            values = np.atleast_2d(_as_words("args", args))
-            if values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
-                raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row "
-                                 f"each (or one for all) of at most {MAX_ARGS} numbers")
-            requests[:, 1:1 + values.shape[1]] = values
-        return requests
 
     def _run_slice(self, start: int) -> None:
         """Serve what is in the mailbox; *start* numbers its first request in messages."""
@@ -324,9 +238,8 @@ class Machine:
         return numbers[name] if name in numbers else self.address(name, "linear")
 
     def _fill_mailbox(self, requests: Sequence[Sequence[int]]) -> None:
-        data = mailbox(self.image, requests, power_off=False)
-        for pa, content in data.items():
-            self._cpu.store(pa, content)
+        for pa, data in mailbox(self.image, requests, power_off=False).items():
+            self._cpu.store(pa, data)
 
     def _here(self) -> str:
         pc = self._cpu.read("pc")
@@ -400,23 +313,27 @@ class Machine:
     def translate(self, va: int, el: int = 2, *, stage: int = 1) -> Walk:
         """Translate as EL1 or EL2 would now; stage=2: an address of the VM, through stage 2."""
         cpu = self._alive()
+        va = whole("an address", va) & MASK64
         if stage == 2:
             vttbr = int.from_bytes(cpu.load(HEAP["kvm0"][0] + CONSTANTS["KVM_VTTBR"], 8), "little")
             return cpu.translate_ipa(va, vttbr, VTCR_EL2)
         if el not in (1, 2) or stage != 1:
             raise ValueError(f"el={el!r}, stage={stage!r}: there are EL1, EL2 and stages 1 and 2")
-        return cpu.translate(va & MASK64, el)
+        return cpu.translate(va, el)
 
     def read(self, va: int, size: int, el: int = 2) -> bytes:
-        """Memory as EL1 or EL2 sees it; MachineError where a byte of it is not mapped."""
-        data = b""
+        """Memory as EL1 or EL2 sees it: *size* bytes; MachineError where one is not mapped."""
+        va, size = whole("an address", va), whole("a size in bytes", size)
+        if size < 0:
+            raise ValueError(f"size {size} is negative: it counts bytes")
+        data = bytearray()
         while len(data) < size:
             at = va + len(data)
             walked = self.translate(at, el)
             if walked.pa is None:
                 raise MachineError(f"EL{el} cannot read {at:#x}: {walked.fault}")
             data += self._cpu.load(walked.pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
-        return data
+        return bytes(data)
 
     def poke(self, va: int, data: bytes) -> None:
         """Write to memory as the kernel at EL1 can: where its page tables let it.
@@ -425,7 +342,7 @@ class Machine:
         mapped, or read-only. The tables themselves lie in the linear map, and EL1 may write them:
         entry_of(va) says where. What is written to the image stays until reboot().
         """
-        data = bytes(data)
+        va, data = whole("an address", va), _as_bytes(data)
         places, done = [], 0
         while done < len(data):
             at = va + done
@@ -444,7 +361,10 @@ class Machine:
         self._alive().forget_code()
 
     def entry_of(self, va: int, el: int = 1) -> int:
-        """The linear address, for EL1, of the page-table entry that maps *va* at EL1 or EL2."""
+        """The linear address, for EL1, of the page-table entry that maps *va* at EL1 or EL2.
+
+        MachineError where there is none.
+        """
         walked = self.translate(va, el)
         if walked.pa is None or not walked.levels:
             raise MachineError(f"EL{el} has no entry for {va:#x}: {walked.fault or 'no tables'}")
@@ -496,28 +416,8 @@ class Snapshot:
         return f"Snapshot of {self.machine!r}"
 
 
-def _as_words(what: str, values: object) -> np.ndarray:
-    """Whole numbers as uint64, negative ones in two's complement."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        # numpy makes floats or objects of Python numbers that no one integer type holds
-        array = np.asarray(values, dtype=object)
-        if not all(isinstance(value, int) and -1 << 63 <= value < 1 << 64 for value in array.flat):
-            raise TypeError(f"{what} holds whole numbers of 64 bits, and nothing else")
-        array = np.array([value & MASK64 for value in array.flat],
-                         dtype=np.uint64).reshape(array.shape)
-    return array.astype(np.uint64)
-
-
-def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) -> dict[int, bytes]:
-    """Memory that puts requests before the host: physical address -> bytes.
-
-    requests: eight words each, as Machine.request gives them, or a uint64 array of shape (n, 8);
-    power_off: whether the host switches the board off when it is done, as QEMU needs it.
-    """
-    if len(requests) * REQUEST_SIZE > REQUESTS_SIZE:
-        raise ValueError(f"{len(requests)} requests; the mailbox holds {SLICE}")
-    start = image.host_va(REQUESTS_PA)
-    header = struct.pack("<3Q", start, start + len(requests) * REQUEST_SIZE, power_off)
-    return {image.pa("mailbox_next"): header,
-            REQUESTS_PA: np.asarray(requests, dtype="<u8").tobytes()}
+def _as_bytes(data: object) -> bytes:
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"what is written to memory is bytes, not {data!r}") from None

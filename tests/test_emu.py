@@ -16,7 +16,7 @@ import pytest
 
 from hypkit import AsmError, Machine, MachineError
 from hypkit.abi import HYPERCALLS
-from hypkit.emu import SLICE
+from hypkit.emu import MAX_BUDGET, SLICE
 from hypkit.image import HEAP, VM_IPA
 from hypkit.vmem import AP_RO, PAGE_OFFSET
 
@@ -105,13 +105,50 @@ def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
     (lambda m: m.x0_of("nothing"), KeyError, "no hypercall 'nothing'"),
     (lambda m: Machine("smoke"), KeyError, "no variant 'smoke'; there are: fnptr, numbered"),
     (lambda m: Machine("fnptr", cpu="cortex-a53"), ValueError, "this machine is a cortex-a72"),
-    (lambda m: Machine("fnptr", seed="x"), TypeError, "seed is a whole number, not str"),
-    (lambda m: Machine("fnptr", budget=0), ValueError, "budget 0 is not a positive number"),
+    (lambda m: Machine("fnptr", seed="x"), TypeError, "seed is a whole number, not 'x'"),
+    (lambda m: Machine("fnptr", budget=0), ValueError, "budget 0 is not a number of instructions"),
+    (lambda m: Machine("fnptr", budget=1 << 64), ValueError, "from 1 to 50,000,000"),
+    (lambda m: Machine("fnptr", budget=1.5), TypeError, "budget is a whole number, not 1.5"),
+    (lambda m: Machine("fnptr", dispatcher=b"x"), TypeError, "is an assembly text, not bytes"),
+    (lambda m: m.call(1.5), KeyError, "no hypercall 1.5"),
+    (lambda m: m.hvc(np.array([1])), TypeError, r"array.* is neither a whole number nor"),
+    (lambda m: m.translate("x"), TypeError, "an address is a whole number, not 'x'"),
+    (lambda m: m.read("x", 8), TypeError, "an address is a whole number, not 'x'"),
+    (lambda m: m.read(0, None), TypeError, "a size in bytes is a whole number, not None"),
+    (lambda m: m.read(0, -1), ValueError, "size -1 is negative: it counts bytes"),
+    (lambda m: m.poke(m.address("kvm0", "linear"), 8), TypeError, "to memory is bytes, not 8"),
+    (lambda m: m.poke(None, b"x"), TypeError, "an address is a whole number, not None"),
+    (lambda m: m.entry_of(1.5), TypeError, "an address is a whole number, not 1.5"),
+    (lambda m: m.run([0], [[[1]]]), ValueError, r"args has shape \(1, 1, 1\)"),
 ])
 def test_wrong_use_is_answered_by_what_was_expected_and_what_came(m, use, error, says):
     with pytest.raises(error) as caught:
         use(m)
     assert re.search(says, str(caught.value.args[0]))
+
+
+@pytest.mark.parametrize(("requests", "error", "says"), [
+    ("x", TypeError, "requests holds whole numbers"),
+    ([[1, 2]], ValueError, r"requests has shape \(1, 2\): a request is 8 words"),
+    (np.zeros((1 << 17, 8), np.uint64), ValueError, "131072 requests; the mailbox holds 65536"),
+])
+def test_a_reboot_with_wrong_requests_leaves_the_machine_as_it_was(m, requests, error, says):
+    with pytest.raises(error, match=says):
+        m.reboot(requests)
+    assert m.call(MDCR).x0 == 6
+
+
+def test_numbers_of_numpy_are_numbers_everywhere():
+    with Machine("numbered", seed=np.int64(9), budget=np.uint32(5000)) as machine:
+        assert repr(machine) == "Machine('numbered', seed=9): ready"
+        assert machine.call(np.int16(0x101)).x0 == machine.call(0x101).x0 == 6
+        kvm = machine.address("kvm0", "linear")
+        assert machine.read(np.uint64(kvm), np.int8(8), el=1) == machine.read(kvm, 8, el=1)
+        machine.poke(np.uint64(kvm), np.arange(2, dtype="<u4"))
+        assert machine.read(kvm, 8, el=1) == bytes((0, 0, 0, 0, 1, 0, 0, 0))
+        assert machine.translate(np.uint64(kvm), np.int64(1)).pa == HEAP["kvm0"][0]
+        assert machine.translate(np.int8(-1)).va == (1 << 64) - 1
+        assert machine.run([], []).shape == machine.run([], np.zeros((0, 2), int)).shape == (0,)
 
 
 def test_a_dispatcher_that_does_not_assemble_is_refused_with_its_line():
@@ -263,8 +300,8 @@ def test_a_dispatcher_that_breaks_the_hosts_registers_makes_the_host_oops():
 @pytest.mark.parametrize("work", [lambda m: m.hvc(0x100), lambda m: m.run([0x100])],
                          ids=["hvc", "run"])
 def test_the_stop_button_ends_a_run(work):
-    with Machine("numbered", dispatcher=dispatcher("1: b 1b"), budget=1 << 40) as machine:
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    with Machine("numbered", dispatcher=dispatcher("1: b 1b"), budget=MAX_BUDGET) as machine:
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,89 @@
+"""The mailbox: requests as the host reads them, and numbers as registers take them. Part of the
+room emu.
+
+A request is eight 64-bit words: x0 to x6 as they will be at the HVC, and the address of the host's
+calling code, or 0 for the registers as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from operator import index
+
+import numpy as np
+
+from hypkit.image import REQUEST_SIZE, REQUESTS_PA, REQUESTS_SIZE, Image
+from hypkit.vmem import MASK64
+
+MAX_ARGS = 6
+WORDS = REQUEST_SIZE // 8
+ROOM = REQUESTS_SIZE // REQUEST_SIZE  # requests
+
+
+def whole(what: str, value: object) -> int:
+    """A whole number of any kind, numpy's too, as an int; TypeError, with *what* it is, for others.
+    """
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"{what} is a whole number, not {value!r}") from None
+
+
+def word(value: object) -> int:
+    """A number as a register holds it: 64 bits, negative ones in two's complement."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(
+            f"{value!r} is neither a whole number nor the name of a structure") from None
+    if not -1 << 63 <= number < 1 << 64:
+        raise ValueError(f"{number:#x} does not fit into a 64-bit register")
+    return number & MASK64
+
+
+def words(what: str, values: object) -> np.ndarray:
+    """The same of many numbers, in an array of whatever shape: uint64; *what* is for the error."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu" and array.size:
+        # numpy makes floats or objects of Python numbers that no one integer type holds
+        array = np.asarray(values, dtype=object)
+        if not all(isinstance(value, int) and -1 << 63 <= value < 1 << 64 for value in array.flat):
+            raise TypeError(f"{what} holds whole numbers of 64 bits, and nothing else")
+        array = np.array([value & MASK64 for value in array.flat],
+                         dtype=np.uint64).reshape(array.shape)
+    return array.astype(np.uint64)
+
+
+def bulk(ids: object, args: object) -> np.ndarray:
+    """The requests of a bulk run, uint64, shape (n, 8); ids and args as Machine.run takes them."""
+    x0 = words("ids", ids)
+    if x0.ndim != 1:
+        raise ValueError(f"ids is a row of numbers, not an array of shape {x0.shape}")
+    requests = np.zeros((len(x0), WORDS), dtype=np.uint64)
+    requests[:, 0] = x0
+    if args is not None:
+        values = np.atleast_2d(words("args", args))
+        if values.ndim > 2 or values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
+            raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row "
+                             f"each (or one for all) of at most {MAX_ARGS} numbers")
+        requests[:, 1:1 + values.shape[1]] = values
+    return requests
+
+
+def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) -> dict[int, bytes]:
+    """Memory that puts requests before the host: physical address -> bytes.
+
+    requests: eight words each, as Machine.request gives them, or a uint64 array of shape (n, 8);
+    power_off: whether the host switches the board off when it is done, as QEMU needs it. ValueError
+    for requests of another shape, and for more than the mailbox holds.
+    """
+    data = words("requests", requests)
+    if data.size and data.shape[1:] != (WORDS,):
+        raise ValueError(f"requests has shape {data.shape}: a request is {WORDS} words, as "
+                         "request(...) gives them")
+    if len(data) > ROOM:
+        raise ValueError(f"{len(data)} requests; the mailbox holds {ROOM}")
+    start = image.host_va(REQUESTS_PA)
+    header = struct.pack("<3Q", start, start + len(data) * REQUEST_SIZE, power_off)
+    return {image.pa("mailbox_next"): header, REQUESTS_PA: data.astype("<u8").tobytes()}
