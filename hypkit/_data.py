@@ -15,6 +15,7 @@ MAX_CODE = 1 << 21  # bytes a unit may grow to
 NOP = (0xD503201F).to_bytes(4, "little")
 SIZES = {".byte": 1, ".hword": 2, ".2byte": 2, ".short": 2, ".word": 4, ".4byte": 4, ".long": 4,
         ".int": 4, ".quad": 8, ".8byte": 8, ".xword": 8, ".dword": 8, ".inst": 4}  # fmt: skip
+NUMERIC_ESCAPE = re.compile(r"[0-7]{1,3}|x[0-9a-fA-F]+")
 
 
 def align(layout: Layout, word: str, rest: str, at: int, stmt: Stmt) -> None:
@@ -79,6 +80,8 @@ def string(text: str, at: int) -> bytes:
     i = 0
     while i < len(body):
         c = body[i]
+        if c == '"':
+            raise Complaint("the string ends here, and a comma is missing after it", at + 1 + i)
         if c != "\\":
             try:
                 out += c.encode()
@@ -86,7 +89,7 @@ def string(text: str, at: int) -> bytes:
                 raise Complaint("this string holds half a character", at) from None
             i += 1
             continue
-        match = re.compile(r"[0-7]{1,3}|x[0-9a-fA-F]+").match(body, i + 1)
+        match = NUMERIC_ESCAPE.match(body, i + 1)
         if match:
             code = match.group()
             out.append(int(code[1:], 16) & 0xFF if code[0] == "x" else int(code, 8) & 0xFF)
@@ -95,7 +98,7 @@ def string(text: str, at: int) -> bytes:
             out.append(ESCAPES[body[i + 1]])
             i += 2
         else:
-            raise Complaint(f"unknown escape {body[i : i + 2]!r} in this string", at)
+            raise Complaint(f"unknown escape {body[i : i + 2]} in this string", at + 1 + i)
     return bytes(out)
 
 

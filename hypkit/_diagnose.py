@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hypkit import arch
 from hypkit._expr import Complaint
+from hypkit._mnemonics import CONDITIONAL, shapes, unknown, written
 
 NO_KEYSTONE = (
     "this machine has no Keystone, which is needed to assemble an instruction that the kit does "
@@ -15,83 +16,6 @@ NO_KEYSTONE = (
     "everything else works here without it"
 )
 
-# How common instructions are written; also the names that a misspelt one is compared with.
-SHAPES = {
-    **dict.fromkeys("add sub adds subs".split(), "{} x0, x1, x2 or {} x0, x1, #12"),
-    **dict.fromkeys("cmp cmn".split(), "{} x0, x1 or {} x0, #12"),
-    **dict.fromkeys("and orr eor ands".split(), "{} x0, x1, x2 or {} x0, x1, #0xff"),
-    "tst": "tst x0, x1 or tst x0, #0xff",
-    **dict.fromkeys(
-        "bic bics orn eon adc adcs sbc sbcs mul mneg sdiv udiv smulh umulh".split(), "{} x0, x1, x2"
-    ),
-    **dict.fromkeys("lsl lsr asr ror".split(), "{} x0, x1, #3 or {} x0, x1, x2"),
-    **dict.fromkeys("mov".split(), "{} x0, x1 or {} x0, #1"),
-    **dict.fromkeys("movz movn movk".split(), "{} x0, #0xffff or {} x0, #0xffff, lsl #16"),
-    **dict.fromkeys("mvn neg negs ngc ngcs clz cls rbit rev rev16 rev32".split(), "{} x0, x1"),
-    **dict.fromkeys("sxtb sxth sxtw".split(), "{} x0, w1"),
-    **dict.fromkeys("uxtb uxth".split(), "{} w0, w1"),
-    **dict.fromkeys("ubfx sbfx bfi bfxil ubfiz sbfiz".split(), "{} x0, x1, #lsb, #width"),
-    **dict.fromkeys("ubfm sbfm bfm".split(), "{} x0, x1, #immr, #imms"),
-    "bfc": "bfc x0, #lsb, #width",
-    "extr": "extr x0, x1, x2, #3",
-    **dict.fromkeys("madd msub".split(), "{} x0, x1, x2, x3"),
-    **dict.fromkeys("smull umull smnegl umnegl".split(), "{} x0, w1, w2"),
-    **dict.fromkeys("smaddl umaddl smsubl umsubl".split(), "{} x0, w1, w2, x3"),
-    **dict.fromkeys("csel csinc csinv csneg".split(), "{} x0, x1, x2, eq"),
-    **dict.fromkeys("cset csetm".split(), "{} x0, eq"),
-    **dict.fromkeys("cinc cinv cneg".split(), "{} x0, x1, eq"),
-    **dict.fromkeys("ccmp ccmn".split(), "{} x0, x1, #nzcv, eq or {} x0, #5, #nzcv, eq"),
-    **dict.fromkeys(
-        "ldr str ldrb strb ldrh strh ldrsb ldrsh ldrsw ldur stur".split(),
-        "{} x0, [x1, #8] (w0 for bytes and halfwords)",
-    ),
-    **dict.fromkeys("ldp stp ldpsw ldnp stnp".split(), "{} x0, x1, [sp, #16]"),
-    **dict.fromkeys("ldxr ldaxr ldar stlr".split(), "{} x0, [x1]"),
-    **dict.fromkeys("stxr stlxr".split(), "{} w2, x0, [x1]"),
-    **dict.fromkeys("hvc svc smc brk hlt".split(), "{} #0"),
-    **dict.fromkeys("br blr".split(), "{} x0"),
-    "ret": "ret or ret x30",
-    "eret": "eret",
-    "mrs": "mrs x0, esr_el2",
-    "msr": "msr vbar_el2, x0 or msr daifset, #15",
-    **dict.fromkeys("dsb dmb".split(), "{} sy or {} ish"),
-    "isb": "isb",
-    "tlbi": "tlbi alle2 or tlbi vae2is, x0",
-    "at": "at s1e2r, x0",
-    "dc": "dc civac, x0",
-    "ic": "ic iallu or ic ivau, x0",
-    "hint": "hint #20",
-    "nop": "nop",
-}
-OTHERS = set(
-    "b bl cbz cbnz tbz tbnz adr adrp adr_l ldr_l str_l prfm prfum sys sysl drps clrex yield wfe "
-    "wfi sev sevl sb csdb esb bti paciasp autiasp udf uxtw ldurb ldurh ldursb ldursh ldursw sturb "
-    "sturh ldtr sttr ldtrb ldtrh ldtrsb ldtrsh ldtrsw sttrb sttrh ldxrb ldxrh ldaxrb ldaxrh ldarb "
-    "ldarh stlrb stlrh stxrb stxrh stlxrb stlxrh ldxp ldaxp stxp stlxp lslv lsrv asrv rorv dcps1 "
-    "dcps2 dcps3 fmov fadd fsub fmul fdiv fcmp fcsel scvtf ucvtf fcvtzs fcvtzu movi dup umov ld1 "
-    "st1 ldnp stnp crc32b crc32x".split()
-)
-CONDITIONAL = {f"b.{c}" for c in "eq ne hs lo mi pl vs vc hi ls ge lt gt le al cs cc".split()}
-NEWER = re.compile(
-    r"(?P<lse>(ld|st)(add|clr|eor|set|smax|smin|umax|umin)(a|l|al)?[bh]?$|swp(a|l|al)?[bh]?$"
-    r"|casp?(a|l|al)?[bh]?$)"
-    r"|(?P<pac>pac|aut|xpac|retaa|retab|eretaa|eretab|bl?ra[ab]z?$|ldra[ab]$)"
-    r"|(?P<mte>irg$|stg|ldg|st2g|stzg|addg$|subg$|gmi$|subps?$)"
-    r"|(?P<other>ldapr|ldlar|stllr|rmif$|setf|cfinv$|axflag$|xaflag$|wfet$|wfit$|frint|dgh$|ld64|st64)"
-)
-NEWER_TEXT = {
-    "lse": "an LSE atomic (Armv8.1); use a loop of ldaxr and stlxr",
-    "pac": "pointer authentication (Armv8.3); of it only hints such as paciasp are known here",
-    "mte": "memory tagging (Armv8.5)",
-    "other": "an extension newer than Armv8.0",
-}
-FOREIGN = {  # of other architectures
-    "push": "stp x0, x1, [sp, #-16]!", "pop": "ldp x0, x1, [sp], #16", "jmp": "b label",
-    "call": "bl label", "xor": "eor x0, x1, x2", "not": "mvn x0, x1", "lea": "adr_l x0, label",
-    "je": "b.eq label", "jne": "b.ne label", "inc": "add x0, x0, #1", "dec": "sub x0, x0, #1",
-    "bx": "br x0", "blx": "blr x0", "swi": "svc #0", "rsb": "neg x0, x1", "vmcall": "hvc #0",
-    "li": "mov x0, #1", "la": "adr_l x0, label", "j": "b label", "ecall": "hvc #0",
-}  # fmt: skip
 SCALE = {"ldrb": 0, "strb": 0, "ldrsb": 0, "ldrh": 1, "strh": 1, "ldrsh": 1, "ldrsw": 2}
 UNSCALED = frozenset(
     "ldur stur ldurb sturb ldurh sturh ldursb ldursh ldursw ldtr sttr ldtrb sttrb ldtrh sttrh "
@@ -105,6 +29,13 @@ SAME_WIDTH = frozenset(
     "csel csinc csinv csneg cinc cinv cneg lsl lsr asr ror extr madd msub clz cls rbit rev rev16 "
     "bfi bfxil ubfx sbfx ubfiz sbfiz ccmp ccmn ldp stp smulh umulh".split()
 )
+INVERTED = {"orn": "orr", "eon": "eor", "bics": "ands"}  # takes no number; what does, inverted
+WIDENS = re.compile(r"[su]xt[bhw]\b")
+READ_ONLY = re.compile(
+    r"id_|mvfr|midr_|mpidr_|revidr|ctr_|dczid|ccsidr|clidr|aidr|currentel|isr_|rvbar|cntpct|cntvct"
+    r"|pmceid|oslsr|mdrar|mdccsr|ich_(vtr|misr|eisr|elrsr)_|icc_(iar|hppir|rpr)"
+)
+WRITE_ONLY = re.compile(r"icc_(eoir|dir|sgi|asgi)|oslar|pmswinc")
 NO_SP = SAME_WIDTH - {"mov", "and", "orr", "eor"} | {"mrs", "msr", "movz", "movn", "movk", "cset"}
 
 
@@ -118,29 +49,12 @@ def doubtful(parts: tuple[str, ...]) -> bool:
     n = integer(last)
     if n is not None and len(parts) > 2 and parts[1][0] == "w" and not -(1 << 32) < n < 1 << 32:
         return True  # the immediate is cut to 32 bits
+    if n is not None and name in INVERTED or WIDENS.match(name) and last[0] == "x":
+        return True
     if name in ("add", "sub", "adds", "subs", "cmp", "cmn") and last.startswith("lsl"):
         # x and w registers mixed are encoded as if all were x
         return len({p[0] for p in parts[1:-1] if REGISTER.match(p) and p != "sp"}) > 1
     return name == "msr" and parts[1] == "spsel" and (integer(last) or 0) > 1
-
-
-def unknown(name: str, macros: Sequence[str]) -> Complaint | None:
-    """The complaint about a mnemonic that does not exist here; None if it does."""
-    if name in SHAPES or name in OTHERS or name in CONDITIONAL:
-        return None
-    newer = NEWER.match(name)
-    if newer:
-        kind = newer.lastgroup or "other"
-        return Complaint(
-            f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
-            "machine is, are Armv8.0"
-        )
-    known = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
-    close = difflib.get_close_matches(name, known, 1, 0.7) if len(name) < 40 else []
-    hint = f"; did you mean `{close[0]}`?" if close else ""
-    if name in FOREIGN:
-        hint = f"; on A64 this is `{FOREIGN[name]}`"
-    return Complaint(f"unknown instruction `{name[:40]}`{hint}")
 
 
 def explain(
@@ -164,20 +78,17 @@ def explain(
         return Complaint(f"{NO_KEYSTONE} (the instruction is `{text[:120]}`)")
     if why in ("crashed", "slow"):
         return Complaint(f"Keystone {'gave up' if why == 'slow' else 'crashed'} on `{text[:120]}`")
-    shape = SHAPES.get(name, "").replace("{}", name)
-    hint = f"; it is written `{shape}`" if shape else ""
-    return Complaint(f"`{text[:120]}` is not an instruction{hint.replace(' or ', '` or `')}")
+    hint = f"; it is written {written(name)}" if shapes(name) else ""
+    return Complaint(f"`{text[:120]}` is not an instruction{hint}")
 
 
 Finding = Iterator[tuple[int, str]]  # operand index, sentence
 
 
 def _count(name: str, ops: tuple[str, ...]) -> Finding:
-    shape = SHAPES.get(name)
-    if shape is None:
+    counts = {len(_top(shape.partition(" ")[2])) for shape in shapes(name)}
+    if not counts:
         return
-    shapes = [s.split(" (")[0] for s in shape.replace("{}", name).split(" or ")]
-    counts = {len(_top(s.partition(" ")[2])) for s in shapes}
     found = len(ops)
     shift = ops and re.match(r"(lsl|lsr|asr|ror|[us]xt[bhwx])\b", ops[-1])
     if found - bool(shift and len(ops) > 1) not in counts and found not in counts:
@@ -186,7 +97,7 @@ def _count(name: str, ops: tuple[str, ...]) -> Finding:
         yield (
             (found - 1 if found > max(counts) else 99),
             f"{name} with {found} operand{'s' * (found != 1)} does not exist: write "
-            + " or ".join(f"`{s}`" for s in shapes),
+            f"{written(name)}",
         )
 
 
@@ -216,7 +127,10 @@ def _logical(name: str, ops: tuple[str, ...]) -> Finding:
     n = integer(ops[-1]) if ops else None
     if n is not None and len(ops) == (2 if name == "tst" else 3):
         width = 32 if ops[0][0] == "w" else 64
-        if not -(1 << (width - 1)) <= n < 1 << width:
+        if name in INVERTED:
+            other = f"{INVERTED[name]} {ops[0]}, {ops[1]}, #{~n & (1 << width) - 1:#x}"
+            yield 2, f"{name} takes registers only; `{other}` would mean the same"
+        elif not -(1 << (width - 1)) <= n < 1 << width:
             yield len(ops) - 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
         else:
             yield (
@@ -231,16 +145,16 @@ def _moves(name: str, ops: tuple[str, ...]) -> Finding:
     n = integer(ops[1]) if len(ops) > 1 else None
     if n is None or name not in ("mov", "movz", "movn", "movk"):
         return
-    if name == "mov":
+    if name == "mov" and len(ops) == 2:
         width = 32 if ops[0][0] == "w" else 64
         if not -(1 << (width - 1)) <= n < 1 << width:
             yield 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
         else:
-            yield (
-                1,
-                f"{n:#x} is too wide for one mov: use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 "
-                "bits at a time",
-            )
+            way = (f"use `ldr x9, ={n:#x}` and `mov sp, x9`" if ops[0] == "sp" else
+                   f"use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 bits at a time")  # fmt: skip
+            yield 1, f"{n:#x} is too wide for one mov: {way}"
+    elif name == "mov":
+        return
     elif not 0 <= n <= 0xFFFF:
         yield 1, f"{n:#x} does not fit in {name}: its immediate has 16 bits (0 to 0xffff)"
     elif len(ops) > 2:
@@ -255,6 +169,8 @@ def _memory(name: str, ops: tuple[str, ...]) -> Finding:
                 yield len(ops) - 1, f"the address must be in brackets: `[{ops[-1]}]`"
         return
     inner = _top(ops[index].strip("[]!"))
+    if name in ("ldp", "ldpsw", "ldnp") and ops[0] == ops[1]:
+        yield 1, f"{name} loads {ops[0]} twice: what it ends up as is undefined"
     write_back = ops[index].endswith("!") or len(ops) > index + 1
     offset_text = ops[index + 1] if len(ops) > index + 1 else inner[1] if len(inner) > 1 else "#0"
     if write_back and inner[0] in [o.replace("w", "x") for o in ops[:index]]:
@@ -274,7 +190,12 @@ def _memory(name: str, ops: tuple[str, ...]) -> Finding:
         scale = {"x": 3, "w": 2, "b": 0, "h": 1, "s": 2, "d": 3, "q": 4}.get(ops[0][0], 3)
     else:
         scale = SCALE.get(name, 0)
-    if n is None and len(inner) == 3 and (name in SCALE or name in ("ldr", "str")):
+    if len(inner) > 1 and inner[1][0] in "xw" and (name in SCALE or name in ("ldr", "str")):
+        extended = inner[-1].startswith(("uxtw", "sxtw"))
+        if inner[1][0] == "x" and extended:
+            yield where, f"{inner[2][:4]} extends a w register: write w{inner[1][1:]}"
+        elif inner[1][0] == "w" and not extended:
+            yield where, f"a w register as index is written `[{inner[0]}, {inner[1]}, uxtw]`"
         yield where, f"the index of {name} {ops[0]} can be shifted by 0 or {scale} only"
     if n is None or name not in SCALE and name not in UNSCALED and name not in ("ldr", "str"):
         if n and name.startswith(("ldx", "ldax", "ldar", "stx", "stlx", "stlr")):
@@ -350,9 +271,17 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
         if other.startswith("w"):
             yield 1 - index, f"{name} moves 64 bits: write x{other[1:]}, not {other}"
         if REGISTER.match(reg):
-            yield index, f"{name} is written `{SHAPES[name].split(' or ')[0]}`"
+            yield index, f"{name} is written `{shapes(name)[0]}`"
+        if reg in ("daifset", "daifclr"):
+            yield (
+                index,
+                f"{reg} is only written, and with a number: `msr {reg}, #2`; `mrs x0, daif` reads "
+                "what it changes",
+            )
+        if integer(other) is not None:
+            yield 1, f"msr writes what a register holds: put {other} into one first"
         names = [n.lower() for n in arch.SYSREGS]
-        if reg in names:
+        if reg in names or (READ_ONLY if name == "msr" else WRITE_ONLY).match(reg):
             way = "read" if name == "mrs" else "written"
             yield index, f"{reg} cannot be {way} with {name}"
         close = difflib.get_close_matches(reg, names, 1, 0.7)
@@ -376,8 +305,19 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
         yield (
             0,
             f"{name} {ops[0]} {'without' if lone else 'with'} a register does not exist; examples: "
-            + " or ".join(f"`{s}`" for s in SHAPES[name].split(" or ")),
+            f"{written(name)}",
         )
+
+
+def _widened(name: str, ops: tuple[str, ...]) -> Finding:
+    """Sign and zero extension start from a w register, as an instruction and within one."""
+    for kind, i, reg in (
+        (name, len(ops) - 1, ops[-1] if ops else ""),
+        (ops[-1] if ops else "", len(ops) - 2, ops[-2] if len(ops) > 1 else ""),
+    ):
+        extend = WIDENS.match(kind)
+        if extend and REGISTER.match(reg) and reg[0] == "x":
+            yield i, f"{extend.group()} extends a w register: write w{reg[1:]}, not {reg}"
 
 
 def _registers(name: str, ops: tuple[str, ...]) -> Finding:
@@ -413,5 +353,5 @@ def _registers(name: str, ops: tuple[str, ...]) -> Finding:
 
 
 CHECKS: tuple[Callable[[str, tuple[str, ...]], Finding], ...] = (
-    _arithmetic, _moves, _small, _names, _count, _registers, _logical, _memory,
+    _arithmetic, _moves, _small, _names, _count, _widened, _memory, _registers, _logical,
 )  # fmt: skip

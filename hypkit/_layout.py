@@ -10,7 +10,8 @@ from typing import Any
 
 from hypkit import _data, _encode
 from hypkit._blocks import HEAD, IFS, Blocks, Budget, nothing_after
-from hypkit._expr import Complaint, Unknown, Value, evaluate
+from hypkit._canonical import Operand, operands
+from hypkit._expr import Complaint, Unknown, Value, complain_relocation, evaluate
 from hypkit._names import LOCAL
 from hypkit._source import LABEL, NAME, Located, Stmt, statements
 
@@ -66,6 +67,13 @@ class Literal:
     def __init__(self, text: str, at: int, size: int, item: Item):
         self.text, self.at, self.size, self.first = text, at, size, item
         self.addr: int | None = None
+
+
+def needed(word: str, rest: str, at: int) -> list[Operand]:
+    """The operands of a directive that has at least one."""
+    if not rest.strip():
+        raise Complaint(f"{word} needs a value")
+    return operands(rest, at)
 
 
 class Layout(Blocks):
@@ -154,7 +162,7 @@ class Layout(Blocks):
         self.check_aligned()
         if rest.lower().startswith((".req", ".unreq")):
             raise Complaint(f".req is not taken: {REFUSED['.req']}", at)
-        ops = _encode.operands(rest, at)
+        ops = operands(rest, at)
         size = 8 if word in ("adr_l", "ldr_l", "str_l") else 4
         item = self.emit(size, "insn", stmt, (word, ops, None))
         if len(ops) == 2 and ops[1][0].startswith("="):
@@ -167,7 +175,7 @@ class Layout(Blocks):
         size = 8 if width == "x" and word == "ldr" else 4
         text, at = ops[1][0][1:], ops[1][1] + 1
         if text.strip().startswith((":", "#:")):
-            raise _encode.complain_relocation(at)
+            raise complain_relocation(at)
         if text.strip().startswith("#"):
             text, at = text.replace("#", "", 1), at + 1
         names: list[str] = []
@@ -215,10 +223,8 @@ class Layout(Blocks):
         if word in _data.SIZES:
             if word == ".inst":
                 self.check_aligned()
-            for text, where in _encode.operands(rest, at):
+            for text, where in needed(word, rest, at):
                 self.emit(_data.SIZES[word], "data", stmt, (word, text, where))
-            if not rest.strip():
-                raise Complaint(f"{word} needs a value")
         elif word in (".equ", ".set", ".equiv"):
             name, comma, text = rest.partition(",")
             if not comma or not NAME.fullmatch(name.strip()):
@@ -227,7 +233,7 @@ class Layout(Blocks):
         elif word in (".align", ".p2align", ".balign"):
             _data.align(self, word, rest, at, stmt)
         elif word in (".ascii", ".asciz", ".string"):
-            for text, where in _encode.operands(rest, at):
+            for text, where in needed(word, rest, at):
                 data = _data.string(text, where) + (b"" if word == ".ascii" else b"\0")
                 self.emit(len(data), "bytes", stmt, data)
         elif word in (".zero", ".skip", ".space", ".fill"):

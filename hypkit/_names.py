@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from operator import itemgetter
 
-from hypkit._encode import REGISTERS
+from hypkit._canonical import REGISTERS
 from hypkit._expr import Complaint, Unknown, Value, check_syntax, evaluate
 from hypkit._source import Stmt
 

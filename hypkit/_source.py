@@ -15,6 +15,10 @@ COMMENT_OR_STRING = re.compile(
     r"^[ \t]*#[^\n]*|" + QUOTED + r"|//[^\n]*|/\*.*?\*/|/\*.*", re.DOTALL | re.MULTILINE
 )
 STRING = re.compile(r'"(?:\\.|[^"\\\n])*"')
+FOREIGN = re.compile(r"^[ \t]*#[^\n]*|" + STRING.pattern + r"|([^\x00-\x7f])", re.MULTILINE)
+LOOK_ALIKES = str.maketrans(
+    "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d", "------''\"\""
+)
 PUNCTUATION = re.compile(QUOTED + r"|[,;()\[\]{}]")
 LABEL = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*|\d+)\s*:(?!:)\s*", re.ASCII)
 CPP = re.compile(r"#\s*(define|include|if|ifdef|ifndef|else|elif|endif|undef|pragma)\b")
@@ -61,19 +65,27 @@ def blank(match: re.Match[str]) -> str:
 
 def statements(text: str, prelude: bool = False) -> list[Stmt]:
     """All statements of a text. A line that starts with # is a comment, as in GNU as."""
-    out: list[Stmt] = []
+
+    def refuse(sentence: str, place: int) -> None:
+        before = text[:place]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise Located(Complaint(sentence), Stmt("", line, column, (), prelude))
+
     for match in COMMENT_OR_STRING.finditer(text):
         found = match.group()
-        wrong = ""
         if found[:2] == "/*" and (found[-2:] != "*/" or len(found) < 4):
-            wrong = "this comment has no */"
-        elif found[0] == '"' and not STRING.fullmatch(found):
-            wrong = "this string has no closing quote on its line"
-        if wrong:
-            before = text[: match.start()]
-            line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-            raise Located(Complaint(wrong), Stmt("", line, column, (), prelude))
-    for number, line in enumerate(COMMENT_OR_STRING.sub(blank, text).split("\n"), 1):
+            refuse("this comment has no */", match.start())
+        if found[0] == '"' and not STRING.fullmatch(found):
+            refuse("this string has no closing quote on its line", match.start())
+    code = COMMENT_OR_STRING.sub(blank, text)
+    for match in () if code.isascii() else FOREIGN.finditer(code):
+        if c := match.group(1):
+            plain = c.translate(LOOK_ALIKES)
+            hint = f"; write {plain}" if plain != c else ""
+            refuse(f"{c!r} (U+{ord(c):04X}) can stand in a comment or a string only{hint}",
+                   match.start(1))  # fmt: skip
+    out: list[Stmt] = []
+    for number, line in enumerate(code.split("\n"), 1):
         if not line or line.isspace():
             continue
         start = line.lstrip()

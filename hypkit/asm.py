@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hypkit import _diagnose, _encode
+from hypkit import _canonical, _diagnose, _encode, _mnemonics
 from hypkit._blocks import Budget
+from hypkit._characters import wrong_character
 from hypkit._data import item_bytes
 from hypkit._expr import MASK64, Complaint
 from hypkit._keystone import Child
@@ -241,21 +242,9 @@ def _check_text(what: str, text: str, name: str, empty: bool = False) -> str:
     text = text.replace("\r\n", "\n")
     if not text.strip() and not empty:
         raise AsmError("the text is empty: there is nothing to assemble", name=name)
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.isprintable():
-            continue
-        for column, c in enumerate(line, 1):
-            if c < " " and c not in "\t\f\v" or c == "\x7f" or "\x80" <= c <= "\x9f":
-                raise AsmError(
-                    f"character {ord(c):#04x} does not belong in a text: is this a binary file?",
-                    number, column, line, name,
-                )  # fmt: skip
-            if c in "\u00a0\u200b\ufeff\u2028\u2029":
-                raise AsmError(
-                    f"there is an invisible character here (U+{ord(c):04X}); copied from a web "
-                    "page? Replace it by a space",
-                    number, column, line, name,
-                )  # fmt: skip
+    if wrong := wrong_character(text):
+        line, column, sentence = wrong
+        raise AsmError(sentence, line, column, text.split("\n")[line - 1], name)
     return text
 
 
@@ -383,7 +372,7 @@ class _Linking:
                         self.relocs[index].append(item.addr - layout.base)
             except Complaint as e:
                 if item.kind == "insn":  # of two mistakes in a line, a strange name comes first
-                    e = _diagnose.unknown(item.payload[0], sorted(layout.macros)) or e
+                    e = _mnemonics.unknown(item.payload[0], sorted(layout.macros)) or e
                 raise _Stop(index, item, e) from None
             self.put(index, item, data)
 
@@ -403,8 +392,8 @@ class _Linking:
         elif _encode.is_pc_relative(mnemonic, ops):
             word = _encode.pc_relative(mnemonic, ops, item.addr, evaluate)
         else:
-            parts = _encode.canonical(mnemonic, ops, evaluate)
-            text = _encode.join(parts)
+            parts = _canonical.canonical(mnemonic, ops, evaluate)
+            text = _canonical.join(parts)
             plain = _encode.plain_word(parts)
             if plain is None and text not in known:
                 self.lookups.append(_Lookup(index, item, text, parts))

@@ -196,7 +196,9 @@ GENERATED = {
     "an ELF file": ("\x7fELF\x02\x01\x01\0\0\0", 1, "is this a binary file"),
     "random bytes": (bytes(range(256)).decode("latin1"), 1, "is this a binary file"),
     "a blank of the web": ("nop\nadd\u00a0x0, x0, #1", 2, r"invisible character here \(U\+00A0\)"),
-    "letters beyond ASCII": ("nop\nmov x0, #é", 2, "did not expect 'é'"),
+    "letters beyond ASCII": ("nop\nmov x0, #é", 2, r"'é' \(U\+00E9\) can stand in a comment"),
+    "a page break": ("nop\n\fnop", 2, r"invisible character here \(U\+000C\)"),
+    "a line end of old": ("nop\rnop", 1, r"invisible character here \(U\+000D\)"),
     "a half character": ('.ascii "\ud800"', 1, "half a character"),
     "five thousand parentheses": (f".quad {'(' * 5000}1{')' * 5000}", 1, "nested more than 64"),
     "five thousand minus signs": (f".quad {'-' * 5000}1", 1, "nested more than 64"),
@@ -275,6 +277,25 @@ def test_an_error_shows_its_line_with_a_caret_under_the_operand():
     assert line == "    \tcmp\tx0, #0x100e"
     assert caret == "    \t   \t    ^"
     assert (e.line, e.column, e.text) == (2, 10, "\tcmp\tx0, #0x100e")
+
+
+@pytest.mark.parametrize(("line", "offending"), [
+    ("\t.macro m a, b:must", "b:must"), ("  .macro m a b, a", "a"),
+    ("\t.irp r, [x0, x1]", "[x0"), (" ldr x0, [x1, [x2]]", "[x2"), ("ld1 {v0.4s, {x}}", "{x"),
+    ('.ascii "ab", "cd" "ef"', '" "ef'), ('.ascii "ab\\q"', "\\q"),
+    ("lbl: add x0, x0, 0x1001", "0x1001"), ("nop; mov x0, nine", "nine"),
+    (".quad 1, 2 + (3 / 0)", "/"), (" .set x, 1 << 64", "<<"), ("mov x0, /* one */ one", "one"),
+    ("\tmov\tx0, ‘1’", "‘"),
+])  # fmt: skip
+def test_the_column_is_that_of_the_offending_word(line, offending):
+    e = complaint(f"nop\n{line}\n.endm\n.endr" if line.split()[0] in (".macro", ".irp") else
+                  f"nop\n{line}")  # fmt: skip
+    assert (e.line, e.text) == (2, line)
+    assert e.column - 1 == line.rindex(offending), str(e)
+
+
+def test_what_is_not_ascii_stands_in_comments_and_strings():
+    assert assemble('nop // “ü” – 漢\n# ü\n/* ü\nü */ .ascii "ü"').code[4:] == "ü".encode()
 
 
 def test_an_error_survives_pickling():

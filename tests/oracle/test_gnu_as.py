@@ -121,6 +121,24 @@ def test_no_instruction_gets_another_word_than_gnu_as_gives_it(tmp_path):
     judged("instruction forms that GNU as takes and hypkit refuses with a sentence", len(refused))
 
 
+@needs_keystone
+def test_no_instruction_is_taken_that_gnu_as_refuses(tmp_path):
+    judge("as")
+    theirs = words_of_gnu_as(forms(), tmp_path)
+    taken, refused = [], 0
+    for line in forms():
+        if line not in theirs:
+            try:
+                assemble(line)
+            except AsmError:
+                refused += 1
+            else:
+                taken.append(line)
+    assert taken == []
+    assert refused > 4000
+    judged("instruction forms that GNU as and hypkit refuse", refused)
+
+
 def test_the_recorded_encodings_are_those_of_gnu_as(tmp_path):
     judge("as")
     recorded = asm.encodings()
