@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --prefer-binary
+FAILED := { echo 'pip could not install this: the lines above say why. On a computer without a'; \
+  echo 'network, or if it has no build for yours, README.md has the way round.'; exit 1; } >&2
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test check notebooks handout bench clean
@@ -37,20 +39,32 @@ bench: $(VENV)/for-test ## measure against QEMU and others, with goals (ARGS=mac
 clean: ## remove the virtual environment, the caches and the handout
 	rm -rf $(VENV) .pytest_cache .ruff_cache build
 
-# A stamp stands for an installation of what pyproject.toml said when the stamp was made.
+# A stamp stands for an installation of what pyproject.toml said when the stamp was made, in the
+# folder that it names. An environment that was moved, or has lost its Python, is made anew: its
+# programs would start another Python or none.
+ifneq ($(wildcard $(VENV)/for-lab),)
+ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/for-lab),$(CURDIR))
+.PHONY: $(BIN)/pip $(VENV)/for-lab
+CLEAR := --clear
+endif
+endif
+
 # JupyterLab's news are turned off: they ask every learner a question and want the network.
 $(VENV)/for-lab: pyproject.toml | $(BIN)/pip
 	@echo "Installing what hypkit needs into $(VENV): a minute or two, this once."
-	$(INSTALL) --editable .
-	@$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements
-	@touch $@
+	@$(INSTALL) --editable . || $(FAILED)
+	@$(BIN)/jupyter labextension disable --level=sys_prefix \
+	  @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
+	@echo '$(CURDIR)' >$@
 
 $(VENV)/for-test: $(VENV)/for-lab
-	$(INSTALL) --editable '.[test,handout]'
+	@echo "Installing what the tests and the handout need as well."
+	@$(INSTALL) --editable '.[test,handout]' || $(FAILED)
 	@touch $@
 
 $(VENV)/for-handout: $(VENV)/for-lab
-	$(INSTALL) --editable '.[handout]'
+	@echo "Installing what the handout needs as well."
+	@$(INSTALL) --editable '.[handout]' || $(FAILED)
 	@touch $@
 
 $(BIN)/pip:
@@ -58,4 +72,4 @@ $(BIN)/pip:
 	  echo "hypkit needs Python 3.11 or newer, and $(PYTHON) is not."; \
 	  echo "Name another with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; \
 	  exit 1; } >&2
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(CLEAR) $(VENV)

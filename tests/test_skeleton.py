@@ -104,6 +104,41 @@ def test_an_old_python_is_refused_in_a_sentence(target, tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.fixture
+def installed(tmp_path):
+    """A VENV in which `make lab` has installed, all of it make-believe; its pip refuses."""
+    folder = tmp_path / "venv"
+    (folder / "bin").mkdir(parents=True)
+    for program in ("python", "pip"):
+        (folder / "bin" / program).write_text("#!/bin/sh\nexit 1\n")
+        (folder / "bin" / program).chmod(0o755)
+    (folder / "for-lab").write_text(f"{TOP}\n")
+    return folder
+
+
+def test_what_is_installed_is_not_installed_again(installed):
+    done = make(f"{installed}/for-lab", f"VENV={installed}", check=True)
+    assert "is up to date" in done.stdout
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda folder: (folder / "for-lab").write_text("/where/the/checkout/was\n"),
+    lambda folder: (folder / "bin" / "python").unlink(),
+], ids=["moved", "without its Python"])
+def test_an_environment_that_starts_nothing_any_more_is_made_anew(installed, spoil):
+    spoil(installed)
+    planned = make("--dry-run", f"{installed}/for-lab", f"VENV={installed}", check=True).stdout
+    assert f"-m venv --clear {installed}" in planned and "install --quiet" in planned
+
+
+def test_an_installation_that_fails_says_where_to_look_and_leaves_no_stamp(installed):
+    (installed / "for-lab").unlink()
+    done = make(f"{installed}/for-lab", f"VENV={installed}")
+    assert done.returncode != 0
+    assert "pip could not install this" in done.stderr and "README.md has the way" in done.stderr
+    assert not (installed / "for-lab").exists()
+
+
 def test_the_linter_finds_nothing():
     command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise"]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
