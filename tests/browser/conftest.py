@@ -145,7 +145,7 @@ def lab(tmp_path_factory):
     finally:
         os.killpg(server.pid, signal.SIGTERM)  # with its kernels, which are in its session
         try:
-            server.wait(10)
+            server.wait(3)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(10)
