@@ -13,7 +13,8 @@ import traitlets
 
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.asm import AsmError
-from hypkit.emu import RETURNED, Call, Machine, MachineError
+from hypkit.emu import RESTARTED, RETURNED, RUNAWAY, Call, Machine, MachineError
+from hypkit.header import DEFINES, HeaderError
 from hypkit.image import load
 from hypkit.payload import Payload
 from hypkit.trace import REGISTERS, Trace
@@ -22,6 +23,7 @@ from hypkit.vmem import Layout
 STATIC = Path(__file__).with_name("static")
 TABLE_ROWS = 400  # of the plain table: what fits a page that somebody reads
 DIFF_ROWS = 20_000
+NUMBERS = "kvm_hcalls.h"  # the file of a header that has the numbers
 WAITING = "No call has been made yet: choose one above and run it."
 
 
@@ -57,7 +59,9 @@ def _title(call: Call) -> str:
 def _outcome(call: Call) -> str:
     if call.outcome == RETURNED:
         return f"The call returned: x0 = {call.x0:#x}."
-    return f"The call {call.outcome}: {call.message}."
+    if call.outcome == RESTARTED:
+        return f"{call.message[0].upper()}{call.message[1:]}."
+    return f"The call {'ran away' if call.outcome == RUNAWAY else call.outcome}: {call.message}."
 
 
 def _bookmarks(notes: Mapping[int, str] | None) -> dict[str, str]:
@@ -84,13 +88,16 @@ class Stepper(anywidget.AnyWidget):
     args = traitlets.Unicode().tag(sync=True)
     dispatcher = traitlets.Unicode().tag(sync=True)  # a learner's text, "" for the variant's own
     source = traitlets.Unicode().tag(sync=True)  # the variant's own text
-    error = traitlets.Dict().tag(sync=True)  # of the last assembly: line and message
+    header = traitlets.Unicode().tag(sync=True)  # a learner's numbering, "" for the variant's own
+    header_source = traitlets.Unicode().tag(sync=True)  # the variant's own, "" where it has none
+    # Of the last edit: of ("dispatcher" or "header"), message and, where one is to blame, line.
+    error = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, *, _traces: tuple[Payload, ...] = (), _machine: Machine | None = None,
                  bookmarks: dict[str, str]) -> None:
         self._payloads: tuple[Payload, ...] = ()
-        self._machines: dict[tuple[str, str], Machine] = {}
+        self._machines: dict[tuple[str, str, str], Machine] = {}
         self._generation = 0
         self.call: Call | None = None
         super().__init__(bookmarks=bookmarks)
@@ -130,10 +137,14 @@ class Stepper(anywidget.AnyWidget):
                 self._send_chunk(message)
             elif kind == "run":
                 self.run()
-            elif kind == "assemble":
-                self.assemble(str(message.get("text", "")))
+            elif kind == "edit":
+                edit = self.renumber if message.get("of") == "header" else self.assemble
+                edit(str(message.get("text", "")))
         except Exception as error:
             self.status = f"Error: {error}"
+        finally:
+            if kind != "chunk":
+                self.send({"type": "done"})
 
     def _send_chunk(self, message: dict) -> None:
         answer = {"number": message["number"], "generation": message["generation"]}
@@ -151,40 +162,51 @@ class Stepper(anywidget.AnyWidget):
     def _start(self, machine: Machine) -> None:
         program = machine.image.dispatcher
         own = "" if program.name != "dispatcher" else program.source
-        self._seed = machine.seed
-        self._machines[machine.key, own] = machine
+        self._seed, self._budget = machine.seed, machine.budget
+        # A header may have a second file, the list; it goes with every header that is edited here.
+        self._files = dict(machine.header.files) if machine.header else {}
+        header = self._files.get(NUMBERS, "")
+        self._machines[machine.key, own, header] = machine
         self.choices = {
-            "variants": [[key, f"{key}: {variant.title}"] for key, variant in VARIANTS.items()],
+            "variants": [[key, variant.title if variant.title.startswith(key) else
+                          f"{key}: {variant.title}"] for key, variant in VARIANTS.items()],
             "hypercalls": [*([name, name] for name in HYPERCALLS),
                            ["hvc", "raw HVC: x0, x1, ..."]],
         }
         self.variant, self.hypercall, self.args = machine.key, HYPERCALLS[2], "0x1234"
-        self.dispatcher, self.source = own, self._own_source(machine.key)
+        self._take_sources(machine.key)
+        self.dispatcher, self.header = own, header
         self._set(())
         self.observe(self._chosen, ["variant", "hypercall", "args"])
 
-    def _own_source(self, key: str) -> str:
-        return load(key, Layout.from_seed(self._seed)).dispatcher.source
+    def _take_sources(self, key: str) -> None:
+        """Start from a variant's own texts: the learner's were written for another's."""
+        self.dispatcher, self.header, self.error = "", "", {}
+        self.source = load(key, Layout.from_seed(self._seed)).dispatcher.source
+        self.header_source = own_header(key)
 
     def _chosen(self, change: dict) -> None:
-        if change["name"] == "variant":
-            if change["new"] not in VARIANTS:
-                self.status = (f"Error: no variant {change['new']!r}; there are: "
-                               f"{', '.join(VARIANTS)}")
-                return
-            # The learner's text was written for another variant's labels and numbers.
-            self.dispatcher, self.error = "", {}
-            self.source = self._own_source(change["new"])
-        if change["name"] == "hypercall":
-            # What one call takes is wrong for another: start from what it declares.
-            with self.hold_trait_notifications():
-                self.args = _usual_args(change["new"])
-        self.run()
+        try:
+            if change["name"] == "variant":
+                if change["new"] not in VARIANTS:
+                    self.status = (f"Error: no variant {change['new']!r}; there are: "
+                                   f"{', '.join(VARIANTS)}")
+                    return
+                self._take_sources(change["new"])
+            if change["name"] == "hypercall":
+                # What one call takes is wrong for another: start from what it declares.
+                usual = _usual_args(change["new"])
+                if usual != self.args:
+                    self.args = usual  # which makes the call
+                    return
+            self.run()
+        finally:
+            self.send({"type": "done"})
 
     def run(self) -> None:
         """Make the chosen call and show it; what goes wrong is said in `status`."""
         try:
-            machine = self._machine()
+            machine = self._machine(self.dispatcher, self.header)
             said = ""
             if machine.stopped:
                 machine.reboot()
@@ -198,32 +220,55 @@ class Stepper(anywidget.AnyWidget):
             self.status = f"Error: {error.args[0] if error.args else error}"
             return
         self.call, self.step = call, 0
-        self.status = said + _outcome(call)
+        warnings = machine.header.warnings if machine.header else ()
+        self.status = " ".join([said + _outcome(call), *(f"Warning: {text}." for text in warnings)])
         self._set((_payload(call),))
 
     def assemble(self, text: str) -> None:
         """Take a learner's dispatcher: assemble it, then run the chosen call on it."""
         own = "" if text.strip() in ("", self.source.strip()) else text
-        try:
-            self._machine(own)
-        except AsmError as error:
-            where = {"line": error.line} if error.name == "dispatcher" else {}
-            self.error = {"message": error.message, **where}
-            self.status = "Error: not assembled; what is shown is the call from before."
-            return
-        except MachineError as error:
-            self.error = {"message": str(error)}
-            self.status = f"Error: {error}"
-            return
-        self.error = {}
-        self.dispatcher = own
-        self.run()
+        if self._taken("dispatcher", own, self.header):
+            self.dispatcher = own
+            self.run()
 
-    def _machine(self, dispatcher: str | None = None) -> Machine:
-        text = self.dispatcher if dispatcher is None else dispatcher
-        key = self.variant, text
+    def renumber(self, text: str) -> None:
+        """Take a learner's numbering header: compile it, then run the chosen call with it."""
+        own = "" if text.strip() in ("", self.header_source.strip()) else text
+        if self._taken("header", self.dispatcher, own):
+            self.header = own
+            self.run()
+
+    def _taken(self, edited: str, dispatcher: str, header: str) -> bool:
+        """Whether there is a machine with these texts; else `error` and `status` say why not."""
+        wrong: dict[str, object] = {}
+        try:
+            self._machine(dispatcher, header)
+        except AsmError as error:
+            if error.name == "dispatcher":
+                wrong = {"of": "dispatcher", "message": error.message, "line": error.line}
+            else:  # a number of the header that an instruction of the kit cannot hold
+                wrong = {"of": edited,
+                         "message": f"{error.name}, {error.text.strip()!r}: {error.message}"}
+        except HeaderError as error:
+            wrong = {"of": "header", "message": error.message}
+            if error.file == NUMBERS and error.line:
+                wrong["line"] = error.line
+            elif error.file != NUMBERS:
+                wrong["message"] = f"{error.file}, line {error.line}: {error.message}"
+        except (MachineError, ValueError) as error:
+            wrong = {"of": edited, "message": str(error)}
+        self.error = wrong
+        if wrong:
+            self.status = (f"Error: this {wrong['of']} was not taken; what is shown is the call "
+                           "from before.")
+        return not wrong
+
+    def _machine(self, dispatcher: str, header: str) -> Machine:
+        key = self.variant, dispatcher, header
         if key not in self._machines:
-            self._machines[key] = Machine(self.variant, seed=self._seed, dispatcher=text or None)
+            self._machines[key] = Machine(
+                self.variant, seed=self._seed, budget=self._budget, dispatcher=dispatcher or None,
+                header=self._files | {NUMBERS: header} if header else None)
         return self._machines[key]
 
     # -- other forms --
@@ -281,6 +326,18 @@ class Stepper(anywidget.AnyWidget):
             return f"Stepper({self.variant!r}: no call yet)"
         inside = " | ".join(f"{payload.title}, {len(payload)} steps" for payload in self._payloads)
         return f"Stepper({inside})"
+
+
+def own_header(key: str) -> str:
+    """The header in C that gives a variant the numbers it has; "" for one without numbers."""
+    variant = VARIANTS[key]
+    if variant.base is None:
+        return ""
+    text = re.sub(r"(?<=_IDX_)(\w+) \d+", lambda found: (
+        f"{found[1]} {variant.slots.index(found[1])}"), DEFINES[NUMBERS])
+    for name, value in (("SIZE", str(len(variant.slots))), ("BASE", f"{variant.limits[0]:#x}")):
+        text = re.sub(rf"(?m)(?<=^#define KVM_HOST_HCALL_{name}) \w+$", f" {value}", text)
+    return text
 
 
 def _usual_args(hypercall: str) -> str:

@@ -6,8 +6,9 @@ import ipywidgets
 import pytest
 import traitlets
 
-from hypkit import Machine, payload
+from hypkit import VARIANTS, Machine, payload
 from hypkit import timetravel as room
+from hypkit.header import ENUM, read_header
 from hypkit.timetravel import Stepper, parse_args, stepper
 
 
@@ -127,7 +128,7 @@ def test_a_machine_makes_the_call_that_is_chosen(bench):
     assert bench.args == "vcpu0" and bench.call.x0 == 2
     bench.variant = "fnptr"
     assert repr(bench).startswith("Stepper(fnptr: __kvm_vcpu_run_nvhe(")
-    assert bench.source == bench._machine().image.dispatcher.source
+    assert bench.source == bench._machine("", "").image.dispatcher.source
 
 
 def test_another_widget_can_choose(bench):
@@ -167,19 +168,19 @@ def test_an_edited_dispatcher_runs_after_its_mistake_is_mended(bench):
     shown = bench.data
     wrong = bench.source.replace("cmp     x0, #KVM_HOST_HCALL_BASE", "cmp     x0, #0x12345")
     assert wrong != bench.source
-    bench._heard(bench, {"type": "assemble", "text": wrong}, [])
+    bench._heard(bench, {"type": "edit", "text": wrong}, [])
     line = next(n for n, text in enumerate(wrong.splitlines(), 1) if "#0x12345" in text)
     assert bench.error["line"] == line and bench.error["message"]
-    assert bench.status.startswith("Error: not assembled") and bench.data == shown
+    assert bench.status.startswith("Error: this dispatcher was not taken") and bench.data == shown
     mended = wrong.replace("#0x12345", "#0x101")
-    bench._heard(bench, {"type": "assemble", "text": mended}, [])
+    bench._heard(bench, {"type": "edit", "text": mended}, [])
     assert bench.error == {} and bench.dispatcher == mended and bench.call.x0 == 0x1234
-    bench._heard(bench, {"type": "assemble", "text": bench.source}, [])
+    bench._heard(bench, {"type": "edit", "text": bench.source}, [])
     assert bench.dispatcher == ""
 
 
 def test_a_dispatcher_that_has_no_room_says_so(bench):
-    bench._heard(bench, {"type": "assemble", "text": bench.source + "    .zero 0x40000\n"}, [])
+    bench._heard(bench, {"type": "edit", "text": bench.source + "    .zero 0x40000\n"}, [])
     assert "too long" in bench.error["message"] and bench.status.startswith("Error: ")
 
 
@@ -188,7 +189,7 @@ def test_an_error_while_answering_the_front_end_goes_to_the_status_line(bench, m
         raise RuntimeError("something unforeseen")
 
     monkeypatch.setattr(bench, "assemble", fails)
-    bench._heard(bench, {"type": "assemble", "text": ""}, [])
+    bench._heard(bench, {"type": "edit", "text": ""}, [])
     assert bench.status == "Error: something unforeseen"
 
 
@@ -214,3 +215,75 @@ def test_the_steps_of_a_long_trace_are_sent_when_asked_for(call, monkeypatch):
     assert "chunk 99 of a trace with" in sent.pop()[0]["error"]
     view._heard(view, {"type": "chunk", "number": 2, "generation": now - 1}, [])
     assert not sent
+
+
+@pytest.mark.parametrize(("trait", "value"), [
+    ("hypercall", "__kvm_tlb_flush_vmid"), ("variant", "fnptr"), ("args", "7")])
+def test_one_choice_makes_one_call(bench, trait, value):
+    before = bench.data["generation"]
+    setattr(bench, trait, value)
+    assert bench.data["generation"] == before + 1
+
+
+def test_the_front_end_hears_when_its_wish_is_done(bench, monkeypatch):
+    sent = sent_by(bench, monkeypatch)
+    for message in ({"type": "run"}, {"type": "edit", "text": "nonsense"}, {"type": "edit"}):
+        bench._heard(bench, message, [])
+        assert sent.pop() == ({"type": "done"}, None)
+    bench.args = "1 +"
+    assert sent.pop() == ({"type": "done"}, None) and not sent
+
+
+# --- A learner's numbering header -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [key for key in VARIANTS if VARIANTS[key].base is not None])
+def test_the_header_that_stands_there_at_first_has_the_variants_numbers(key):
+    numbering, variant = read_header(room.own_header(key)).numbering, VARIANTS[key]
+    assert dict(numbering.numbers) == variant.numbers
+    assert (numbering.slots, (numbering.base, numbering.end)) == (variant.slots, variant.limits)
+
+
+@pytest.mark.parametrize("key", ["fnptr", "vhe"])
+def test_where_no_number_is_there_is_no_header(bench, key):
+    bench.variant = key
+    assert bench.header_source == ""
+    bench._heard(bench, {"type": "edit", "of": "header", "text": room.own_header("numbered")}, [])
+    assert bench.error == {"of": "header",
+                           "message": f"the {key} machine has no numbers, so it takes no header"}
+
+
+def test_an_edited_header_moves_the_numbers_after_its_mistake_is_mended(bench):
+    line = "#define KVM_HOST_HCALL_IDX___kvm_timer_set_cntvoff 2\n"
+    assert line in bench.header_source
+    bench._heard(bench, {"type": "edit", "of": "header",
+                         "text": bench.header_source.replace(line, "")}, [])
+    assert (bench.error["of"], bench.error["line"]) == ("header", 13)
+    assert bench.error["message"].startswith("the table has no place for __kvm_timer_set_cntvoff")
+    assert bench.status.startswith("Error: this header was not taken")
+    moved = bench.header_source.replace("BASE 0x100", "BASE 0x200")
+    bench._heard(bench, {"type": "edit", "of": "header", "text": moved}, [])
+    assert bench.error == {} and bench.header == moved and bench.call.x0 == 0x1234
+    bench.hypercall, bench.args = "hvc", "0x202, 5"
+    assert bench.call.x0 == 5
+    bench.variant = "jump_table"
+    assert bench.header == "" and "BASE 0x1000" in bench.header_source
+
+
+def test_a_number_that_no_instruction_holds_is_the_headers_mistake(bench):
+    bench._heard(bench, {"type": "edit", "of": "header", "text": bench.header_source.replace(
+        "BASE 0x100", "BASE 0x12345")}, [])
+    assert bench.error["of"] == "header"
+    assert "0x12345 does not fit in cmp" in bench.error["message"]
+
+
+def test_a_machine_keeps_its_header_while_its_dispatcher_is_edited():
+    moved = {**ENUM, "kvm_hcalls.h": ENUM["kvm_hcalls.h"].replace("0x100", "0x200")}
+    view = stepper(Machine("numbered", seed=2020, header=moved, budget=5000))
+    assert view.header == moved["kvm_hcalls.h"]
+    view.assemble(view.source + "        nop\n")
+    assert view.error == {} and view.call.whole_trace.image.variant.limits == (0x200, 0x20e)
+    view.assemble("dispatch: b dispatch\ndispatch_find:\ndispatch_call:\ndispatch_return:\n")
+    assert view.status.startswith("The call ran away: 5,000 instructions were not enough")
+    view.renumber("")
+    assert view._machine("", "").header is None

@@ -20,16 +20,23 @@ const MARKS = [
   { bit: 64, name: "fault", sign: "✖", says: "exception other than HVC" },
   { bit: 128, name: "panic", sign: "⚠", says: "panic" },
 ];
+const PANICS = ["hyp_panic", "panic"];
 const LEVELS = {
   host: { bit: 1, name: "EL1", who: "host", sign: "○" },
   vm: { bit: 2, name: "EL1", who: "VM", sign: "◇" },
   hyp: { bit: 4, name: "EL2", who: "hyp", sign: "■" },
 };
+const EC_HVC = 0x16n;
 const MASK64 = (1n << 64n) - 1n;
 const PAGE_END = 0xffff800000000000n;
 // System registers that hold an address and nothing else.
 const ADDRESSES = /^(ELR|VBAR|FAR|TTBR\d)_/;
 const KEPT_CHUNKS = 24;
+const NOTCH = 50; // CSS pixels of wheel that make a step
+const LATE = 3000; // milliseconds without an answer, after which the reader is told why
+const GONE = "the kernel that made this stepper is gone. Run its cell again.";
+const NO_ANSWER = "the kernel does not answer: it is busy with another cell, or gone. If it is gone, "
+  + "run the cell of this stepper again.";
 
 // --- The reel: the steps and what can be asked of them -----------------------------------------
 
@@ -110,7 +117,11 @@ export class Reel {
       story: row[5], file: this.meta.files[row[6]], line: row[7], kind: row[8], sentence: row[9],
       taken: row[10], runs: 0,
     }));
-    for (const site of this.sites) this.rows[site.row].runs += site.count;
+    const at = new Map(this.sites.map(({ pc }, number) => [pc, number]));
+    for (const site of this.sites) {
+      this.rows[site.row].runs += site.count;
+      site.below = at.get((site.pc + 4n) & MASK64) ?? -1; // the site of the instruction below
+    }
     this.finalPc = BigInt("0x" + this.meta.final_pc);
     this.exceptions = new Map(this.meta.exceptions.map(([step, el, text]) => [step, { el, text }]));
     this.voffset = BigInt("0x" + layout.voffset);
@@ -145,8 +156,8 @@ export class Reel {
     return this.chunks.has(this.numberOf(step));
   }
 
-  /** Fetch the chunk of a step unless it is here. */
-  async ensure(step) {
+  /** Fetch the chunk of a step unless it is here; `late` is told when that takes long. */
+  async ensure(step, late = () => {}) {
     const number = this.numberOf(step);
     if (this.chunks.has(number)) return;
     if (!this.fetch) throw new Error(`steps around ${step} are not in this file`);
@@ -154,7 +165,12 @@ export class Reel {
       this.waiting.set(number, this.fetch(number).then(
         (buffer) => { this.add(number, buffer); }).finally(() => this.waiting.delete(number)));
     }
-    await this.waiting.get(number);
+    const timer = setTimeout(late, LATE);
+    try {
+      await this.waiting.get(number);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** The chunk of a step and the step's row in it. */
@@ -314,11 +330,11 @@ export class Reel {
       const site = this.sites[chunk.site[at]];
       const kind = this.rows[site.row].kind;
       const next = chunk.site[at + 1];
-      const pc = next === NONE ? this.finalPc : this.sites[next].pc;
+      const went = next === NONE ? this.finalPc !== ((site.pc + 4n) & MASK64) : next !== site.below;
       cost[here] += 1;
       if (kind & LOAD) cost[here + 1] += 1;
       if (kind & STORE) cost[here + 2] += 1;
-      if (kind & BRANCH) cost[here + (pc !== ((site.pc + 4n) & MASK64) ? 3 : 4)] += 1;
+      if (kind & BRANCH) cost[here + (went ? 3 : 4)] += 1;
       if (kind & INDIRECT) cost[here + 5] += 1;
     }
     return this.meta.phases.map(([name, says], phase) => ({
@@ -327,16 +343,27 @@ export class Reel {
 
   /**
    * The first step from `from` on, in direction `by` (+1 or -1), for which `test` holds; null
-   * when there is none. Fetches what it passes; `progress` hears of it.
+   * when there is none. Fetches what it passes; `progress` hears of it, and when that is late. A
+   * chunk that is not `worth` it holds no such step.
    * @param {(step: number) => boolean} test
+   * @param {(chunk: Chunk) => boolean} worth
    */
-  async find(from, by, test, progress = (step) => {}) {
-    for (let step = from; step >= 0 && step < this.steps; step += by) {
+  async find(from, by, test, progress = (step, late = false) => {}, worth = () => true) {
+    for (let step = from; step >= 0 && step < this.steps;) {
       if (!this.has(step)) {
         progress(step);
-        await this.ensure(step);
+        const here = this.ensure(step, () => progress(step, true));
+        // While this chunk is looked through, the next one is on its way.
+        const next = step + by * this.meta.chunk;
+        if (next >= 0 && next < this.steps) this.ensure(next).catch(() => {});
+        await here;
       }
-      if (test(step)) return step;
+      const { chunk } = this.locate(step);
+      const end = by > 0 ? Math.min(chunk.start + this.meta.chunk, this.steps) : chunk.start - 1;
+      if (worth(chunk)) {
+        for (; step !== end; step += by) if (test(step)) return step;
+      }
+      step = end;
     }
     return null;
   }
@@ -647,37 +674,13 @@ const KEYS = [
   ["+, -", "larger, smaller letters"], ["?", "this list"],
 ];
 
+const HINT = "n: next step · p: back · e: to the next exception level · /: search · ?: all keys";
+
 const TABS = [["state", "EL2 state"], ["memory", "Memory"], ["address", "Address"],
               ["cost", "Cost"], ["notes", "Notes"]];
 
-/** The view of one trace. */
-class View {
-  /**
-   * @param {HTMLElement} host
-   * @param {Reel} reel
-   * @param {{bookmarks?: Record<string, string>, keep?: (b: Record<string, string>) => void,
-   *          moved?: (step: number) => void, start?: number}} options
-   */
-  constructor(host, reel, options = {}) {
-    this.reel = reel;
-    this.options = options;
-    this.step = Math.min(options.start ?? 0, reel.steps);
-    this.bookmarks = { ...(options.bookmarks ?? {}) };
-    this.breakpoints = new Set();
-    this.tab = "state";
-    this.address = null;
-    this.allRegisters = false;
-    this.busy = 0;
-    this.underWay = false;
-    /** @type {(() => any)[] | null} what was pressed while the reader waits for steps to come */
-    this.landing = null;
-    this.build(host);
-    const start = this.step;
-    if (!reel.has(start)) this.step = 0; // what is shown until the steps have come
-    this.show();
-    if (start !== this.step) this.guard(() => this.go(start));
-  }
-
+/** A part of the page with a status line, in which every error of its listeners ends. */
+class Board {
   /** Run an action; what goes wrong is said in the status line. */
   async guard(action) {
     try {
@@ -693,9 +696,44 @@ class View {
   }
 
   say(text, bad = false) {
-    this.underWay = false;
     this.status.textContent = text;
     this.status.classList.toggle("hk-bad", bad);
+  }
+}
+
+/** The view of one trace. */
+class View extends Board {
+  /**
+   * @param {HTMLElement} host
+   * @param {Reel} reel
+   * @param {{bookmarks?: Record<string, string>, keep?: (b: Record<string, string>) => void,
+   *          moved?: (step: number) => void, start?: number}} options
+   */
+  constructor(host, reel, options = {}) {
+    super();
+    this.reel = reel;
+    this.options = options;
+    this.step = Math.min(options.start ?? 0, reel.steps);
+    this.bookmarks = { ...(options.bookmarks ?? {}) };
+    this.breakpoints = new Set();
+    this.tab = "state";
+    this.address = null;
+    this.allRegisters = false;
+    this.busy = 0;
+    this.turned = 0;
+    this.underWay = false;
+    /** @type {(() => any)[] | null} what was pressed while the reader waits for steps to come */
+    this.landing = null;
+    this.build(host);
+    const start = this.step;
+    if (!reel.has(start)) this.step = 0; // what is shown until the steps have come
+    this.show();
+    if (start !== this.step) this.guard(() => this.go(start));
+  }
+
+  say(text, bad = false) {
+    this.underWay = false;
+    super.say(text, bad);
   }
 
   /** Say how far something is that ends with another word, or when it is given up. */
@@ -715,33 +753,31 @@ class View {
       onkeydown: this.on((event) => event.key === "Enter" && this.seek(event.shiftKey ? -1 : 1)) });
     this.goto = h("input", { type: "number", class: "hk-goto", min: 0, max: reel.steps,
       "aria-label": `Step, 0 to ${reel.steps}`,
-      onchange: this.on(() => this.go(Number(this.goto.value))) });
+      onchange: this.on(() => this.goTyped()) });
     this.strip = h("div", { class: "hk-strip", "aria-hidden": "true",
       onpointerdown: this.on((event) => this.scrub(event)),
       onpointermove: this.on((event) => event.buttons & 1 && this.scrub(event)) });
-    this.strip.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const by = event.deltaY > 0 ? 1 : -1;
-      this.guard(here(() => this.go(this.step + by)));
-    }, { passive: false });
+    this.strip.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.slider = h("input", { type: "range", class: "hk-slider", min: 0, max: reel.steps, step: 1,
       "aria-label": "Timeline: step", oninput: this.on(() => this.go(Number(this.slider.value))) });
     this.level = h("span", { class: "hk-level" });
+    this.instruction = h("code", { class: "hk-instruction" });
     this.where = h("span", { class: "hk-where" });
     this.says = h("p", { class: "hk-says", "aria-live": "polite", "aria-atomic": "true" });
     this.branch = h("span", { class: "hk-branch" });
     this.nzcv = h("span", { class: "hk-flags" });
-    this.status = h("p", { class: "hk-status", role: "status" });
+    this.status = h("p", { class: "hk-status", role: "status" }, HINT);
     this.keys = h("div", { class: "hk-keys", hidden: true },
       table("Keys", ["Key", "What it does"], KEYS.map(([key, what]) => [h("kbd", {}, key), what])));
     const tools = h("div", { class: "hk-tools", role: "toolbar", "aria-label": "Moving through the trace" },
-      button("|◀ Start", "s Home", () => this.go(0), "To the start"),
-      button("◀ Previous", "p ArrowLeft", here(() => this.go(this.step - 1)), "One step back"),
-      button("Next ▶", "n ArrowRight", here(() => this.go(this.step + 1)), "One step on"),
-      button("Over", "o", here(() => this.over()), "To where this call comes back"),
-      button("Out", "u", here(() => this.out()), "To after the return of this function"),
-      button("Next EL ⇅", "e", here(() => this.levelChange(1)), "To the next change of exception level"),
-      button("End ▶|", "z End", () => this.go(reel.steps), "To the end"),
+      h("span", { class: "hk-group" },
+        button("|◀ Start", "s Home", () => this.go(0), "To the start"),
+        button("◀ Previous", "p ArrowLeft", here(() => this.go(this.step - 1)), "One step back"),
+        button("Next ▶", "n ArrowRight", here(() => this.go(this.step + 1)), "One step on"),
+        button("Over", "o", here(() => this.over()), "To where this call comes back"),
+        button("Out", "u", here(() => this.out()), "To after the return of this function"),
+        button("Next EL ⇅", "e", here(() => this.levelChange(1)), "To the next change of exception level"),
+        button("End ▶|", "z End", () => this.go(reel.steps), "To the end")),
       h("span", { class: "hk-group" }, "Step ", this.goto, ` of ${reel.steps}`),
       h("span", { class: "hk-group" }, this.search,
         button("Find", "f", here(() => this.seek(1)), "Next match")),
@@ -773,14 +809,17 @@ class View {
         h("p", { class: "hk-title" }, reel.meta.title),
         h("p", { class: "hk-outcome" }, reel.meta.outcome)),
       reel.meta.note ? h("p", { class: "hk-note" }, reel.meta.note) : null,
-      this.strip, this.slider, tools, this.keys,
+      this.strip, this.slider, tools, this.keys, this.status,
       h("div", { class: "hk-now" },
-        h("p", { class: "hk-here" }, this.level, this.where, this.branch, this.nzcv), this.says),
+        h("p", { class: "hk-here" }, this.level, this.instruction, this.where, this.branch, this.nzcv),
+        this.says),
       h("div", { class: "hk-grid" }, this.code, this.registers,
-        h("div", { class: "hk-side" }, tablist, this.panel)),
-      this.status);
+        h("div", { class: "hk-side" }, tablist, this.panel)));
+    // The end is a place of its own, as wide as a step: the strip and the slider leave room for it.
+    this.root.style.setProperty("--hk-share", String(reel.steps / (reel.steps + 1)));
     host.append(this.root);
     this.drawStrip();
+    this.drawPins();
     this.openTab(this.tab, false);
   }
 
@@ -814,15 +853,16 @@ class View {
     const events = h("div", { class: "hk-events" });
     const marked = bins.flatMap((bin, at) => (bin >> 3 ? [[bin, at]] : []));
     const wordy = marked.length <= 12;
-    let last = -100;
+    let last = -Infinity;
     for (const [bin, at] of marked.slice(0, 400)) {
       const marks = MARKS.filter((mark) => bin & mark.bit);
       const near = (at - last) * width < 7;
       const edge = (at + 0.5) * width > 92 ? " hk-edge" : "";
       const label = h("span", { class: "hk-mark" + (near ? " hk-low" : "") + edge,
-        style: `left:${(at + 0.5) * width}%`, title: marks.map((mark) => mark.says).join("; ") },
+        style: `left:${(at + 0.5) * width}%`, title: marks.map((mark) => mark.says).join("; "),
+        onpointerdown: this.on((event) => this.toMark(event, Math.floor((at * reel.steps) / bins.length))) },
         marks.map((mark) => mark.sign).join(""), wordy ? ` ${marks.map((m) => m.name).join(" ")}` : "");
-      last = near ? -100 : at;
+      last = near ? -Infinity : at;
       events.append(label);
     }
     this.cursor = h("div", { class: "hk-cursor" });
@@ -844,6 +884,27 @@ class View {
       from = to;
     }
     return lane;
+  }
+
+  /** A click on a mark leads to its step, not to what happens to lie under its word. */
+  toMark(event, from) {
+    event.stopPropagation();
+    this.root.focus({ preventScroll: true });
+    return this.goFind(from, 1, (step) => this.hasMark(step), "No mark from here on.");
+  }
+
+  /** A notch of a mouse wheel is a step, and so is as much of a touchpad's glide. */
+  wheel(event) {
+    const by = Math.sign(event.deltaY);
+    const wanted = this.step + by;
+    // Beyond the ends, and when it means another thing, the page has the wheel.
+    if (!by || event.ctrlKey || wanted < 0 || wanted > this.reel.steps) return;
+    event.preventDefault();
+    const far = event.deltaMode === 0 ? event.deltaY : by * NOTCH;
+    this.turned = Math.sign(this.turned) === by ? this.turned + far : far;
+    if (Math.abs(this.turned) < NOTCH) return;
+    this.turned = 0;
+    this.guard(() => this.landed(() => this.go(this.step + by)));
   }
 
   scrub(event) {
@@ -923,9 +984,12 @@ class View {
   }
 
   nextRun(at) {
-    const test = (step) => this.reel.site(step).row === at;
-    return this.goFind(this.step + 1, 1, test, "No later run of this line; from the start:",
-                       () => this.goFind(0, 1, test, "This line is not run."));
+    if (!this.reel.rows[at].runs) {
+      this.say("This line is not run.");
+      return undefined;
+    }
+    return this.goFind(this.step + 1, 1, (step) => this.reel.site(step).row === at,
+                       "No later run of this line: this is the first.", { again: 0 });
   }
 
   // -- moving --
@@ -945,20 +1009,40 @@ class View {
     const turn = this.begin(pressed);
     if (pressed) {
       this.progress(`Fetching the steps around ${wanted} …`);
+      this.point(wanted);
       try {
-        await reel.ensure(wanted);
+        await reel.ensure(wanted, () => {
+          if (turn === this.busy) this.progress(`Still fetching the steps around ${wanted}: ${NO_ANSWER}`);
+        });
+      } catch (error) {
+        if (turn === this.busy) this.point(this.step);
+        throw error;
       } finally {
         if (turn === this.busy) this.landing = null;
       }
       if (turn !== this.busy) return; // the reader has moved on meanwhile
-      this.say("");
     }
+    // What was said, was said of another step.
+    if (pressed || wanted !== this.step) this.say("");
     this.step = wanted;
     reel.shown = reel.numberOf(wanted);
     this.show();
     this.options.moved?.(wanted);
     this.ahead(wanted);
     for (const action of pressed ?? []) this.guard(() => this.landed(action));
+  }
+
+  /** Go to the step that was typed, or say what is wrong with it. */
+  async goTyped() {
+    const { steps } = this.reel;
+    const typed = this.goto.valueAsNumber;
+    if (!Number.isInteger(typed)) {
+      this.goto.value = String(this.step);
+      this.say(`A step is a whole number, 0 to ${steps}.`);
+      return;
+    }
+    await this.go(typed);
+    if (typed < 0 || typed > steps) this.say(`There is no step ${typed}: the steps are 0 to ${steps}.`);
   }
 
   /** Do what starts from the reader's step; while that is being fetched, as soon as it is here. */
@@ -979,23 +1063,25 @@ class View {
 
   /**
    * To the first step from `from` on, in direction `by`, that `test` holds for, or `past` it; else
-   * say `nothing` and do `otherwise`.
+   * say `nothing`, and search from `again`, or go to `instead`, where these are given.
    * @returns {Promise<number | null>} the step found
    */
-  async goFind(from, by, test, nothing, otherwise = null, past = 0) {
+  async goFind(from, by, test, nothing, { past = 0, again = null, instead = null, worth = undefined } = {}) {
     const turn = this.begin();
-    const found = await this.reel.find(from, by, (step) => turn !== this.busy || test(step), (step) => {
-      if (turn === this.busy) this.progress(`Searching … step ${step}`);
-    });
+    const search = (start) => this.reel.find(start, by, (step) => turn !== this.busy || test(step),
+      (step, late) => {
+        if (turn === this.busy) this.progress(`Searching … step ${step}${late ? `: ${NO_ANSWER}` : ""}`);
+      }, (chunk) => turn !== this.busy || worth === undefined || worth(chunk));
+    let found = await search(from);
+    const said = found === null ? nothing : "";
+    if (found === null && again !== null) found = await search(again);
     if (turn !== this.busy) return null; // given up for what the reader did meanwhile
-    if (found !== null) {
-      this.say("");
-      await this.go(found + past);
-      return found;
-    }
-    this.say(nothing);
-    await otherwise?.();
-    return null;
+    if (this.underWay) this.say("");
+    const going = found !== null ? this.go(found + past) : instead !== null ? this.go(instead) : null;
+    const gone = this.busy;
+    await going;
+    if (said && gone === this.busy) this.say(said);
+    return found;
   }
 
   over() {
@@ -1020,7 +1106,7 @@ class View {
         depth += 1;
       }
       return depth < 0;
-    }, "This function does not return in this trace.", null, 1);
+    }, "This function does not return in this trace.", { past: 1 });
   }
 
   levelChange(by) {
@@ -1029,19 +1115,25 @@ class View {
       if (step >= reel.steps) return undefined;
       const level = reel.level(step);
       return this.goFind(step + 1, 1, (at) => reel.level(at) !== level,
-                         "No change of exception level from here on.", () => this.go(reel.steps));
+                         "No change of exception level from here on.", { instead: reel.steps });
     }
     // The step that changes the level knows both; the one after it may stand in another chunk.
     return this.goFind(step - 2, -1, (at) => reel.level(at) !== reel.levelAfter(at),
-                       "This is the start.", () => this.go(0), 1);
+                       "No change of exception level before this.", { past: 1, instead: 0 });
+  }
+
+  /** Whether the timeline has a mark at a step, or the reader a bookmark. */
+  hasMark(step) {
+    const { reel } = this;
+    const row = reel.row(step);
+    return reel.exceptions.has(step) || String(step) in this.bookmarks
+      || Boolean(row.kind & (HVC | ERET)) || PANICS.includes(row.label)
+      || reel.accesses(step).some((a) => !a.store && reel.place(a).startsWith("the table slot"));
   }
 
   nextMark(by) {
-    const { reel } = this;
-    const test = (step) => reel.exceptions.has(step) || String(step) in this.bookmarks
-      || Boolean(reel.row(step).kind & (HVC | ERET))
-      || reel.accesses(step).some((a) => !a.store && reel.place(a).startsWith("the table slot"));
-    return this.goFind(this.step + by, by, test, "No further mark in this direction.");
+    return this.goFind(this.step + by, by, (step) => this.hasMark(step),
+                       "No further mark in this direction.");
   }
 
   run(by) {
@@ -1063,12 +1155,16 @@ class View {
     }
     const wanted = text.toLowerCase();
     let test;
+    let worth;
     if (reel.index[wanted] !== undefined) {
       test = (step) => reel.changed(step).includes(wanted);
     } else if (reel.rows.some((row) => row.label === text)) {
       test = (step) => reel.rows[reel.site(step).row].label === text;
     } else if (/^-?(0x[0-9a-f]+|\d+)$/i.test(wanted.replaceAll(/[_ ]/g, ""))) {
       const value = number(wanted.replaceAll(/[_ ]/g, "")) & MASK64;
+      const place = reel.sites.findIndex(({ pc }) => pc === value);
+      worth = (chunk) => [chunk.values, chunk.accVa, chunk.accValue, chunk.sysValue].some(
+        (column) => column.includes(value)) || (place >= 0 && chunk.site.includes(place));
       test = (step) => reel.pc(step) === value
         || reel.changed(step).some((name) => reel.registerAfter(name, step) === value)
         || reel.accesses(step).some((a) => a.va === value || (!a.fault && a.value === value))
@@ -1080,7 +1176,7 @@ class View {
         || reel.sentence(step).toLowerCase().includes(wanted);
     }
     const found = await this.goFind(this.step + by, by, test,
-      `“${text}” is not found ${by > 0 ? "after" : "before"} step ${this.step}.`);
+      `“${text}” is not found ${by > 0 ? "after" : "before"} step ${this.step}.`, { worth });
     if (found !== null) this.say(`“${text}”: step ${found}. ${reel.sentence(found)}`);
   }
 
@@ -1119,9 +1215,21 @@ class View {
   }
 
   drawPins() {
-    const width = 100 / Math.max(1, this.reel.steps);
-    this.pins.replaceChildren(...Object.entries(this.bookmarks).map(([step, note]) => h("span",
-      { class: "hk-pin", style: `left:${(Number(step) + 0.5) * width}%`, title: note }, "★")));
+    this.pins.replaceChildren(...Object.entries(this.bookmarks).flatMap(([step, note]) => (
+      Number(step) >= 0 && Number(step) <= this.reel.steps
+        ? h("span", { class: "hk-pin", style: `left:${this.across(Number(step))}%`, title: note }, "★") : [])));
+  }
+
+  /** Where a step stands on the strip, in percent. */
+  across(step) {
+    return ((step + 0.5) / Math.max(1, this.reel.steps)) * 100;
+  }
+
+  /** Point at a step, on the timeline and by its number. */
+  point(step) {
+    this.goto.value = String(step);
+    this.slider.value = String(step);
+    this.cursor.style.left = `${this.across(step)}%`;
   }
 
   toggleKeys() {
@@ -1180,10 +1288,9 @@ class View {
     this.where.textContent = over ? "after the last step"
       : `step ${step} · ${reel.symbolize(reel.pc(step)) ?? hex(reel.pc(step))} · ${reel.phase(step)[0]}`;
     this.says.textContent = reel.sentence(step);
-    this.goto.value = String(step);
-    this.slider.value = String(step);
+    this.instruction.textContent = over ? "" : reel.row(step).text;
+    this.point(step);
     this.slider.setAttribute("aria-valuetext", `step ${step} of ${reel.steps}, ${reel.levelText(level)}`);
-    this.cursor.style.left = `${((step + (over ? 0 : 0.5)) / Math.max(1, reel.steps)) * 100}%`;
     this.showBranch(over);
     this.showFlags(over);
     this.showRegisters();
@@ -1194,7 +1301,6 @@ class View {
     if (focused && !this.root.contains(document.activeElement)) {
       this.root.focus({ preventScroll: true });
     }
-    if (this.pins.childElementCount !== Object.keys(this.bookmarks).length) this.drawPins();
   }
 
   showCode(over) {
@@ -1264,7 +1370,7 @@ class View {
   explained(value, mark = "") {
     const { reel } = this;
     const name = reel.inVm(value) && reel.level(this.step) !== "vm" ? null : reel.symbolize(value);
-    const says = name === null ? (value > 9n ? small(value) : "") : `${reel.space(value)}: ${name}`;
+    const says = name === null ? (value > 9n ? decimal(value) : "") : `${reel.space(value)}: ${name}`;
     return [h("span", { class: "hk-value" }, this.value(value, mark)),
             says ? h("span", { class: "hk-meaning" }, says) : null];
   }
@@ -1303,8 +1409,10 @@ class View {
   registerRow(name, before, after, writer) {
     return h("tr", { class: after === null ? "" : "hk-changed" },
       h("th", { scope: "row" }, (after === null ? "" : "● ") + name),
-      h("td", {}, this.explained(before)), h("td", {}, after === null ? "" : this.explained(after, "→ ")),
-      h("td", {}, writer === null ? "before" : h("button", { type: "button", class: "hk-who",
+      // Room for the name of what does not change.
+      h("td", { colspan: after === null ? 2 : null }, this.explained(before)),
+      after === null ? null : h("td", {}, this.explained(after, "→ ")),
+      h("td", {}, writer === null ? "earlier" : h("button", { type: "button", class: "hk-who",
         "aria-label": `${name} was last written by step ${writer}: go there`,
         onclick: this.on(() => this.whoWrote(name)) }, `step ${writer}`)));
   }
@@ -1356,7 +1464,7 @@ class View {
     if (!this.state) {
       this.state = h("tbody");
       this.stateTable = h("table", { class: "hk-state" },
-        h("caption", {}, "System registers, and what this instruction makes of them"),
+        h("caption", {}, "System registers before and after"),
         h("thead", {}, h("tr", {}, ["Register", "Value, fields and meaning"].map(
           (text) => h("th", { scope: "col" }, text)))), this.state);
     }
@@ -1379,10 +1487,12 @@ class View {
   /** The fields of a system register in words. */
   fields(name, value) {
     const { reel } = this;
+    if (!value) return "zero";
     const symbol = ADDRESSES.test(name) ? reel.symbolize(value) : null;
     const parts = reel.meta.fields[name].map(([field, high, low, meaning]) => {
       const number = (value >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
       if (field === "EC") return `EC ${hex(number)}: ${reel.meta.ec[Number(number)] ?? "?"}`;
+      if (field === "ISS" && (value >> 26n) === EC_HVC) return `ISS: from hvc #${number}`;
       if (field === "M" && name.startsWith("SPSR")) {
         return `M: ${reel.meta.modes[Number(number)] ?? hex(number)}`;
       }
@@ -1392,7 +1502,7 @@ class View {
       return `${field} ${hex(number)}: ${meaning}`;
     }).filter(Boolean);
     if (symbol !== null) parts.unshift(`${reel.space(value)}: ${symbol}`);
-    return parts.join(" · ") || (value ? small(value) : "zero");
+    return parts.join(" · ") || decimal(value);
   }
 
   memoryPanel() {
@@ -1417,7 +1527,7 @@ class View {
         h("td", { class: "hk-value" }, this.value(va)), h("td", {}, hex(BigInt(pa))),
         h("td", { class: "hk-value" }, value === null ? "not seen yet" : this.value(value),
           store ? h("div", {}, this.value(store.value, "→ ")) : ""),
-        h("td", {}, by === null ? "before" : h("button", { type: "button", class: "hk-who",
+        h("td", {}, by === null ? "earlier" : h("button", { type: "button", class: "hk-who",
           "aria-label": `${hex(va)} was last stored by step ${by}: go there`,
           onclick: this.on(() => this.go(by)) }, `step ${by}`))));
     }
@@ -1491,8 +1601,9 @@ class View {
   notesPanel() {
     const rows = Object.entries(this.bookmarks).sort(([a], [b]) => Number(a) - Number(b)).map(
       ([step, note]) => [
-        h("button", { type: "button", class: "hk-who", onclick: this.on(() => this.go(Number(step))) },
-          `step ${step}`),
+        Number(step) <= this.reel.steps
+          ? h("button", { type: "button", class: "hk-who", onclick: this.on(() => this.go(Number(step))) },
+              `step ${step}`) : `step ${step}, beyond the end`,
         h("input", { type: "text", value: note, "data-step": step, "aria-label": `Note on step ${step}`,
           placeholder: "a note …", oninput: this.on((event) => {
             this.bookmarks[step] = event.target.value;
@@ -1513,9 +1624,13 @@ class View {
 function table(caption, heads, rows, kind = "") {
   return h("table", { class: kind }, h("caption", {}, caption),
     h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first),
-      rest.map((cell) => h("td", { class: typeof cell === "string" && /^([0-9a-f]{4} ){3}/.test(cell)
-        ? "hk-value" : "" }, cell))))));
+    tableBody(rows));
+}
+
+function tableBody(rows) {
+  return h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first),
+    rest.map((cell) => h("td", { class: typeof cell === "string" && /^([0-9a-f]{4} ){3}/.test(cell)
+      ? "hk-value" : null }, cell)))));
 }
 
 /** Make a body's rows [key, what the row shows, how to make it], and make only those that differ. */
@@ -1540,27 +1655,30 @@ function keyed(body, wanted) {
   while (body.children.length > wanted.length) body.lastChild.remove();
 }
 
-/** A number in words where that is short. */
-function small(value) {
-  if (value >> 12n === (1n << 52n) - 1n) return String(value - (1n << 64n));
-  return value < 100000n ? String(value) : "";
+/** A number in decimal where that is short. */
+function decimal(value) {
+  if (value >> 12n === (1n << 52n) - 1n) return `= ${value - (1n << 64n)}`;
+  return value < 100000n ? `= ${value}` : "";
 }
+
+const DIFF_HINT = "n: next row · p: back · d, D: next, previous difference";
 
 // --- Two traces side by side -------------------------------------------------------------------
 
 /** The view of a trace diff: rows of [step of a or null, step of b or null]. */
-class DiffView {
+class DiffView extends Board {
   /** @param {HTMLElement} host @param {Reel[]} reels @param {[number|null, number|null][]} rows */
   constructor(host, reels, rows) {
+    super();
     this.reels = reels;
     this.rows = rows;
     this.at = 0;
     const [a, b] = reels;
     const titles = reels.map((reel) => reel.meta.title);
     const move = (text, keys, says, to) => h("button", { type: "button", "aria-keyshortcuts": keys,
-      title: `${says} (key ${keys.split(" ")[0]})`, onclick: () => this.go(to()) }, text);
+      title: `${says} (key ${keys.split(" ")[0]})`, onclick: this.on(() => this.go(to())) }, text);
     this.says = h("div", { class: "hk-says", "aria-live": "polite", "aria-atomic": "true" });
-    this.status = h("p", { class: "hk-status", role: "status" });
+    this.status = h("p", { class: "hk-status", role: "status" }, DIFF_HINT);
     const body = h("tbody");
     this.lines = rows.map(([i, j], at) => {
       const side = (reel, step) => (step === null ? ["–", "", ""] : [String(step),
@@ -1568,11 +1686,13 @@ class DiffView {
       const [first, second] = [side(a, i), side(b, j)];
       const sign = i === null ? "only right" : j === null ? "only left" : "both";
       const jump = h("button", { type: "button", class: "hk-runs", tabindex: -1,
-        "aria-label": `row ${at}: ${sign}`, onclick: () => this.go(at) }, sign);
+        "aria-label": `row ${at}: ${sign}`, onclick: this.on(() => this.go(at)) }, sign);
       const line = h("tr", { class: `hk-${sign.replace("only ", "only-")}` },
-        h("td", {}, first[0]), h("td", {}, first[1]), h("td", { class: "hk-text" }, first[2]),
+        h("td", { class: "hk-step" }, first[0]), h("td", { class: "hk-el" }, first[1]),
+        h("td", { class: "hk-text" }, first[2]),
         h("th", { scope: "row" }, jump),
-        h("td", { class: "hk-text" }, second[2]), h("td", {}, second[1]), h("td", {}, second[0]));
+        h("td", { class: "hk-text" }, second[2]), h("td", { class: "hk-el" }, second[1]),
+        h("td", { class: "hk-step" }, second[0]));
       body.append(line);
       return line;
     });
@@ -1582,19 +1702,21 @@ class DiffView {
         h("thead", {}, h("tr", {}, ["Step", "Level", "Left", "In", "Right", "Level", "Step"].map(
           (text) => h("th", { scope: "col" }, text)))), body));
     this.root = h("section", { class: "hk-view", tabindex: -1, "data-lm-suppress-shortcuts": "true",
-      "aria-label": `Comparison: ${titles.join(" and ")}`, onkeydown: (event) => this.key(event) },
+      "aria-label": `Comparison: ${titles.join(" and ")}`, onkeydown: this.on((event) => this.key(event)) },
       h("header", { class: "hk-head" }, h("p", { class: "hk-title" }, "Left: " + titles[0]),
         h("p", { class: "hk-title" }, "Right: " + titles[1])),
       h("div", { class: "hk-tools", role: "toolbar", "aria-label": "Moving through the comparison" },
-        move("|◀ Start", "s Home", "To the start", () => 0),
-        move("◀ Previous", "p ArrowLeft", "One row back", () => this.at - 1),
-        move("Next ▶", "n ArrowRight", "One row on", () => this.at + 1),
-        move("Next difference", "d", "To the next stretch that only one has", () => this.difference(1)),
-        move("Previous difference", "D", "To the stretch before", () => this.difference(-1)),
-        move("End ▶|", "z End", "To the end", () => rows.length - 1)),
-      h("div", { class: "hk-now" }, this.says), this.code, this.summary(), this.status);
+        h("span", { class: "hk-group" },
+          move("|◀ Start", "s Home", "To the start", () => 0),
+          move("◀ Previous", "p ArrowLeft", "One row back", () => this.at - 1),
+          move("Next ▶", "n ArrowRight", "One row on", () => this.at + 1),
+          move("Next difference", "d", "To the next stretch that only one has", () => this.difference(1)),
+          move("Previous difference", "D", "To the stretch before", () => this.difference(-1)),
+          move("End ▶|", "z End", "To the end", () => rows.length - 1))),
+      this.status, h("div", { class: "hk-now" }, this.says), this.code, this.summary());
     host.append(this.root);
-    this.go(0);
+    if (rows.length) this.go(0);
+    else this.say("Neither trace has a step.");
   }
 
   summary() {
@@ -1608,9 +1730,15 @@ class DiffView {
       (sum, { counts }) => sum + counts[kind], 0)));
     rows.push(["all", ...[0, 1, 2].flatMap((kind) => [String(totals[0][kind]), String(totals[1][kind]),
       signed(totals[1][kind] - totals[0][kind])])]);
-    return h("div", { class: "hk-panel" }, table("What each costs, and how many more the right one has",
-      ["Phase", "Instructions, left", "right", "more", "Loads, left", "right", "more",
-       "Stores, left", "right", "more"], rows, "hk-numbers"));
+    const kinds = ["Instructions", "Loads", "Stores"];
+    return h("div", { class: "hk-panel" }, h("table", { class: "hk-numbers hk-costs" },
+      h("caption", {}, "What each costs, and how many more the right one has"),
+      h("thead", {},
+        h("tr", {}, h("th", { scope: "col", rowspan: 2 }, "Phase"),
+          kinds.map((kind) => h("th", { scope: "colgroup", colspan: 3 }, kind))),
+        h("tr", {}, kinds.flatMap(() => ["left", "right", "more"].map(
+          (text) => h("th", { scope: "col" }, text))))),
+      tableBody(rows)));
   }
 
   difference(by) {
@@ -1619,7 +1747,7 @@ class DiffView {
     for (let at = this.at + by; at >= 0 && at < rows.length; at += by) {
       if (only(at) && (at === 0 || !only(at - 1))) return at;
     }
-    this.status.textContent = `No further difference ${by > 0 ? "from here on" : "before this"}.`;
+    this.say(`No further difference ${by > 0 ? "from here on" : "before this"}.`);
     return this.at;
   }
 
@@ -1627,7 +1755,7 @@ class DiffView {
     if (!this.lines.length) return;
     this.lines[this.at].classList.remove("hk-current");
     this.lines[this.at].removeAttribute("aria-current");
-    if (wanted !== this.at) this.status.textContent = "";
+    if (wanted !== this.at) this.say("");
     this.at = Math.max(0, Math.min(this.lines.length - 1, wanted));
     const line = this.lines[this.at];
     line.classList.add("hk-current");
@@ -1696,63 +1824,129 @@ function own(view) {
     : view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 }
 
-/** The controls above a stepper that has a machine: which call to make, and the editor. */
-class Controls {
-  constructor(el, model) {
+/** A text of the learner's that the kernel assembles or compiles on demand. */
+class Editor {
+  /**
+   * @param {Controls} controls
+   * @param {{of: string, source: string, what: string, label: string, go: string}} words the model's
+   *   names of the learner's text and of the original, and what is written about them
+   */
+  constructor(controls, words) {
+    const { model } = controls;
     this.model = model;
-    const choices = model.get("choices");
-    const select = (name, label, options) => {
-      const node = h("select", { onchange: () => this.set(name, node.value) },
-        options.map(([value, text]) => h("option", { value }, text)));
-      this.link(name, node);
-      return h("label", {}, label, node);
-    };
-    const args = h("input", { type: "text", spellcheck: "false", size: 22,
-      onchange: () => this.set("args", args.value),
-      onkeydown: (event) => event.key === "Enter" && this.set("args", args.value, true) });
-    this.link("args", args);
-    this.args = args;
-    const run = h("button", { type: "button", class: "hk-go", onclick: () => this.set("args", args.value, true) },
-      "Run the call");
-    this.text = h("textarea", { rows: 18, spellcheck: "false", wrap: "off", "aria-label": "Dispatcher, as assembly",
+    this.words = words;
+    this.text = h("textarea", { rows: 18, spellcheck: "false", wrap: "off", "aria-label": words.label,
       oninput: () => this.edited(), onscroll: () => { this.gutter.scrollTop = this.text.scrollTop; } });
     this.gutter = h("pre", { class: "hk-lines", "aria-hidden": "true" });
     this.wrong = h("p", { class: "hk-wrong", role: "alert", id: id("wrong") });
     this.text.setAttribute("aria-describedby", this.wrong.id);
     this.fresh = h("span", { class: "hk-fresh" });
-    this.editor = h("details", { class: "hk-editor" }, h("summary", {}, "Edit the dispatcher"),
+    const send = () => controls.request(
+      () => model.send({ type: "edit", of: words.of, text: this.text.value }));
+    this.root = h("details", { class: "hk-editor" }, h("summary", {}, words.what),
       h("div", { class: "hk-edit" }, this.gutter, this.text), this.wrong,
-      h("p", {}, h("button", { type: "button", class: "hk-assemble", onclick: () => this.assemble() }, "Assemble and run"), " ",
-        h("button", { type: "button", onclick: () => this.original() }, "Back to the original"), " ",
-        this.fresh));
-    this.status = h("p", { class: "hk-status hk-control-status", role: "status" });
-    this.root = h("section", { class: "hk-controls", "aria-label": "The call to make",
-      "data-lm-suppress-shortcuts": "true", onkeydown: (event) => event.stopPropagation() },
-      h("div", { class: "hk-choose" },
-        select("variant", "Variant ", choices.variants),
-        select("hypercall", "Hypercall ", choices.hypercalls),
-        h("label", {}, "Arguments ", args), run),
-      this.editor, this.status);
-    el.append(this.root);
-    this.take = () => {
-      this.text.value = model.get("dispatcher") || model.get("source");
-      this.edited();
-    };
-    this.listen("change:dispatcher", this.take);
-    this.listen("change:source", this.take);
-    this.listen("change:error", () => this.showError());
-    this.listen("change:status", () => this.showStatus());
+      h("p", {}, h("button", { type: "button", class: "hk-assemble", onclick: send }, words.go), " ",
+        h("button", { type: "button", onclick: () => {
+          this.text.value = model.get(words.source);
+          send();
+        } }, "Back to the original"), " ", this.fresh));
+    controls.listen(`change:${words.of}`, () => this.take());
+    controls.listen(`change:${words.source}`, () => this.take());
+    controls.listen("change:error", () => this.showError());
     this.take();
     this.showError();
+  }
+
+  get saved() {
+    return this.model.get(this.words.of) || this.model.get(this.words.source);
+  }
+
+  /** What is wrong with this text: {message, line} or nothing. */
+  get error() {
+    const error = this.model.get("error");
+    return error?.of === this.words.of ? error : {};
+  }
+
+  take() {
+    this.text.value = this.saved;
+    this.root.hidden = !this.model.get(this.words.source);
+    this.edited();
+  }
+
+  edited() {
+    const wrong = this.error.line;
+    this.gutter.replaceChildren(...this.text.value.split("\n").map((_, at) =>
+      h("span", { class: at + 1 === wrong ? "hk-wrong-line" : null },
+        `${at + 1 === wrong ? "✖" : ""}${String(at + 1).padStart(3)}\n`)));
+    this.fresh.textContent = this.text.value === this.saved
+      ? "" : "Edited: what you see below still runs the text from before.";
+  }
+
+  showError() {
+    const { message, line } = this.error;
+    this.wrong.textContent = message ? (line ? `Line ${line}: ${message}` : message) : "";
+    if (message) {
+      this.root.open = true;
+      this.text.setAttribute("aria-invalid", "true");
+    } else {
+      this.text.removeAttribute("aria-invalid");
+    }
+    this.edited();
+    // 20: a line's height in the style sheet.
+    if (line) this.text.scrollTop = Math.max(0, 20 * (line - 6));
+  }
+}
+
+/** The controls above a stepper that has a machine: which call to make, and the editors. */
+class Controls extends Board {
+  constructor(el, model) {
+    super();
+    this.model = model;
+    this.heard = [];
+    this.timer = 0;
+    const choices = model.get("choices");
+    const select = (name, label, options) => {
+      const node = h("select", { onchange: () => {
+        this.takeArgs();
+        this.set(name, node.value);
+      } }, options.map(([value, text]) => h("option", { value }, text)));
+      this.link(name, node);
+      return h("label", {}, label, node);
+    };
+    // Not at its change event: that comes just before a click on the button, and the call would be
+    // made twice.
+    const run = () => this.takeArgs() || this.request(() => model.send({ type: "run" }));
+    this.args = h("input", { type: "text", spellcheck: "false", size: 22,
+      onkeydown: (event) => event.key === "Enter" && run() });
+    this.link("args", this.args);
+    this.status = h("p", { class: "hk-status hk-control-status", role: "status" });
+    const chosen = h("div", { class: "hk-choose" },
+      select("variant", "Variant ", choices.variants),
+      select("hypercall", "Hypercall ", choices.hypercalls),
+      h("label", {}, "Arguments ", this.args),
+      h("button", { type: "button", class: "hk-go", onclick: run }, "Run the call"));
+    const editors = [
+      { of: "dispatcher", source: "source", what: "Edit the dispatcher",
+        label: "Dispatcher, as assembly", go: "Assemble and run" },
+      { of: "header", source: "header_source", what: "Edit the numbering header",
+        label: "Numbering header, in C", go: "Compile and run" },
+    ].map((words) => new Editor(this, words).root);
+    this.root = h("section", { class: "hk-controls", "aria-label": "The call to make",
+      "data-lm-suppress-shortcuts": "true", onkeydown: (event) => event.stopPropagation() },
+      chosen, editors, this.status);
+    el.append(this.root);
+    this.listen("change:status", () => this.showStatus());
+    this.listen("msg:custom", (message) => message.type === "done" && this.answered());
     this.showStatus();
   }
 
   listen(event, action) {
     this.model.on(event, action);
-    (this.heard ??= []).push([event, action]);
+    this.heard.push([event, action]);
   }
 
   close() {
+    clearTimeout(this.timer);
     for (const [event, action] of this.heard) this.model.off(event, action);
   }
 
@@ -1761,47 +1955,43 @@ class Controls {
     this.listen(`change:${name}`, () => { node.value = this.model.get(name); });
   }
 
-  set(name, value, run = false) {
-    this.model.set(name, value);
-    this.model.save_changes();
-    if (run) this.model.send({ type: "run" });
+  /** Give the kernel the arguments, which makes the call; whether they were new. */
+  takeArgs() {
+    const news = this.args.value !== this.model.get("args");
+    if (news) this.set("args", this.args.value);
+    return news;
   }
 
-  edited() {
-    const lines = this.text.value.split("\n").length;
-    const wrong = this.model.get("error")?.line;
-    this.gutter.replaceChildren(...Array.from({ length: lines }, (_, at) =>
-      h("span", { class: at + 1 === wrong ? "hk-wrong-line" : "" },
-        `${at + 1 === wrong ? "✖" : ""}${String(at + 1).padStart(3)}\n`)));
-    const saved = this.model.get("dispatcher") || this.model.get("source");
-    this.fresh.textContent = this.text.value === saved
-      ? "" : "Edited: what you see below still runs the text from before.";
+  set(name, value) {
+    this.request(() => {
+      this.model.set(name, value);
+      this.model.save_changes();
+    });
   }
 
-  showError() {
-    const error = this.model.get("error") ?? {};
-    this.wrong.textContent = error.message ? (error.line ? `Line ${error.line}: ${error.message}` : error.message) : "";
-    if (error.message) {
-      this.editor.open = true;
-      this.text.setAttribute("aria-invalid", "true");
-    } else {
-      this.text.removeAttribute("aria-invalid");
+  /** Ask the kernel for something, and say so where the answer takes its time. */
+  request(action) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.say("Running …");
+      this.timer = setTimeout(() => this.say(`No call was made yet: ${NO_ANSWER}`, true), LATE);
+    }, 300);
+    try {
+      action();
+    } catch {
+      clearTimeout(this.timer);
+      this.say(`Error: ${GONE}`, true);
     }
-    this.edited();
+  }
+
+  answered() {
+    clearTimeout(this.timer);
+    this.showStatus();
   }
 
   showStatus() {
-    this.status.textContent = this.model.get("status");
-    this.status.classList.toggle("hk-bad", /^Error/.test(this.model.get("status")));
-  }
-
-  assemble() {
-    this.model.send({ type: "assemble", text: this.text.value });
-  }
-
-  original() {
-    this.text.value = this.model.get("source");
-    this.assemble();
+    const status = this.model.get("status");
+    this.say(status, status.startsWith("Error"));
   }
 }
 
@@ -1840,8 +2030,12 @@ function render({ model, el }) {
       const tab = view?.tab;
       view = draw(data, place, {
         fetch: whole ? null : (number) => new Promise((resolve, reject) => {
+          try {
+            model.send({ type: "chunk", number, generation });
+          } catch {
+            throw new Error(`steps around ${number * data.meta.chunk} are not here, and ${GONE}`);
+          }
           asked.set(number, { resolve, reject });
-          model.send({ type: "chunk", number, generation });
         }),
         start: model.get("step"),
         bookmarks: model.get("bookmarks"),
@@ -1870,7 +2064,10 @@ function render({ model, el }) {
   model.on("change:step", stepped);
   rebuild();
   return () => {
-    clearTimeout(later);
+    if (later) {
+      clearTimeout(later);
+      model.save_changes();
+    }
     unfollow();
     controls?.close();
     model.off("msg:custom", answer);

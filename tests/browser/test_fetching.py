@@ -100,3 +100,40 @@ def test_a_fetch_that_fails_is_said_and_the_keys_go_on(page):
     page.locator(".hk-status", has_text="Error: the kernel is gone").wait_for()
     page.keyboard.press("n")
     assert page.evaluate("view.step") == 1
+
+
+def test_the_cursor_goes_ahead_of_the_steps(page):
+    page = page(delay=60_000)
+    page.keyboard.press("z")
+    assert page.evaluate("[view.step, view.slider.value]") == [0, str(2 * CHUNK + 1)]
+    page.keyboard.press("s")
+    assert page.evaluate("[view.step, view.slider.value]") == [0, "0"]
+
+
+def test_a_kernel_that_does_not_answer_is_spoken_of(page):
+    page = page(delay=60_000)
+    page.clock.install()
+    said = page.locator(".hk-status")
+    page.keyboard.press("z")
+    page.clock.run_for(3000)
+    assert said.inner_text().startswith(
+        f"Still fetching the steps around {2 * CHUNK + 1}: the kernel does not answer: it is busy "
+        "with another cell, or gone.")
+    page.evaluate("view.search.value = '0xdeadbeefdead'")
+    page.keyboard.press("s")
+    page.keyboard.press("f")
+    page.clock.run_for(3000)
+    assert said.inner_text().startswith(f"Searching … step {CHUNK}: the kernel does not answer")
+
+
+def test_a_search_looks_into_no_chunk_without_the_value(page):
+    page = page()
+    page.evaluate("""async () => {
+      const { accesses } = view.reel;
+      globalThis.looked = 0;
+      view.reel.accesses = (step) => { looked += 1; return accesses.call(view.reel, step); };
+      view.search.value = "0xdeadbeefdead";
+      await view.seek(1);
+    }""")
+    assert "not found after step 0" in page.locator(".hk-status").inner_text()
+    assert page.evaluate("looked") < 10

@@ -244,6 +244,94 @@ def test_breakpoints_are_run_to_and_back_to(page, call):
     assert status(page).startswith("No breakpoint is set")
 
 
+def test_the_thumb_of_the_slider_stands_below_the_cursor(page, call):
+    for number in (0, 1, 29, len(call.trace)):
+        page.evaluate("step => hypkit.go(step)", number)
+        cursor = page.locator(".hk-cursor").bounding_box()
+        slider = page.locator(".hk-slider").bounding_box()
+        thumb = slider["x"] + 8 + (slider["width"] - 16) * number / len(call.trace)
+        assert abs(cursor["x"] + cursor["width"] / 2 - thumb) < 1.5
+
+
+def test_a_click_on_a_mark_leads_to_its_step(page, call):
+    page.locator(".hk-mark", has_text="ERET").click()
+    assert call.trace[step(page)].text == "eret"
+    page.locator(".hk-mark", has_text="HVC").click()
+    assert call.trace[step(page)].text == "hvc #0"
+
+
+def test_the_wheel_makes_steps_and_leaves_the_page_what_it_does_not_need(page):
+    turned = page.evaluate("""(turns) => turns.map(([deltaX, deltaY]) => {
+      const event = new WheelEvent("wheel", { deltaX, deltaY, bubbles: true, cancelable: true });
+      document.querySelector(".hk-strip").dispatchEvent(event);
+      return [hypkit.step, event.defaultPrevented];
+    })""", [[0, 30], [0, 30], [90, 0], [0, 100], [0, -100], [0, -100], [0, -100]])
+    assert turned == [[0, True], [1, True], [1, False], [2, True], [1, True], [0, True], [0, False]]
+
+
+def test_nonsense_for_a_step_moves_nothing(page, call):
+    page.evaluate("hypkit.go(7)")
+    field, steps = page.get_by_label("Step, 0 to"), len(call.trace)
+    for typed in ("", "1.5"):
+        field.fill(typed)
+        press(page, "Enter")
+        assert (step(page), status(page)) == (7, f"A step is a whole number, 0 to {steps}.")
+        assert field.input_value() == "7"
+    field.fill("9999")
+    press(page, "Enter")
+    assert (step(page), status(page)) == (
+        steps, f"There is no step 9999: the steps are 0 to {steps}.")
+
+
+def test_what_was_said_goes_with_the_next_step(page):
+    assert "all keys" in status(page)
+    press(page, "n")
+    assert status(page) == ""
+    page.get_by_label("Search for").fill("nowhere")
+    press(page, "Enter")
+    assert status(page) == "“nowhere” is not found after step 1."
+    page.locator(".hk-title").click()
+    press(page, "n")
+    assert status(page) == ""
+    press(page, "z", "s", "E")
+    assert status(page) == "No change of exception level before this."
+
+
+def test_a_line_that_runs_once_leads_to_itself(page):
+    press(page, "n", "n")
+    page.locator("tr[aria-current=step] .hk-runs").click()
+    assert (step(page), status(page)) == (2, "No later run of this line: this is the first.")
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_trace_of_hardly_any_steps_is_a_whole_view(offline, call, steps):
+    page = offline(stepper(call.trace[:steps], bookmarks={0: "start", 9: "nowhere"}).to_html())
+    for name in ("Memory", "Address", "Cost", "Notes"):
+        page.get_by_role("tab", name=name).click()
+        press(page, *"nonueEtTfFrRbszp")
+        assert page.locator(".hk-panel table").count() and not page.locator(".hk-bad").count()
+    assert "step 9, beyond the end" in page.locator(".hk-panel").inner_text()
+    assert page.locator(".hk-pin").count() == 1
+    press(page, "z")
+    assert page.locator(".hk-where").inner_text() == "after the last step"
+    assert page.locator(".hk-instruction").inner_text() == ""
+
+
+def test_two_empty_traces_are_compared(offline, call):
+    page = offline(stepper(call.trace[:0], call.trace[:0]).to_html())
+    assert status(page) == "Neither trace has a step."
+
+
+def test_a_label_of_any_length_stays_in_the_page(offline, machine):
+    name = "x" * 300
+    text = machine.image.dispatcher.source.replace("dispatch_find:", f"dispatch_find:\n{name}:")
+    call = Machine("numbered", seed=2020, dispatcher=text).call("__kvm_timer_set_cntvoff", 1)
+    page = offline(stepper(call).to_html(), width=600)
+    page.evaluate("step => hypkit.go(step)", call.trace.find(name))
+    assert name[:200] in page.locator(".hk-where").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 600
+
+
 def test_a_bookmark_keeps_a_note_and_leads_back(page):
     page.evaluate("hypkit.go(12)")
     press(page, "m")
