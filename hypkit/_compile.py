@@ -2,7 +2,8 @@
 
 Run as a script this file is a child process: one job as JSON on standard input, one answer on
 standard output. So nothing that a text does to the two libraries, no macro that doubles itself and
-no shift by a billion, can hang or end the parent. It imports nothing of hypkit.
+no shift by a billion, can hang or end the parent. It is one file and imports nothing of hypkit: the
+kit takes ten times as long to load as a header takes to compile.
 
 The header is compiled twice, as in the kernel: once for its numbers, once inside the table.
 """
@@ -17,6 +18,7 @@ import re
 import sys
 
 NUMBERS, LIST = "kvm_hcalls.h", "kvm_hcall_list.h"
+OURS = "hypkit.c"  # what includes a header
 ENTRY = "KVM_HOST_HCALL"
 SIZE, BASE, END, NR = (f"{ENTRY}_{word}" for word in ("SIZE", "BASE", "END", "NR"))
 NOBODY = "kvm_hc_ni"
@@ -35,6 +37,10 @@ class Mistake(Exception):
 
 
 # --- Preprocessing ------------------------------------------------------------------------------
+
+
+WANTED = dict.fromkeys(("define", "undef", "include", "ifdef", "ifndef"), "a name") | dict.fromkeys(
+    ("if", "elif"), "a condition")
 
 
 def preprocessor(files: dict[str, str]):
@@ -67,16 +73,16 @@ def preprocessor(files: dict[str, str]):
         def on_directive_handle(self, directive, tokens, if_passthru, preceding):
             self.at = directive
             given = any(token.value.strip() for token in tokens)
-            if directive.value in ("define", "undef", "include") and not given:
-                raise Mistake(f"#{directive.value} wants a name", *here(self))
+            if directive.value in WANTED and not given:
+                raise Mistake(f"#{directive.value} wants {WANTED[directive.value]}", *here(self))
             return super().on_directive_handle(directive, tokens, if_passthru, preceding)
 
         def on_directive_unknown(self, directive, tokens, if_passthru, preceding):
             rest = "".join(token.value for token in tokens).strip()
-            if directive.value == "warning":
+            if directive.value in ("warning", "pragma"):
                 return True
-            what = (f"#error {rest}" if directive.value == "error"
-                    else f"there is no directive #{directive.value}")
+            what = {"error": f"#error {rest}", "line": "#line is not taken here"}.get(
+                directive.value, f"there is no directive #{directive.value}")
             raise Mistake(what, directive.source, directive.lineno)
 
         def define(self, tokens):
@@ -115,6 +121,9 @@ def said(message: str) -> str:
     if found:
         name, wants, has = found.groups()
         return f"the macro {name} takes {wants} argument{'s' * (wants != '1')}, not {has}"
+    if message == "Bad macro definition":
+        return ("after the name of a macro there must be a blank, or ( and the names of its "
+                "parameters")
     found = re.match(r"Unterminated (.*)", message)
     if found:
         return f"{found[1].strip()} has no #endif"
@@ -136,16 +145,28 @@ def expanded(pre, text: str, name: str) -> str:
                               f"{MOST_OUTPUT:,} characters", *here(pre))
             out.write(part)
 
-    pre.parse(text, name)
-    pre.write(Bounded())
+    try:
+        pre.parse(text, name)
+        pre.write(Bounded())
+    except (IndexError, AttributeError, TypeError) as error:  # a slip of pcpp's own
+        raise Mistake(f"the preprocessor gives up here ({type(error).__name__})",
+                      *here(pre)) from None
     return out.getvalue()
 
 
 # --- Parsing ------------------------------------------------------------------------------------
 
 
-def parsed(text: str, name: str):
-    """pycparser's tree of a preprocessed text."""
+# pycparser's complaints that need other words.
+PLAINER = {
+    "Invalid function definition": "the C compiler takes this for a function: is a #define "
+                                   "missing, or is the name of a macro misspelt?",
+    "Comments are not supported": "this comment has no */",
+}
+
+
+def parsed(text: str, name: str, files: dict[str, str]):
+    """pycparser's tree of a preprocessed text; *files* are what its lines were in the beginning."""
     import pycparser
 
     try:
@@ -153,18 +174,32 @@ def parsed(text: str, name: str):
     except RecursionError:
         raise
     except Exception as error:  # its ParseError has moved from one module to another
-        # "kvm_hcalls.h:3:1: before: 14"
+        # "kvm_hcalls.h:3:1: before: 14", or "hypkit.c: At end of input"
         found = re.match(r"(.*?):(\d+)(?::\d+)?: (.*)", str(error), re.DOTALL)
         if not found:
-            at_end = "end of input" in str(error).lower()
+            if "end of input" not in str(error).lower():
+                raise Mistake("this is not C", name) from None
+            for file, line, became in places(text):
+                if re.search(rf"\b{ENTRY}\s*\(", became):
+                    raise Mistake(f"the parenthesis after {ENTRY} has no end", file, line) from None
             raise Mistake("the text ends too early: a brace, a parenthesis or a semicolon is "
-                          "missing" if at_end else "this is not C", name, 0) from None
+                          "missing", name) from None
         file, line, what = found.groups()
         before = re.match(r"before: (.*)", what, re.DOTALL)
         token = before[1].strip()[:40] if before else ""
-        message = f"the C compiler did not expect {token!r} here" if token else (
+        message = f"the C compiler did not expect {token!r} here" if token else next(
+            (plain for theirs, plain in PLAINER.items() if what.startswith(theirs)),
             f"the C compiler does not understand this ({what[:80]})")
+        if token and token not in source_line(files, file, int(line)):
+            message += became_of(text, os.path.basename(file), int(line))
         raise Mistake(message, file, int(line)) from None
+
+
+def became_of(text: str, file: str, line: int) -> str:
+    """What the macros made of a line, as the end of a sentence."""
+    became = " ".join(" ".join(found for *place, found in places(text)
+                               if place == [file, line]).split())
+    return f": the macros make of this line `{became[:80]}`" if became else ""
 
 
 class Unknown(Mistake):
@@ -298,24 +333,23 @@ class Evaluator:
 def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
     """What the header says to the host, to the assembler, and to the table."""
     pre = preprocessor(files)
-    names = [BASE, END, SIZE, *(f"{NR}({name})" for name in handlers)]
-    marks = "".join(f"HYPKIT_PROBE({name})\n" for name in names)
-    text = expanded(pre, f'#include "{NUMBERS}"\n{marks}', "hypkit.c")
-    header, _, probes = text.partition("HYPKIT_PROBE(")
+    header = expanded(pre, f'#include "{NUMBERS}"\n', OURS)
     evaluator = Evaluator()
-    evaluator.declare(parsed(header, NUMBERS))
-    expressions = [re.sub(r"^\s*#line.*$", "", part, flags=re.MULTILINE).strip()[:-1].strip()
-                   for part in probes.split("HYPKIT_PROBE(")]
-    spelled = dict(zip(names, expressions, strict=True))
+    evaluator.declare(parsed(header, NUMBERS, files))
     where = {name: (macro.source, macro.lineno) for name, macro in pre.macros.items()}
+
+    def spelling(name: str) -> str:
+        lines = expanded(pre, f"{name}\n", OURS).split("\n")
+        return " ".join(" ".join(line for line in lines if not line.startswith("#line")).split())
 
     def probe(name: str, macro: str) -> int:
         place = where.get(macro, (NUMBERS, 0))
+        spelled = spelling(name)
         try:
-            tree = parsed(f"enum {{ hypkit = ({spelled[name]}) }};", "probe")
+            tree = parsed(f"enum {{ hypkit = ({spelled}) }};", "probe", {})
         except Mistake:
-            shown = " ".join(spelled[name].split())[:60]
-            raise Mistake(f"{name} becomes {shown!r}, which is no expression", *place) from None
+            raise Mistake(f"{name} becomes {spelled[:60]!r}, which is no expression",
+                          *place) from None
         try:
             return evaluator.value(tree.ext[0].type.values.enumerators[0].value)
         except Unknown as unknown:
@@ -347,22 +381,25 @@ def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
             missing = missing or (name, unknown)
     if not found:
         name, unknown = missing
-        raise Mistake(f"{NR}({name}) becomes {' '.join(spelled[f'{NR}({name})'].split())[:80]!r}, "
-                      f"and nobody gives {unknown.name} a value", *where[NR])
+        raise Mistake(f"{NR}({name}) becomes {spelling(f'{NR}({name})')[:80]!r}, and nobody gives "
+                      f"{unknown.name} a value", *where[NR])
     for what, value in ((BASE, base), (END, end)):
         if value < 0:
             raise Mistake(f"{what} is {value}: numbers of calls are not negative",
                           *where.get(what, (NUMBERS, 0)))
     warnings = [f"{os.path.basename(source or '')}:{line}: {name} is defined again, with "
                 "another value" for name, source, line in pre.redefined]
+    if not any(slots):
+        warnings.append("nothing stands in the table: does a guard (#ifndef, #pragma once) hide "
+                        "the text when it is included a second time?")
     return {"base": base, "end": end, "numbers": found, "slots": slots, "warnings": warnings}
 
 
-TABLE = f"""#include "{NUMBERS}"
+ENTRIES = f"""#include "{NUMBERS}"
 #undef {ENTRY}
 #define {ENTRY}(name) [{ENTRY}_IDX_##name] = name,
-HYPKIT_TABLE
-int kvm_hcall_table[] = {{ [0] = {NOBODY},
+"""
+TABLE = f"""int kvm_hcall_table[] = {{ [0] = {NOBODY},
 #include "%s"
 }};
 """
@@ -372,17 +409,23 @@ def table(files: dict[str, str], handlers: list[str], size: int,
           evaluator: Evaluator) -> list[str | None]:
     """What stands in each slot: the initialiser of kvm_hcall_table, as C would take it."""
     listed = LIST if LIST in files else NUMBERS
-    text = expanded(preprocessor(files), TABLE % listed, "host_hypercall.c")
-    text = text.partition("HYPKIT_TABLE")[2]
+    pre = preprocessor(files)
+    expanded(pre, ENTRIES, OURS)
+    text = expanded(pre, TABLE % listed, OURS)
     try:
-        tree = parsed(text, listed)
-    except Mistake:
-        for file, line, content in places(text):
-            if file in files and re.search(r"\b(enum|struct|typedef)\b|;", content):
+        tree = parsed(text, listed, files)
+    except Mistake as mistake:
+        for file, line, became in places(text):
+            if file not in files or not became.strip():
+                continue
+            if re.search(r"\b(enum|struct|typedef)\b|;", source_line(files, file, line)):
                 raise Mistake("the table includes this text in the middle of its initialiser, "
                               f"where only {ENTRY}(name) lines can stand; put the list of names "
                               f"into a file of its own, {LIST}, or hide the rest behind "
                               f"#ifndef {ENTRY}", file, line) from None
+            if not mistake.line and re.search(r"=\s*(,|$)|\[\s*[=\]]", became):
+                raise Mistake("this is no entry of the table" + became_of(text, file, line),
+                              file, line) from None
         raise
     slots: list[str | None] = [None] * size
     following = 0
@@ -447,14 +490,15 @@ def answer(job: dict) -> dict:
     try:
         if "text" in job:
             pre = preprocessor(files)
-            out = expanded(pre, f'#include "{NUMBERS}"\nHYPKIT_TEXT\n' + job["text"], "text.S")
-            kept = out.partition("HYPKIT_TEXT")[2].split("\n")
+            expanded(pre, f'#include "{NUMBERS}"\n', OURS)
+            kept = expanded(pre, job["text"], "text.S").split("\n")
             return {"text": "\n".join(line for line in kept if line.strip()
                                       and not line.startswith("#line"))}
         return compiled(files, job["handlers"])
     except Mistake as mistake:
-        return {"message": mistake.message, "file": mistake.file, "line": mistake.line,
-                "text": source_line(files, mistake.file, mistake.line).strip()}
+        line = mistake.line if mistake.file in files else 0
+        return {"message": mistake.message, "file": mistake.file if line else "", "line": line,
+                "text": source_line(files, mistake.file, line).strip()}
     except RecursionError:
         return {"message": "this is nested too deeply", "file": "", "line": 0, "text": ""}
     except MemoryError:

@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hypkit import _compile
+from hypkit._characters import wrong_character
 from hypkit._compile import BASE, END, LIST, NUMBERS, SIZE
 from hypkit.abi import HYPERCALLS, SPARE, Numbering
 
@@ -133,9 +134,12 @@ def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     for name, text in given.items():
         if not text.strip():
             raise HeaderError("the text is empty", name)
-        if "\0" in text:
-            raise HeaderError("there is a zero byte in this text: is it a binary file?", name)
-    return tuple((name, text.replace("\r\n", "\n")) for name, text in given.items())
+    files = tuple((name, text.replace("\r\n", "\n")) for name, text in given.items())
+    for name, text in files:
+        if wrong := wrong_character(text):
+            line, _, sentence = wrong
+            raise HeaderError(sentence, name, line, text.split("\n")[line - 1].strip())
+    return files
 
 
 @lru_cache(maxsize=128)

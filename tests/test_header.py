@@ -105,6 +105,20 @@ def test_a_name_without_a_number_is_no_call(inside):
     assert NEW not in read_header(TEXT).numbers
 
 
+@pytest.mark.parametrize("text", ["#pragma once\n" + TEXT,
+                                  "#ifndef ONCE\n#define ONCE\n" + TEXT + "#endif\n"])
+def test_a_guard_that_leaves_the_table_empty_is_warned_about(text, inside):
+    found = read_header(text)
+    assert not any(found.slots) and found.numbers == variant("numbered").numbers
+    (warning,) = found.warnings
+    assert "nothing stands in the table: does a guard" in warning and warning in repr(found)
+
+
+def test_a_pragma_that_nobody_knows_changes_nothing(inside):
+    found = read_header("#pragma GCC poison x\n#warning soon\n" + TEXT)
+    assert found.slots == HYPERCALLS and not found.warnings
+
+
 def test_the_generated_constants_are_what_the_assembler_cannot_get_from_an_enum():
     line = "        cmp     x0, #KVM_HOST_HCALL_END"
     assert preprocess(line, DEFINES).strip() == "cmp     x0, #(0x100 + 14)"
@@ -159,8 +173,8 @@ MISTAKES = {
     "index over zero": (with_call(index="1 / 0"), "division by zero", NEW),
     "index too wide": (with_call(index="1 << 64"), "a shift by 64", NEW),
     "index too large": (with_call(index="0x7fffffffffffffff * 4"), "fit into 64 bits", NEW),
-    "no #ifndef": (re.sub(r"(?s)#ifndef.*?#endif", "", TEXT), "not an expression a declaration|"
-                   "did not expect|does not understand|not C", ""),
+    "no #ifndef": (re.sub(r"(?s)#ifndef.*?#endif", "", TEXT), "takes this for a function",
+                   "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
     "#endif missing": (TEXT.replace("#endif", "", 1), "has no #endif", "#ifndef"),
     "#endif twice": (TEXT + "#endif\n", "misplaced #endif", "#endif"),
     "unknown directive": (TEXT + "#defin X 1\n", "there is no directive #defin", "#defin"),
@@ -174,7 +188,9 @@ MISTAKES = {
                            "KVM_HOST_HCALL(__vgic_v3_init_lrs, 8)"), "takes 1 argument, not 2",
               "__vgic_v3_init_lrs, 8"),
     "parenthesis": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_save_aprs)",
-                                 "KVM_HOST_HCALL(__vgic_v3_save_aprs"), ".", ""),
+                                 "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
+                    "the parenthesis after KVM_HOST_HCALL has no end",
+                    "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
     "enum in the initialiser": (ENUM[NUMBERS].replace('#include "kvm_hcall_list.h"',
                                                       listing(HYPERCALLS)),
                                 "in the middle of its initialiser", "enum kvm_host_hcall {"),
@@ -188,9 +204,34 @@ MISTAKES = {
                              "there is no function __kvm_nothing", "__kvm_nothing"),
     "negative base": (TEXT.replace("BASE 0x100", "BASE -3"), "BASE is -3", "BASE -3"),
     "empty": ("  \n", "the text is empty", ""),
-    "zero byte": (TEXT + "\0", "zero byte", ""),
-    "binary": ("\x7fELF\x02\x01\x01", ".", ""),
-    "Python": ("def f():\n    return 14\n", ".", ""),
+    "zero byte": (TEXT + "// \0", "character 0x00 does not belong in a text", "//"),
+    "binary": ("\x7fELF\x02\x01\x01", "is this a binary file", "ELF"),
+    "page break": ("//\f\n" + TEXT, r"invisible character here \(U\+000C\)", "//"),
+    "blank of the web": (TEXT.replace("SIZE 14", "SIZE\u00a014"), r"\(U\+00A0\)", "SIZE"),
+    "Python": ("def f():\n    return 14\n", "takes this for a function|did not expect", "def f():"),
+    "misspelt entry": (TEXT.replace("KVM_HOST_HCALL(__kvm_enable", "KVM_HOST_HCAL(__kvm_enable"),
+                       "is a #define missing, or is the name of a macro misspelt",
+                       "KVM_HOST_HCAL(__kvm_enable_ssbs)"),
+    "empty entry": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_read_vmcr)", "KVM_HOST_HCALL()"),
+                    r"no entry of the table: the macros make of this line `\[\S+_IDX_\] = ,`",
+                    "KVM_HOST_HCALL()"),
+    "index with =": (TEXT.replace("ssbs 0\n", "ssbs = 0\n"),
+                     r"no entry of the table: .* `\[= 0\] = __kvm_enable_ssbs,`",
+                     "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "index with ;": (TEXT.replace("ssbs 0\n", "ssbs 0;\n"),
+                     r"did not expect ';' here: the macros make of this line `\[0;\] =",
+                     "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "NR of two": (TEXT.replace("NR(name)", "NR(name, more)"), "must take one argument", "NR(name"),
+    "index without a blank": (TEXT.replace("ssbs 0\n", "ssbs-0\n"),
+                              "after the name of a macro there must be a blank", "ssbs-0"),
+    "condition of nothing": ("#if\n#endif\n" + TEXT, "#if wants a condition", "#if"),
+    "other condition of nothing": ("#if 0\n#elif\n#endif\n" + TEXT, "#elif wants a condition",
+                                   "#elif"),
+    "ifdef of nothing": ("#ifdef\n#endif\n" + TEXT, "#ifdef wants a name", "#ifdef"),
+    "condition cut short": ("#if !\n#endif\n" + TEXT, "the preprocessor gives up here|cannot be",
+                            "#if !"),
+    "#line": ("#line 7\n" + TEXT, "#line is not taken here", "#line 7"),
+    "comment without end": (TEXT + "/* all\n", r"this comment has no \*/", "/* all"),
 }
 
 
