@@ -47,10 +47,10 @@ TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBA
 
 
 class Observer(enum.Enum):
-    """The hook that watches a run: what it is called for, and the compiled function."""
+    """The hook that watches a run: what it is called for, and its name."""
 
-    TRACE = uc_const.UC_HOOK_CODE, hooks.trace_hook
-    BUDGET = uc_const.UC_HOOK_BLOCK, hooks.block_hook
+    TRACE = uc_const.UC_HOOK_CODE, "trace_hook"
+    BUDGET = uc_const.UC_HOOK_BLOCK, "block_hook"
 
 
 @dataclass
@@ -113,13 +113,13 @@ class Cpu:
         uc.mem_map(*ram)
         self._ram = ram
         self._strayed = np.zeros(hooks.CHUNKS, dtype=np.uint8)  # chunks of other RAM in use
-        self._hooks_alive: list[object] = []
         self._state = np.zeros(S.SIZE, dtype=np.uint64)
         self._prepare_state()
-        self._add_hook(uc_const.UC_HOOK_INTR, hooks.interrupt_hook)
-        self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, hooks.stray_hook)
+        self._take_exception = hooks.TAKE_EXCEPTION(hooks.code_address("take_exception"))
+        self._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
+        self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, "stray_hook")
         for address in exits:  # before an observer, so that it sees no exit
-            self._add_hook(uc_const.UC_HOOK_CODE, hooks.exit_hook, address, address)
+            self._add_hook(uc_const.UC_HOOK_CODE, "exit_hook", address, address)
         self._observing: Observer | None = None
         self._pristine = uc.context_save()
         self.exceptions: list[Taken] = []
@@ -168,19 +168,18 @@ class Cpu:
         # No address is all ones: no HVC is remembered yet.
         state[S.HVC_PC0] = state[S.HVC_PC1] = MASK64
 
-    def _add_hook(self, kind: int, compiled, first: int = 1, last: int = 0) -> ctypes.c_size_t:
-        """Hand a compiled function to Unicorn itself: no Python on the way.
+    def _add_hook(self, kind: int, name: str, first: int = 1, last: int = 0) -> ctypes.c_size_t:
+        """Hand a compiled hook to Unicorn itself: no Python on the way.
 
         first, last: the addresses it is called for; with first above last, all of them.
         """
         handle = ctypes.c_size_t()
         user = ctypes.c_void_p(self._state.ctypes.data)
-        function = ctypes.c_void_p(compiled.address)
+        function = ctypes.c_void_p(hooks.code_address(name))
         status = uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, function, user,
                                    ctypes.c_uint64(first), ctypes.c_uint64(last))
         if status:
             raise UcError(status)
-        self._hooks_alive.append(compiled)
         return handle
 
     # -- registers and memory --
@@ -456,6 +455,6 @@ class Cpu:
         """Enter an exception after step *step*; ec and iss make the syndrome."""
         esr = ec << arch.ESR_EC_SHIFT | arch.ESR_IL | iss
         spsr = self.read("pstate")
-        hooks.take_exception(self._state.ctypes.data, target_el, return_address, esr, far or 0,
+        self._take_exception(self._state.ctypes.data, target_el, return_address, esr, far or 0,
                              far is not None)
         self.exceptions.append(Taken(step, target_el, esr, return_address, spsr, far))
