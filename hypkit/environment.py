@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import html
 import importlib
-import importlib.util
 import re
 import sys
 from dataclasses import dataclass
-
-from hypkit.emu import Machine
 
 OK, MISSING = "ok", "missing"
 INSTALL = "run `make lab` again, or `pip install -e .` in the folder of the kit"
@@ -23,6 +20,7 @@ PARTS = {
     "anywidget": ("anywidget", "views you can step through"),
 }
 OPTIONAL = "Keystone (optional)"
+MADD = ("madd x1, x2, x3, x4", 0x9B031041)
 KEYSTONE_FOR = "assembles instructions that you write yourself"
 KEYSTONE_MISSING = ("not available here (it has no build for arm64): the few exercises in which "
                     "you write assembly need another computer, all else works")
@@ -81,25 +79,29 @@ def environment() -> Environment:
     parts = [Part("Python", OK if new_enough else MISSING,
                   "3.11 or newer" if new_enough else "this is older than 3.11")]
     for module, (name, purpose) in PARTS.items():
-        here = _imports(module)
-        parts.append(Part(name, OK if here else MISSING, purpose if here else INSTALL))
+        parts.append(_part(module, name, purpose))
     parts.append(_machine())
-    keystone = importlib.util.find_spec("keystone") is not None  # the assembler loads it elsewhere
-    parts.append(Part(OPTIONAL, OK if keystone else MISSING,
-                      KEYSTONE_FOR if keystone else KEYSTONE_MISSING))
+    parts.append(_keystone())
     return Environment(tuple(parts))
 
 
-def _imports(module: str) -> bool:
+def _part(module: str, name: str, purpose: str) -> Part:
     try:
         importlib.import_module(module)
-    except Exception:  # a broken installation fails in more ways than ImportError
-        return False
-    return True
+    except ModuleNotFoundError as error:
+        if error.name == module:
+            return Part(name, MISSING, INSTALL)
+        return Part(name, MISSING, f"it does not load: {error}; {INSTALL}")
+    except Exception as error:  # a broken installation fails in more ways than ImportError
+        return Part(name, MISSING, f"it does not load: {type(error).__name__}: {error}; {INSTALL}")
+    return Part(name, OK, purpose)
 
 
 def _machine() -> Part:
     try:
+        # Not before: the check has to tell what is missing where the machine cannot be imported.
+        from hypkit.emu import Machine
+
         with Machine("numbered", seed=1) as machine:
             machine.call("__kvm_timer_set_cntvoff", 7)
             answered = machine.sysreg("CNTVOFF_EL2") == 7
@@ -107,3 +109,14 @@ def _machine() -> Part:
         return Part("the machine", MISSING, f"it does not run: {type(error).__name__}: {error}")
     return Part("the machine", OK if answered else MISSING,
                 "it boots and answers a call" if answered else "it boots, and answers nonsense")
+
+
+def _keystone() -> Part:
+    """Keystone is asked for one instruction: one that is installed may still not load."""
+    try:
+        from hypkit.asm import keystone
+
+        works = keystone.present() and keystone.words([MADD[0]]) == ([MADD[1]], "")
+    except Exception:  # the assembler may lack a part that has been named already
+        works = False
+    return Part(OPTIONAL, OK if works else MISSING, KEYSTONE_FOR if works else KEYSTONE_MISSING)

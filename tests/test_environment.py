@@ -2,12 +2,14 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from hypkit import environment as room
+from hypkit import asm, emu
 from hypkit.environment import MISSING, OK, environment
 
 SANITIZE = Path(__file__).with_name("nbval-sanitize.cfg")
@@ -19,7 +21,7 @@ def without(monkeypatch, *modules):
 
     def importing(name, *package):
         if name in modules:
-            raise ModuleNotFoundError(f"No module named {name!r}")
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return import_module(name, *package)
 
     monkeypatch.setattr(importlib, "import_module", importing)
@@ -47,11 +49,48 @@ def test_a_machine_that_does_not_run_is_named(monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("no engine <here>")
 
-    monkeypatch.setattr(room, "Machine", broken)
+    monkeypatch.setattr(emu, "Machine", broken)
     found = environment()
     assert not found.ready
     assert "it does not run: RuntimeError: no engine <here>" in repr(found)
     assert "no engine &lt;here&gt;" in found._repr_html_()
+
+
+WITHOUT_AN_ENGINE = """
+import sys, types
+package = types.ModuleType("hypkit")
+package.__path__ = [sys.argv[1]]
+sys.modules["hypkit"] = package  # by itself: a machine cannot be imported
+for name in ("unicorn", "capstone", "llvmlite", "numba"):
+    sys.modules[name] = None
+from hypkit.environment import environment
+print(environment())
+"""
+
+
+def test_the_check_itself_needs_none_of_what_it_checks():
+    command = [sys.executable, "-c", WITHOUT_AN_ENGINE, str(Path(asm.__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    state = {line[:20].strip(): line[21:].split()[0] for line in done.stdout.splitlines()[:-1]}
+    gone = {name for name, said in state.items() if said == MISSING}
+    assert gone >= {"Unicorn", "Capstone", "Numba", "the machine"} and state["Python"] == OK
+    assert "make lab" in done.stdout.splitlines()[-1]
+
+
+def test_a_part_that_is_there_and_does_not_load_says_why(monkeypatch):
+    def importing(name, *package):
+        raise OSError("libunicorn.so.2: cannot open <it>")
+
+    monkeypatch.setattr(importlib, "import_module", importing)
+    (part,) = [part for part in environment().parts if part.name == "Unicorn"]
+    assert part.state == MISSING and part.words.startswith(
+        "it does not load: OSError: libunicorn.so.2: cannot open <it>; run `make lab`")
+
+
+def test_a_keystone_that_is_installed_and_does_not_answer_is_not_ok(monkeypatch):
+    monkeypatch.setattr(asm.keystone, "words", lambda texts: ([], "absent"))
+    assert environment().parts[-1].state == MISSING and environment().ready
 
 
 @pytest.mark.parametrize("show", [repr, lambda found: found._repr_html_()])
