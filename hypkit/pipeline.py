@@ -23,8 +23,8 @@ demands. So a path with a hypercall in it costs what is given here *plus* what n
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import SupportsIndex
@@ -32,6 +32,9 @@ from typing import SupportsIndex
 from hypkit import facts
 from hypkit._operands import Operation, checked, operation, text
 from hypkit.facts import Price
+
+# Words of a path from which on simulate may show a bar: a second's work.
+LONG = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +118,23 @@ def simulate(words: Sequence[SupportsIndex], core: str) -> Timing:
     """Time the executed path `words` (32-bit A64 words, first to last) on `core`.
 
     core is a key of facts.cores(). Every register is there at the start, and the core is empty; the
-    head of this module says what is left out. Raises KeyError for an unknown core, ValueError for
-    what is no word.
+    head of this module says what is left out. Time and memory grow with the path: a million words
+    take half a minute and 400 MB, under a progress bar. Raises KeyError for an unknown core,
+    ValueError for what is no word.
     """
     pipeline = _Pipeline(facts.core(core))
-    for word in words:
+    for word in _with_a_bar(words):
         pipeline.add(checked(word))
     return pipeline.timing()
+
+
+def _with_a_bar(words: Sequence[SupportsIndex]) -> Iterable[SupportsIndex]:
+    """The words, with a progress bar where they are so many that it takes long."""
+    if len(words) < LONG:
+        return words
+    from tqdm.auto import tqdm  # takes as long to import as a machine to boot
+
+    return tqdm(words, unit=" instructions", delay=2, leave=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +164,13 @@ class _Pipeline:
         self.core = core
         self.rows: list[Row] = []
         self.results: dict[str, _Result] = {}
-        self.held: dict[str, list[dict[int, int]]] = {  # a pipe: cycle -> row that holds it
+        # A pipe: cycle -> row that holds it. A group has the pipes of its kinds.
+        self.held: dict[str, list[dict[int, int]]] = {
             unit: [{} for _ in range(count)] for unit, count in core.units.items()
         }
-        self.demand: Counter[str] = Counter()
+        self.held |= {group: [pipe for kind in kinds for pipe in self.held[kind]]
+                      for group, kinds in core.groups.items()}
+        self.full: defaultdict[tuple, dict[int, int]] = defaultdict(dict)  # by units: see _pipes
         self.slot = self.used = self.uops = 0  # the cycle being filled, micro-ops in it, in all
         self.last: int | None = None  # the newest row that took a slot
         self.done = _Limit(0, "all before it", None)  # when everything so far is ready
@@ -173,7 +189,10 @@ class _Pipeline:
             self._issue_out_of_order(word, op, price)
 
     def timing(self) -> Timing:
-        core, load = self.core, self.demand
+        core, load = self.core, Counter[str]()
+        for kind, times in Counter(row.kind for row in self.rows if row.priced).items():
+            for unit, cycles in core.prices[kind].units.items():
+                load[unit] += times * cycles
         bounds = {"chain": self.chain, "width": -(-self.uops // core.width)}
         for unit in load:
             kinds = core.groups.get(unit, (unit,))
@@ -234,7 +253,7 @@ class _Pipeline:
         self.rows.append(Row(row, word, text(word), kind, limit.cycle, ready, waits, on))
         self.chain = max(self.chain, chain)
         if ready > self.done.cycle:
-            self.done = replace(self.done, cycle=ready, on=row)
+            self.done = _Limit(ready, self.done.waits, row)
 
     # What an instruction may have to wait for.
 
@@ -270,24 +289,41 @@ class _Pipeline:
 
     def _pipes(self, price: Price, at: int, row: int) -> _Limit:
         """The first cycle from `at` on in which every pipe it needs is free; takes the pipes."""
-        self.demand.update(price.units)
-        limit = _Limit(at, "", None)
-        while True:
-            taken: dict[str, tuple[dict[int, int], int]] = {}
-            for unit, cycles in price.units.items():
-                span = range(limit.cycle, limit.cycle + cycles)
-                pipes = [p for kind in self.core.groups.get(unit, (unit,)) for p in self.held[kind]]
-                free = [p for p in pipes if p.keys().isdisjoint(span)
-                        and all(p is not other for other, _ in taken.values())]
-                if not free:
-                    holder = next((p[c] for p in pipes for c in span if c in p), None)
-                    limit = _Limit(limit.cycle + 1, f"pipe {unit}", holder)
-                    break
-                taken[unit] = (free[0], cycles)
-            else:
-                for pipe, cycles in taken.values():
-                    pipe.update(dict.fromkeys(range(limit.cycle, limit.cycle + cycles), row))
-                return limit
+        # A cycle that has no room now will never have: nobody asks for it twice.
+        full = self.full[tuple(price.units.items())]
+        cycle = _beyond(full, at)
+        while not isinstance(taken := self._room(price, cycle), list):
+            full[cycle] = cycle + 1
+            cycle = _beyond(full, cycle)
+        waits, holder = ("", None) if cycle == at else self._room(price, cycle - 1)
+        for pipe, cycles in taken:
+            pipe.update(dict.fromkeys(range(cycle, cycle + cycles), row))
+        return _Limit(cycle, waits, holder)
+
+    def _room(self, price: Price, cycle: int
+              ) -> list[tuple[dict[int, int], int]] | tuple[str, int | None]:
+        """The pipes to take in a cycle, and for how long; or what is not free, and who holds it."""
+        taken: list[tuple[dict[int, int], int]] = []
+        for unit, cycles in price.units.items():
+            span = range(cycle, cycle + cycles)
+            pipes = self.held[unit]
+            free = [p for p in pipes if p.keys().isdisjoint(span)
+                    and all(p is not other for other, _ in taken)]
+            if not free:
+                holder = next((p[c] for p in pipes for c in span if c in p), None)
+                return f"pipe {unit}", holder
+            taken.append((free[0], cycles))
+        return taken
+
+
+def _beyond(full: dict[int, int], cycle: int) -> int:
+    """The first cycle from `cycle` on that is not known to be full; full: cycle -> a later one."""
+    passed = []
+    while cycle in full:
+        passed.append(cycle)
+        cycle = full[cycle]
+    full.update(dict.fromkeys(passed, cycle))
+    return cycle
 
 
 def _latencies(op: Operation, price: Price) -> dict[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from hypkit import facts
+from hypkit import facts, pipeline
 from hypkit._operands import operation, text
 from hypkit.measure import CORES as JUDGED
 from hypkit.measure import REVIEW
@@ -184,6 +186,32 @@ def test_a_full_pipe_is_waited_for():
     assert [w[0] for w in waits(loads, "cortex-a57")] == [0, 1, 2]
     assert waits(loads, "cortex-a57")[2][2:] == ("pipe load", 1)
     assert [w[0] for w in waits(loads, "neoverse-n1")] == [0, 0, 1]
+
+
+def test_a_pipe_that_thousands_wait_for_is_given_to_each_in_turn_and_soon():
+    divide = 0x9AC30841  # udiv x1, x2, x3: holds the one pipe of its kind for 35 cycles
+    began = time.perf_counter()
+    timing = simulate([divide] * 3000, "cortex-a57")
+    # To try every taken cycle anew for every division takes many minutes.
+    assert time.perf_counter() - began < 20
+    assert timing.cycles == timing.bounds["multi"] == 35 * 3000
+    assert [(row.issue, row.waits, row.on) for row in timing.rows] == [
+        (35 * n, "pipe multi" if n else "", n - 1 if n else None) for n in range(3000)]
+
+
+def test_a_short_instruction_slips_into_a_gap_that_is_too_short_for_a_longer_one():
+    late = [LDR, 0xA9000400]  # stp x0, x1, [x0]: holds the store pipe in cycles 4 and 5
+    pair = 0xA9001043  # stp x3, x4, [x2]
+    rows = waits([*late, pair, pair, STR], "cortex-a57")
+    assert [row[0] for row in rows] == [0, 4, 1, 6, 3]
+    assert rows[3][2:] == ("pipe store", 1) and rows[4][2:] == ("pipe store", 2)
+
+
+def test_a_path_that_takes_long_is_timed_with_a_bar_and_to_the_same_cycle(monkeypatch):
+    words = [*WORDS["numbered"]] * 3
+    plain = simulate(words, "cortex-a72")
+    monkeypatch.setattr(pipeline, "LONG", 1)
+    assert simulate(words, "cortex-a72") == plain
 
 
 def test_out_of_order_a_later_instruction_overtakes_one_that_waits():
