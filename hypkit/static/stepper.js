@@ -657,22 +657,26 @@ function h(tag, attributes = {}, ...children) {
 let unique = 0;
 const id = (what) => `hk-${what}-${++unique}`;
 
-const KEYS = [
-  ["n or →", "next step"], ["p or ←", "previous step"],
-  ["o", "over: to where this call comes back"], ["u", "out: to after the return of this function"],
-  ["e, E", "to the next, the previous change of exception level"],
-  ["t, T", "to the next, the previous mark on the timeline"],
-  ["s or Home", "to the start"], ["z or End", "to the end"],
-  ["PgDn, PgUp", "a tenth of the trace on, back"],
-  ["/", "search for a label, a sentence, a register or a value"],
-  ["f, F", "next, previous match of the search"],
-  ["g", "go to a step by its number"],
-  ["b", "set or remove a breakpoint on the current line, or on the line in focus"],
-  ["r, R", "run on, run back, to the next breakpoint"],
-  ["m", "bookmark this step, with a note"],
-  ["↑ ↓ in the code", "another line; j: to the next run of that line"],
-  ["+, -", "larger, smaller letters"], ["?", "this list"],
-];
+const KEYS = {
+  "Keys to move": [
+    ["n or →", "next step"], ["p or ←", "previous step"],
+    ["o", "over: to where this call comes back"], ["u", "out: to after the return of this function"],
+    ["e, E", "to the next, the previous change of exception level"],
+    ["t, T", "to the next, the previous mark on the timeline"],
+    ["s or Home", "to the start"], ["z or End", "to the end"],
+    ["PgDn, PgUp", "a tenth of the trace on, back"],
+  ],
+  "Keys to find and to keep": [
+    ["/", "search for a label, a sentence, a register or a value"],
+    ["f, F", "next, previous match of the search"],
+    ["g", "go to a step by its number"],
+    ["b", "set or remove a breakpoint on the current line, or on the line in focus"],
+    ["r, R", "run on, run back, to the next breakpoint"],
+    ["m", "bookmark this step, with a note"],
+    ["↑ ↓ in the code", "another line; j: to the next run of that line"],
+    ["+, -", "larger, smaller letters"], ["?", "this list"],
+  ],
+};
 
 const HINT = "n: next step · p: back · e: to the next exception level · /: search · ?: all keys";
 
@@ -768,7 +772,8 @@ class View extends Board {
     this.nzcv = h("span", { class: "hk-flags" });
     this.status = h("p", { class: "hk-status", role: "status" }, HINT);
     this.keys = h("div", { class: "hk-keys", hidden: true },
-      table("Keys", ["Key", "What it does"], KEYS.map(([key, what]) => [h("kbd", {}, key), what])));
+      Object.entries(KEYS).map(([caption, keys]) => table(caption, ["Key", "What it does"],
+        keys.map(([key, what]) => [h("kbd", {}, key), what]))));
     const tools = h("div", { class: "hk-tools", role: "toolbar", "aria-label": "Moving through the trace" },
       h("span", { class: "hk-group" },
         button("|◀ Start", "s Home", () => this.go(0), "To the start"),
@@ -1238,7 +1243,9 @@ class View extends Board {
 
   zoom(by) {
     this.size = Math.max(0.7, Math.min(2, (this.size ?? 1) * by));
-    this.root.style.setProperty("--hk-size", String(this.size));
+    // On the element whose width the style sheet asks for: larger letters, fewer columns.
+    this.root.closest(".hk").style.setProperty("--hk-size", String(this.size));
+    this.showCode(this.step >= this.reel.steps); // the current line has moved
   }
 
   key(event) {
@@ -1411,7 +1418,7 @@ class View extends Board {
       h("th", { scope: "row" }, (after === null ? "" : "● ") + name),
       // Room for the name of what does not change.
       h("td", { colspan: after === null ? 2 : null }, this.explained(before)),
-      after === null ? null : h("td", {}, this.explained(after, "→ ")),
+      after === null ? null : h("td", { class: "hk-new" }, this.explained(after, "→ ")),
       h("td", {}, writer === null ? "earlier" : h("button", { type: "button", class: "hk-who",
         "aria-label": `${name} was last written by step ${writer}: go there`,
         onclick: this.on(() => this.whoWrote(name)) }, `step ${writer}`)));
@@ -1508,11 +1515,13 @@ class View extends Board {
   memoryPanel() {
     const { reel, step } = this;
     const touched = reel.accesses(step).map((a) => [
-      a.store ? "store" : "load", this.value(a.va), `${reel.space(a.va) ?? "none"}: ${reel.place(a)}`,
-      a.pa === null ? "–" : hex(BigInt(a.pa)), String(a.size), a.fault ? "fault" : grouped(a.value),
+      `${a.store ? "store" : "load"}, ${a.size} byte${a.size > 1 ? "s" : ""}`,
+      [h("span", { class: "hk-value" }, this.value(a.va)),
+       h("span", { class: "hk-meaning" }, `${reel.space(a.va) ?? "none"}: ${reel.place(a)}`)],
+      a.pa === null ? "–" : hex(BigInt(a.pa)), a.fault ? "fault" : grouped(a.value),
       a.pa === null ? "" : h("button", { type: "button", class: "hk-who",
         "aria-label": `Who wrote ${hex(a.va)} last`,
-        onclick: this.on(() => this.whoStored(a.pa, a.size)) }, "who wrote this?")]);
+        onclick: this.on(() => this.whoStored(a.pa, a.size)) }, "who wrote?")]);
     const sp = reel.register("sp", step);
     const after = step < reel.steps ? reel.registerAfter("sp", step) : sp;
     const stack = [];
@@ -1526,14 +1535,14 @@ class View extends Board {
         h("th", { scope: "row" }, va === sp ? "SP ▸" : va === after ? "SP after ▸" : `SP${slot < 0 ? "-" : "+"}${Math.abs(slot * 8)}`),
         h("td", { class: "hk-value" }, this.value(va)), h("td", {}, hex(BigInt(pa))),
         h("td", { class: "hk-value" }, value === null ? "not seen yet" : this.value(value),
-          store ? h("div", {}, this.value(store.value, "→ ")) : ""),
+          store ? h("div", { class: "hk-new" }, this.value(store.value, "→ ")) : ""),
         h("td", {}, by === null ? "earlier" : h("button", { type: "button", class: "hk-who",
           "aria-label": `${hex(va)} was last stored by step ${by}: go there`,
           onclick: this.on(() => this.go(by)) }, `step ${by}`))));
     }
     return [
-      touched.length ? table("Memory that this instruction touches", ["What", "Virtual address", "Where",
-        "Physical", "Bytes", "Value", "Last write"], touched)
+      touched.length ? table("Memory that this instruction touches", ["What", "Virtual address",
+        "Physical", "Value", "Last write"], touched)
         : h("p", {}, "This instruction touches no memory."),
       h("table", {}, h("caption", {}, `The stack at ${reel.el(reel.level(step))}'s SP`),
         h("thead", {}, h("tr", {}, ["Place", "Virtual address", "Physical", "Value", "Written by"].map(
@@ -1588,7 +1597,7 @@ class View extends Board {
   costPanel() {
     const { reel, step } = this;
     const now = reel.cost(step);
-    const names = reel.meta.counters.map((name) => name.replace("_", " "));
+    const names = reel.meta.counters.map((name) => name.replace("_", " ").replace(/^taken/, "branches taken"));
     const rows = now.filter(({ counts }) => counts[0]).map(({ name, counts }) => [name, ...counts.map(String)]);
     const sum = (of) => names.map((_, at) => of.reduce((total, { counts }) => total + counts[at], 0));
     const abi = now.filter(({ name }) => ["entry", "dispatch", "call", "return"].includes(name));
@@ -1661,6 +1670,7 @@ function decimal(value) {
   return value < 100000n ? `= ${value}` : "";
 }
 
+const DIFF_LINES = 400; // rows of a comparison that stand in the page at once
 const DIFF_HINT = "n: next row · p: back · d, D: next, previous difference";
 
 // --- Two traces side by side -------------------------------------------------------------------
@@ -1673,34 +1683,21 @@ class DiffView extends Board {
     this.reels = reels;
     this.rows = rows;
     this.at = 0;
-    const [a, b] = reels;
+    /** The rows that stand in the page: `lines` from row `first` on. */
+    this.first = 0;
+    /** @type {HTMLElement[]} */
+    this.lines = [];
     const titles = reels.map((reel) => reel.meta.title);
     const move = (text, keys, says, to) => h("button", { type: "button", "aria-keyshortcuts": keys,
       title: `${says} (key ${keys.split(" ")[0]})`, onclick: this.on(() => this.go(to())) }, text);
     this.says = h("div", { class: "hk-says", "aria-live": "polite", "aria-atomic": "true" });
     this.status = h("p", { class: "hk-status", role: "status" }, DIFF_HINT);
-    const body = h("tbody");
-    this.lines = rows.map(([i, j], at) => {
-      const side = (reel, step) => (step === null ? ["–", "", ""] : [String(step),
-        `${LEVELS[reel.level(step)].sign} ${reel.el(reel.level(step))}`, reel.row(step).text]);
-      const [first, second] = [side(a, i), side(b, j)];
-      const sign = i === null ? "only right" : j === null ? "only left" : "both";
-      const jump = h("button", { type: "button", class: "hk-runs", tabindex: -1,
-        "aria-label": `row ${at}: ${sign}`, onclick: this.on(() => this.go(at)) }, sign);
-      const line = h("tr", { class: `hk-${sign.replace("only ", "only-")}` },
-        h("td", { class: "hk-step" }, first[0]), h("td", { class: "hk-el" }, first[1]),
-        h("td", { class: "hk-text" }, first[2]),
-        h("th", { scope: "row" }, jump),
-        h("td", { class: "hk-text" }, second[2]), h("td", { class: "hk-el" }, second[1]),
-        h("td", { class: "hk-step" }, second[0]));
-      body.append(line);
-      return line;
-    });
+    this.body = h("tbody");
     this.code = h("div", { class: "hk-code hk-diff", role: "region", tabindex: 0,
                            "aria-label": "The two traces, row by row" },
       h("table", {}, h("caption", {}, "Aligned where both execute the same code"),
         h("thead", {}, h("tr", {}, ["Step", "Level", "Left", "In", "Right", "Level", "Step"].map(
-          (text) => h("th", { scope: "col" }, text)))), body));
+          (text) => h("th", { scope: "col" }, text)))), this.body));
     this.root = h("section", { class: "hk-view", tabindex: -1, "data-lm-suppress-shortcuts": "true",
       "aria-label": `Comparison: ${titles.join(" and ")}`, onkeydown: this.on((event) => this.key(event)) },
       h("header", { class: "hk-head" }, h("p", { class: "hk-title" }, "Left: " + titles[0]),
@@ -1717,6 +1714,36 @@ class DiffView extends Board {
     host.append(this.root);
     if (rows.length) this.go(0);
     else this.say("Neither trace has a step.");
+  }
+
+  row(at) {
+    const steps = this.rows[at];
+    const [first, second] = this.reels.map((reel, side) => (steps[side] === null ? ["–", "", ""]
+      : [String(steps[side]), `${LEVELS[reel.level(steps[side])].sign} ${reel.el(reel.level(steps[side]))}`,
+         reel.row(steps[side]).text]));
+    const sign = steps[0] === null ? "only right" : steps[1] === null ? "only left" : "both";
+    const jump = h("button", { type: "button", class: "hk-runs", tabindex: -1,
+      "aria-label": `row ${at}: ${sign}`, onclick: this.on(() => this.go(at)) }, sign);
+    return h("tr", { class: `hk-${sign.replace("only ", "only-")}` },
+      h("td", { class: "hk-step" }, first[0]), h("td", { class: "hk-el" }, first[1]),
+      h("td", { class: "hk-text" }, first[2]), h("th", { scope: "row" }, jump),
+      h("td", { class: "hk-text" }, second[2]), h("td", { class: "hk-el" }, second[1]),
+      h("td", { class: "hk-step" }, second[0]));
+  }
+
+  /** Put the rows around the current one into the page; all of ten thousand would make it slow. */
+  fill() {
+    const { at, rows } = this;
+    const near = (edge, end) => edge !== end && Math.abs(at - edge) < DIFF_LINES / 8;
+    if (this.lines.length && at >= this.first && at < this.first + this.lines.length
+        && !near(this.first, 0) && !near(this.first + this.lines.length, rows.length)) return;
+    this.first = Math.max(0, Math.min(rows.length - DIFF_LINES, at - DIFF_LINES / 2));
+    const last = Math.min(rows.length, this.first + DIFF_LINES);
+    this.lines = Array.from({ length: last - this.first }, (_, line) => this.row(this.first + line));
+    const more = (number, where, to) => (number ? [h("tr", {}, h("td", { colspan: 7 }, h("button",
+      { type: "button", onclick: this.on(() => this.go(to)) }, `${number} rows ${where}`)))] : []);
+    this.body.replaceChildren(...more(this.first, "before these", this.first - 1), ...this.lines,
+      ...more(rows.length - last, "after these", last));
   }
 
   summary() {
@@ -1752,18 +1779,23 @@ class DiffView extends Board {
   }
 
   go(wanted) {
-    if (!this.lines.length) return;
-    this.lines[this.at].classList.remove("hk-current");
-    this.lines[this.at].removeAttribute("aria-current");
+    const { rows } = this;
+    if (!rows.length) return;
+    const before = this.lines[this.at - this.first];
+    before?.classList.remove("hk-current");
+    before?.removeAttribute("aria-current");
     if (wanted !== this.at) this.say("");
-    this.at = Math.max(0, Math.min(this.lines.length - 1, wanted));
-    const line = this.lines[this.at];
+    this.at = Math.max(0, Math.min(rows.length - 1, wanted));
+    const focused = this.root.contains(document.activeElement);
+    this.fill();
+    if (focused && !this.root.contains(document.activeElement)) this.root.focus({ preventScroll: true });
+    const line = this.lines[this.at - this.first];
     line.classList.add("hk-current");
     line.setAttribute("aria-current", "step");
     this.says.replaceChildren(...this.reels.map((reel, side) => {
       const step = this.rows[this.at][side];
       return h("p", {}, h("strong", {}, side ? "Right: " : "Left: "),
-               step === null ? "nothing here." : `step ${step}. ${reel.sentence(step)}`);
+        step === null ? "nothing here." : `step ${step}, ${reel.levelText(reel.level(step))}. ${reel.sentence(step)}`);
     }));
     const box = this.code;
     box.scrollTop = line.offsetTop - box.clientHeight / 2.5;
@@ -1774,8 +1806,8 @@ class DiffView extends Board {
     const to = { n: () => this.at + 1, ArrowRight: () => this.at + 1, p: () => this.at - 1,
       ArrowLeft: () => this.at - 1, ArrowDown: () => this.at + 1, ArrowUp: () => this.at - 1,
       d: () => this.difference(1), D: () => this.difference(-1),
-      s: () => 0, Home: () => 0, z: () => this.lines.length - 1,
-      End: () => this.lines.length - 1 }[event.key];
+      s: () => 0, Home: () => 0, z: () => this.rows.length - 1,
+      End: () => this.rows.length - 1 }[event.key];
     if (!to) return;
     event.preventDefault();
     event.stopPropagation();

@@ -392,6 +392,44 @@ def test_two_traces_stand_side_by_side(offline, call):
     assert dispatch[1:4] == [str(counts[0]), str(counts[1]), f"+{counts[1] - counts[0]}"]
 
 
+def test_of_a_long_comparison_only_the_rows_around_the_reader_are_built(offline):
+    text = """dispatch:
+        mov x9, #ROUNDS
+1:      sub x9, x9, #1
+        cbnz x9, 1b
+dispatch_find:
+dispatch_call:
+dispatch_return:
+        eret
+"""
+    short, long = (Machine("numbered", seed=2020, dispatcher=text.replace("ROUNDS", rounds)).call(
+        "__kvm_get_mdcr_el2") for rounds in ("300", "900"))
+    page = offline(stepper(short, long).to_html())
+    rows = page.evaluate("hypkit.rows.length")
+    assert rows >= len(long.trace) > 1500
+    current = page.locator("tr[aria-current=step]")
+    for key, at in (("z", rows - 1), ("p", rows - 2), ("s", 0), ("n", 1)):
+        press(page, key)
+        assert current.get_by_role("button").get_attribute("aria-label").startswith(f"row {at}: ")
+        assert page.locator(".hk-diff tbody tr").count() <= 402
+    page.get_by_role("button", name="rows after these").click()
+    assert page.evaluate("hypkit.at") == 400
+    box, line = page.locator(".hk-diff").bounding_box(), current.bounding_box()
+    assert box["y"] < line["y"] < box["y"] + box["height"]
+
+
+def test_larger_letters_take_fewer_columns_and_keep_the_line_in_sight(offline, call):
+    page = offline(stepper(call).to_html(), width=1600)
+    page.evaluate("hypkit.go(40)")
+    code, registers = page.locator(".hk-code"), page.locator(".hk-registers")
+    assert registers.bounding_box()["y"] == code.bounding_box()["y"]
+    press(page, "+", "+", "+", "+", "+")
+    assert registers.bounding_box()["y"] > code.bounding_box()["y"] + 100
+    line, box = page.locator("tr[aria-current=step]").bounding_box(), code.bounding_box()
+    assert box["y"] < line["y"] and line["y"] + line["height"] < box["y"] + box["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1600
+
+
 def test_text_is_text_and_never_markup(offline, call):
     page = offline(stepper(call, bookmarks={1: "<img src=x onerror=alert(1)></script>"}).to_html())
     page.get_by_role("tab", name="Notes").click()
