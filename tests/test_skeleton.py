@@ -1,5 +1,6 @@
 """What a newcomer meets first: the two commands, the environment files, and the wheel."""
 
+import ast
 import os
 import re
 import subprocess
@@ -7,11 +8,13 @@ import sys
 import sysconfig
 import tomllib
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from hypkit.facts import data_path
 from tests import judges
@@ -77,7 +80,66 @@ def test_keystone_is_asked_for_only_where_it_has_a_wheel(system, machine, has_wh
     assert keystone.marker.evaluate(here) is has_wheel
 
 
+def imported(*folders):
+    """The distributions that the Python files below the folders import, by their names at PyPI."""
+    found = set()
+    for path in (path for folder in folders for path in (TOP / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    ours = {"hypkit", "notebooks", "tests"}
+    known = {"keystone": ["keystone-engine"]} | packages_distributions()  # not there on arm64
+    return {canonicalize_name(known[name][0]) for name in found - sys.stdlib_module_names - ours}
+
+
+def named(lines):
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_what_hypkit_imports_is_what_it_asks_for():
+    unimported = {"jupyterlab", "ipywidgets"}  # what lessons are run in and widgets shown by
+    assert imported("hypkit") | unimported == named(PROJECT["dependencies"])
+
+
+def test_what_the_tests_and_the_builders_import_is_asked_for():
+    extras = PROJECT["optional-dependencies"]
+    asked_for = named(sum(extras.values(), PROJECT["dependencies"]))
+    assert imported("tests", "notebooks") <= asked_for
+
+
 # The Makefile and what the README says of it.
+
+
+def test_the_licences_are_said_plainly():
+    said = " ".join((TOP / "README.md").read_text().partition("## Licences")[2].split())
+    for words in ("code is under the MIT License", "text and pictures of the lessons under CC BY",
+                  "Unicorn and Keystone", "GNU General Public License, version 2 (GPLv2)"):
+        assert words in said
+    assert (TOP / "LICENSE").read_text().startswith("MIT License")
+    assert "Attribution 4.0 International" in (TOP / "LICENSE-text").read_text()
+
+
+@pytest.mark.parametrize("name", ["README.md", "INSTRUCTOR.md"])
+def test_every_file_that_a_readme_names_is_there(name):
+    text = (TOP / name).read_text()
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    paths = re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|yml|toml|json|py))`", text)
+    made = {"build/", "build/handout.pdf", "build/answers.pdf"}
+    for path in {*links, *paths} - made:
+        assert (TOP / path).exists(), f"{name} names {path}"
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        place = TOP.joinpath(*module.split("."))
+        assert module in ("venv", "pip") or place.with_suffix(".py").exists(), module
+
+
+def test_the_ci_installs_and_requires_every_judge():
+    script = (TOP / ".ci" / "run").read_text()
+    required = re.search(r"HYPKIT_REQUIRE=(\S+)", script)[1]
+    assert required.split(",") == list(judges.JUDGES)
+    for judge in judges.JUDGES.values():
+        assert re.search(rf"\s{judge.package}\s", script), judge.package
 
 
 def test_every_make_command_in_the_readme_exists():
@@ -283,6 +345,15 @@ print(hex(machine.sysreg("CNTVOFF_EL2")), hex(machine.hvc(0x10e).x0))
 def test_the_installed_wheel_makes_hypercalls(elsewhere, tmp_path):
     minus_enosys = 2**64 - 38
     assert say(elsewhere, HYPERCALLS, tmp_path) == f"0x1234 {minus_enosys:#x}"
+
+
+def test_the_installed_wheel_shows_a_call_in_a_file_that_needs_no_network(elsewhere, tmp_path):
+    program = HYPERCALLS + """
+from hypkit import stepper
+page = stepper(machine.call("__kvm_get_mdcr_el2")).to_html()
+print("__kvm_get_mdcr_el2" in page and "<script" in page and "https://" not in page)
+"""
+    assert say(elsewhere, program, tmp_path).splitlines()[-1] == "True"
 
 
 def test_importing_hypkit_loads_no_widgets_and_no_plots():
