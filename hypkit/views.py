@@ -13,11 +13,12 @@ from hypkit.emu import Machine
 from hypkit.image import HEAP, SECTIONS
 from hypkit.vmem import DRAM_BASE, DRAM_SIZE, PAGE_SIZE, SPACES, Walk
 
-# Ink, and one pale fill with one pattern each, so that grey print tells them apart as well.
+# Ink, and pale fills. A fill repeats what a box says in words: grey print loses nothing.
 INK, DIM = "#1b1f24", "#50575f"
 FILLS = {"kernel": "#dcebfa", "code": "#fde3d0", "data": "#e6f2d8", "gap": "#ffffff"}
 FONT = "DejaVu Sans, Arial, sans-serif"
 MONO = "DejaVu Sans Mono, Consolas, monospace"
+NOBODY = "nobody"  # whom an empty slot's number means
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,10 @@ def _draw_layout(machine: Machine, regions: Sequence[_Region], title: str, alt: 
     svg.text(left, bottom, f"RAM is {_size(DRAM_SIZE)} from {DRAM_BASE:#x}. Higher addresses are "
              "further up; a box grows with the logarithm of its size; a torn line leaves addresses "
              "out.", 12, fill=DIM)
-    return svg.done(bottom + 14)
+    svg.text(left, bottom + 18, "r, w, x: read, write, execute, as far as the page tables of that "
+             "level allow it. Blue: the kernel's code; orange: code for EL2; green: data.", 12,
+             fill=DIM)
+    return svg.done(bottom + 32)
 
 
 # --- The hypercall table -----------------------------------------------------------------------
@@ -265,7 +269,7 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
                 hyp, says = table + distance, f"{distance:+#x} from the table to"
         target = image.symbolize(hyp) or "nothing"
         number = f"{numbers[name]:#x}" if name in numbers else "none"
-        rows.append((number, name or "nobody", f"{word:#0{2 + 2 * size}x}",
+        rows.append((number, name or NOBODY, f"{word:#0{2 + 2 * size}x}",
                      f"{says} {'of' if size == 8 else ''} {target}".replace("  ", " "),
                      f"{hyp:#x}"))
     return rows
@@ -278,7 +282,7 @@ def _draw_table(rows: Sequence[tuple[str, ...]], title: str, alt: str) -> str:
     held, hyp, name = 12 + number + 40, 12 + number + 40 + 190 + 40, 12 + number + 460
     for x, head in ((12, "x0"), (held, "in the slot"), (hyp, "hyp address"), (name, "function")):
         svg.text(x, 56, head, 14, bold=True)
-    for index, (x0, function, word, _, address) in enumerate(rows):
+    for index, (x0, function, word, what, address) in enumerate(rows):
         y = 66 + 28 * index
         for x, width, words, fill in ((12, number, x0, "kernel"), (held, 190, word, "data"),
                                       (hyp, 160, address, "code")):
@@ -286,7 +290,9 @@ def _draw_table(rows: Sequence[tuple[str, ...]], title: str, alt: str) -> str:
             svg.text(x + 8, y + 17, words, 14, mono=True)
         svg.arrow(12 + number, y + 12, held)
         svg.arrow(held + 190, y + 12, hyp)
-        svg.text(name, y + 17, function, 14, mono=True)
+        # A slot that no number means still leads somewhere.
+        says = f"{function}: {what}" if function == NOBODY else function
+        svg.text(name, y + 17, says, 14, mono=True)
     return svg.done(66 + 28 * len(rows) + 12)
 
 

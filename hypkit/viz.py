@@ -215,6 +215,7 @@ def show_road(calls: Call | Sequence[Call]) -> Picture:
 def _road(axes: Axes, road: list[_Stretch], lanes: list[str], longest: int) -> None:
     level = {lane: -n for n, lane in enumerate(lanes)}
     half, narrow = 0.19, longest * 0.1
+    free = 0.0  # where the next label that stands up has room
     for n, stretch in enumerate(road):
         y, (colour, hatch) = level[stretch.lane], PHASE_STYLE[stretch.phase]
         axes.add_patch(Rectangle((stretch.start, y - half), len(stretch), 2 * half,
@@ -224,8 +225,12 @@ def _road(axes: Axes, road: list[_Stretch], lanes: list[str], longest: int) -> N
             axes.text(stretch.start, y - half - 0.06, stretch.label, va="top", fontsize=8)
         else:
             tilt = 25 if len(stretch) < narrow else 0  # too narrow for its label: let it stand up
-            axes.text(middle, y + half + 0.06, stretch.label, va="bottom", fontsize=8,
+            at = max(middle, free) if tilt else middle
+            free = at + longest * 0.045
+            axes.text(at, y + half + 0.06, stretch.label, va="bottom", fontsize=8,
                       ha="left" if tilt else "center", rotation=tilt, rotation_mode="anchor")
+            if at > middle:
+                axes.plot([middle, at], [y + half, y + half + 0.06], color="black", linewidth=0.5)
         if n + 1 < len(road) and road[n + 1].lane != stretch.lane:
             there = level[road[n + 1].lane]
             up = there > y

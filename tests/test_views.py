@@ -84,3 +84,10 @@ def test_the_table_holds_what_memory_holds(machine):
 def test_only_a_machine_is_shown(view, machine):
     with pytest.raises(TypeError, match=f"{view.__name__} shows a Machine, not Call"):
         view(machine.call("__kvm_enable_ssbs"))
+
+
+def test_a_slot_that_no_number_means_says_where_it_leads():
+    with Machine("patched", seed=1) as machine:
+        drawing = show_table(machine)
+    nobody = [row for row in drawing.rows if row[1] == "nobody"]
+    assert nobody and all(f"nobody: {row[3]}" in words(drawing) for row in nobody)

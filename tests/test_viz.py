@@ -3,13 +3,14 @@
 import base64
 import io
 import re
+from itertools import pairwise
 
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hypkit import Machine
+from hypkit import Machine, viz
 from hypkit.cost import PHASES
 from hypkit.viz import CALL_STYLES, PHASE_STYLE, figure, show_path, show_phases, show_road
 from notebooks.src.rules import _html
@@ -191,3 +192,13 @@ def test_a_wrong_phase_or_range_is_named(calls):
         show_path(calls[0], only="dispach")
     with pytest.raises(ValueError, match="steps 3 to 99: this call has the steps 0 to 42"):
         show_path(calls[0], steps=(3, 99))
+
+
+def test_labels_that_stand_up_keep_apart(calls):
+    with Machine("numbered", seed=1) as machine:
+        long = machine.call("__kvm_vcpu_run_nvhe", "vcpu0").trace
+    axes = viz.canvas(8, 3).subplots()
+    viz._road(axes, list(viz._stretches(calls[0].trace)), ["hyp, EL2", "host, EL1"], len(long))
+    starts = [text.get_position()[0] for text in axes.texts if text.get_rotation()]
+    assert len(starts) > 3
+    assert min(b - a for a, b in pairwise(starts)) >= 0.045 * len(long) - 1e-9
