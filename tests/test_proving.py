@@ -109,6 +109,12 @@ FAULTS = {
         movk x5, #{STUB >> 16:#x}, lsl #16
         br x5
 9:"""), "whatever the variable says"),
+    "what x5 happens to hold": (PLAIN.replace("mov     x2, x3", "add     x2, x3, x5"),
+                                "expected x2 = "),
+    "a long way round": (PLAIN.replace("refuse: mov     x0, #-38", "refuse: mov x9, #0x8000\n"
+                                       "1:      subs x9, x9, #1\n        b.ne 1b\n"
+                                       "        mov     x0, #-38"),
+                         "expected a way of some dozen steps; came 65,"),
     "no way out": (PLAIN.replace("refuse: mov     x0, #-38", "refuse: b refuse"), "loop perhaps"),
 }
 
