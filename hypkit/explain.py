@@ -54,6 +54,11 @@ _TWO = {
     "sbc": "Subtracts {1} and the missing carry from {0}: {after}.",
     "mul": "Multiplies {0} by {1}: {after}.",
 }
+# What keeps no result but the flags.
+_FLAGS = {
+    "cmp": "Compares {0} with {1}", "cmn": "Adds {1} to {0} for the flags alone",
+    "tst": "Looks which bits of {0} are set in {1}",
+}
 KERN_HYP_VA = (
     "kern_hyp_va, 1 of 5: keeps the bits below the tag: {after}.",
     "kern_hyp_va, 2 of 5: rotates right, so that the tag's place is at the bottom: {after}.",
@@ -166,15 +171,14 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     if name == "msr":
         source = _value(parts[1])
         return Sentence(f"Writes {source} into {parts[0].upper()}.")
-    if name in ("cmp", "cmn") and len(parts) == 2:
-        one, other = (_register(part) or number(part) for part in parts)
-        return Sentence(f"Compares {_value(parts[0])} with {_value(parts[1])}: "
-                        f"{{compare {one} {other}}}.")
-    if name == "ccmp":
+    if name in _FLAGS and len(parts) > 1:
+        return _comparison(name, parts)
+    if name in ("ccmp", "ccmn"):
         condition = CONDITIONS.get(_ALIASES.get(parts[3], parts[3]), parts[3])
-        return Sentence(f"If the last comparison said {condition}, compares {_value(parts[0])} "
-                        f"with {_value(parts[1])}; else sets the flags to {number(parts[2])}. "
-                        "Flags now: {flags}.")
+        does = "compares {0} with {1}" if name == "ccmp" else "adds {1} to {0} for the flags alone"
+        return Sentence(f"If the last comparison said {condition}, "
+                        + does.replace("{0}", _value(parts[0])).replace("{1}", _value(parts[1]))
+                        + f"; else sets the flags to {number(parts[2])}. Flags now: {{flags}}.")
     return _computation(name, parts)
 
 
@@ -187,7 +191,24 @@ def _transfer(operand: MemoryOperand) -> Sentence:
         return Sentence(f"{does} {' and '.join(operand.registers)} {way} memory; a trace does not "
                         "record the value.")
     names = " and ".join("zero" if name == "xzr" else name for name in operand.registers)
+    if operand.status:
+        told = "" if operand.status == "xzr" else (
+            f": {operand.status} = {{after {operand.status}}}, and 0 means that it did")
+        return Sentence(f"Stores {names} if the reservation still holds{told}.")
     return Sentence(f"{does} {names} {way} {{place}}: {{values}}.")
+
+
+def _comparison(name: str, parts: list[str]) -> Sentence:
+    """The sentence of an instruction that sets the flags and nothing else."""
+    second = _value(parts[1]) + (_shifted(parts[2]) if len(parts) > 2 else "")
+    # How two numbers stand is told of whole registers: of a W register the gap would see all bits.
+    whole = len(parts) == 2 and not any(part.startswith("w") for part in parts)
+    one, other = (_register(part) or number(part) for part in parts[:2])
+    if whole and name == "cmn" and not _register(parts[1]):  # how -1 is compared with
+        name, second, other = "cmp", f"-{other}", f"-{other}"
+    text = _FLAGS[name].replace("{0}", _value(parts[0])).replace("{1}", second)
+    return Sentence(text + (f": {{compare {one} {other}}}." if whole and name == "cmp"
+                            else "; flags now: {flags}."))
 
 
 def _computation(name: str, parts: list[str]) -> Sentence:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hypkit import arch
+from hypkit._operands import operation
 from hypkit.cost import is_branch
 from hypkit.image import Image
 from hypkit.trace import Trace
@@ -12,6 +13,9 @@ _SILENT = {
     "esb": "would wait for late hardware errors: this core has none to wait for",
     "isb": "makes the new settings count for all that follows",
     "dsb": "waits until memory and TLB work is done",
+    "dmb": "keeps memory accesses before it ahead of those after it",
+    "sb": "lets nothing after it run ahead of time",
+    "csdb": "lets no wrongly guessed value be used after it",
     "nop": "does nothing",
 }
 _CONDITIONS = {
@@ -78,7 +82,8 @@ def _exception(trace: Trace, index: int) -> str:
 
 def _eret(trace: Trace, index: int) -> str:
     el = int(trace.els[index + 1])
-    return (f"back to EL{el}, to {place(trace, index + 1)}: PC = ELR_EL2, PSTATE = SPSR_EL2; "
+    own = f"EL{trace[index].el}"  # whose registers say where to
+    return (f"back to EL{el}, to {place(trace, index + 1)}: PC = ELR_{own}, PSTATE = SPSR_{own}; "
             + _stack_of(trace, index + 1))
 
 
@@ -97,7 +102,7 @@ def _branch(trace: Trace, index: int) -> str:
         back = with_meaning(trace.image, trace.register("x30", index + 1))
         return f"calls {there}; x30 = the way back, {back}"
     if mnemonic == "ret":
-        return f"returns to {there}, the address in x30"
+        return f"returns to {there}, the address in {step.instruction.operands or 'x30'}"
     return f"goes to {there}"
 
 
@@ -105,6 +110,8 @@ def _memory(trace: Trace, index: int) -> str:
     step, image = trace[index], trace.image
     operand, accesses = step.instruction.memory, step.memory
     names = operand.registers
+    if not accesses:
+        return f"stores nothing: {operand.status} = 1, because the reservation was lost"
     if operand.base == "sp":
         where = "the stack"
     elif operand.base is None:
@@ -114,7 +121,8 @@ def _memory(trace: Trace, index: int) -> str:
     if operand.kind == "store":
         text = f"{' and '.join(names)} to {where}"
     else:
-        values = (f"{name} = {with_meaning(image, access.value)}"
+        values = (f"{name}, which no trace holds" if access.value is None
+                  else f"{name} = {with_meaning(image, access.value)}"
                   for name, access in zip(names, accesses, strict=True))
         text = f"{'; '.join(values)}; from {where}"
     if operand.writeback and operand.base in step.changed:
@@ -145,7 +153,7 @@ def _value(trace: Trace, row: int, operand: str) -> int:
         return int(operand[1:], 0)
     if operand in ("xzr", "wzr"):
         return 0
-    full = trace.register(operand if operand == "sp" else "x" + operand[1:], row)
+    full = trace.register("sp" if operand in ("sp", "wsp") else "x" + operand[1:], row)
     return full & 0xFFFF_FFFF if operand[0] == "w" else full
 
 
@@ -188,7 +196,11 @@ def _changes(trace: Trace, index: int) -> str:
     step = trace[index]
     changed = {name: values for name, values in step.changed.items() if name != "pstate"}
     if not changed:
-        return "no change: the register held this value already"
+        op = operation(step.word)
+        if op.writes == ("nzcv",):
+            return f"flags set to {arch.nzcv_text(int(trace.pstates[index + 1]))}"
+        return ("no change: the register held this value already" if op.writes else
+                "changes no register")
     if step.instruction.mnemonic == "adrp":
         ((name, (_, new)),) = changed.items()
         return f"{name} = {new:#x}, where a 4 KiB page begins"

@@ -4,8 +4,12 @@ import re
 
 import pytest
 
-from hypkit import VARIANTS, Machine
+from hypkit import VARIANTS, Machine, asm
+from hypkit.payload import Payload
 from hypkit.words import in_words, meaning, with_meaning
+
+needs_keystone = pytest.mark.skipif(
+    not asm.keystone.present(), reason="there is no Keystone on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,67 @@ def test_a_number_that_is_no_address_has_no_meaning(machine):
     assert meaning(image, 0x1234) is None and with_meaning(image, 0x1234) == "0x1234"
     for space in ("image", "linear", "physical", "hyp"):
         assert meaning(image, machine.address("el1_sync", space)) == f"{space} address of el1_sync"
+
+
+# What the guest does without, but a learner may write; x1 points into the hyp stack.
+OWN = """
+dispatch:
+        divert_stub_calls
+        mov     x2, #6
+        tst     x2, #4
+        cmn     x2, #1
+        cmp     x2, x2, lsl #1
+        cmp     wsp, #5
+        dmb     sy
+        yield
+        ldxr    x3, [x1]
+        clrex
+        stxr    w4, x2, [x1]
+        str     q0, [x1]
+        ldr     d1, [x1]
+        ldp     xzr, x5, [x1]
+        adr     x6, 1f
+        ret     x6
+1:      eret
+"""
+
+
+@pytest.fixture(scope="module")
+def own():
+    with Machine("numbered", seed=2020, dispatcher=OWN) as m:
+        return m.hvc(0x100, m.address("hyp_stack", "hyp") + 0x800).trace
+
+
+@needs_keystone
+@pytest.mark.parametrize(("instruction", "words", "sentence"), [
+    ("tst x2", "flags set to ----", "Looks which bits of x2 (6) are set in 4; flags now: ----."),
+    ("cmn x2", "flags set to ----", "Compares x2 (6) with -1: lower, but as signed numbers "
+                                    "greater."),
+    ("cmp x2, x2", "x2 (0x6) is less than x2 (0x6), lsl #1",
+     "Compares x2 (6) with x2 (6) shifted left by 1; flags now: N---."),
+    ("dmb", "keeps memory accesses before it ahead of those after it",
+     "Keeps the memory accesses before it ahead of those after it."),
+    ("yield", "changes no register", "No change."),
+    ("stxr", "stores nothing: x4 = 1, because the reservation was lost",
+     "Stores x2 if the reservation still holds: x4 = 1, and 0 means that it did."),
+    ("str q0", "q0 to hyp_stack+0x800", "Stores q0 to memory; a trace does not record the value."),
+    ("ldr d1", "d1, which no trace holds; from hyp_stack+0x800",
+     "Loads d1 from memory; a trace does not record the value."),
+    ("ldp xzr", "xzr, which no trace holds; x5 = 0x0; from hyp_stack+0x800",
+     "Loads xzr and x5 from memory; a trace does not record the value."),
+    ("ret x6", "returns to dispatch+0x5c, the address in x6",
+     "Returns to hyp address of dispatch+0x5c."),
+])
+def test_what_a_learner_may_write_is_told_too(own, instruction, words, sentence):
+    assert said(own, instruction) == words
+    (at,) = [step.index for step in own if step.text.startswith(instruction)]
+    assert Payload(own).sentence(at) == sentence
+
+
+@needs_keystone
+def test_a_comparison_of_the_low_half_of_sp_is_told(own):
+    assert re.fullmatch(r"wsp \(0x[0-9a-f]{1,8}\) is (greater|less) than 0x5.*",
+                        said(own, "cmp wsp"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
