@@ -23,6 +23,7 @@ from hypkit.vmem import Layout
 STATIC = Path(__file__).with_name("static")
 TABLE_ROWS = 400  # of the plain table: what fits a page that somebody reads
 DIFF_ROWS = 20_000
+KEPT_MACHINES = 8  # each edit and each variant makes one, and one takes tens of megabytes
 NUMBERS = "kvm_hcalls.h"  # the file of a header that has the numbers
 WAITING = "No call has been made yet: choose one above and run it."
 
@@ -97,7 +98,9 @@ class Stepper(anywidget.AnyWidget):
     def __init__(self, *, _traces: tuple[Payload, ...] = (), _machine: Machine | None = None,
                  bookmarks: dict[str, str]) -> None:
         self._payloads: tuple[Payload, ...] = ()
+        # Variant, dispatcher, header -> machine; of those made here the oldest are closed.
         self._machines: dict[tuple[str, str, str], Machine] = {}
+        self._made: list[tuple[str, str, str]] = []
         self._generation = 0
         self.call: Call | None = None
         super().__init__(bookmarks=bookmarks)
@@ -266,9 +269,13 @@ class Stepper(anywidget.AnyWidget):
     def _machine(self, dispatcher: str, header: str) -> Machine:
         key = self.variant, dispatcher, header
         if key not in self._machines:
-            self._machines[key] = Machine(
+            machine = Machine(
                 self.variant, seed=self._seed, budget=self._budget, dispatcher=dispatcher or None,
                 header=self._files | {NUMBERS: header} if header else None)
+            self._machines[key] = machine
+            self._made.append(key)
+            if len(self._made) > KEPT_MACHINES:
+                self._machines.pop(self._made.pop(0)).close()
         return self._machines[key]
 
     # -- other forms --

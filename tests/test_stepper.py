@@ -234,6 +234,21 @@ def test_the_front_end_hears_when_its_wish_is_done(bench, monkeypatch):
     assert sent.pop() == ({"type": "done"}, None) and not sent
 
 
+def test_machines_of_old_edits_are_closed_but_never_the_learners(monkeypatch):
+    monkeypatch.setattr(room, "KEPT_MACHINES", 2)
+    own = Machine("numbered", seed=2020)
+    view = stepper(own)
+    for number in range(5):
+        view.assemble(f"{view.source}        mov x9, #{number}\n")
+        assert view.error == {} and view.call.x0 == 0x1234
+        assert len(view._machines) <= 3
+    shown = view.call
+    view.variant = "fnptr"
+    view.variant = "adr_l"
+    assert own.call("__kvm_timer_set_cntvoff", 1).x0 == 1
+    assert shown.cost.total.instructions == len(shown.trace)
+
+
 # --- A learner's numbering header -----------------------------------------------------------------
 
 

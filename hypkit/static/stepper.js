@@ -937,10 +937,11 @@ class View extends Board {
       }
       const place = `${row.text}, at ${reel.symbolize(row.va) ?? hex(row.va)}`;
       const dot = h("button", { type: "button", class: "hk-dot", tabindex: -1, "aria-pressed": "false",
-        "aria-label": `Breakpoint on ${place}`, onclick: this.on(() => this.toggleBreak(at)) });
+        "aria-label": `Breakpoint on ${place}`, title: "Breakpoint: Run on and Run back stop here", onclick: this.on(() => this.toggleBreak(at)) });
       const now = h("span", { class: "hk-arrow" });
       const runs = h("button", { type: "button", class: "hk-runs", tabindex: -1, disabled: !row.runs,
         "aria-label": row.runs ? `${row.runs} runs: to the next run of ${place}` : `not run: ${place}`,
+        title: row.runs ? "To the next run of this line" : "Not run in this trace",
         onclick: this.on(() => this.nextRun(at)) }, row.runs ? `${row.runs}×` : "–");
       const line = h("tr", { class: row.runs ? "" : "hk-unrun" },
         h("td", { class: "hk-gutter" }, dot, now),
