@@ -82,6 +82,7 @@ def test_a_right_answer_passes(number, answer):
     ("08.3", by_the_table, "steer has changed the table"),
     ("08.3", by_the_code, "steer has changed EL2's code"),
     ("08.3", stopped, "takes no call: this machine has stopped"),
+    ("08.3", lambda machine, called, target: machine.close(), "After steer the machine takes no"),
     ("08.3", forever, "did not return"),
     ("08.3", lambda machine, called, target: machine.call(target), "it ran "),
     ("08.4", POOL, "With kimage_voffset overwritten by EL1: Expected .* to run"),
