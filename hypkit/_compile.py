@@ -2,8 +2,8 @@
 
 Run as a script this file is a child process: one job as JSON on standard input, one answer on
 standard output. So nothing that a text does to the two libraries, no macro that doubles itself and
-no shift by a billion, can hang or end the parent. It is one file and imports nothing of hypkit: the
-kit takes ten times as long to load as a header takes to compile.
+no shift by a billion, can hang or end the parent. The child imports nothing of hypkit but the file
+beside it: the kit takes ten times as long to load as a header takes to compile.
 
 The header is compiled twice, as in the kernel: once for its numbers, once inside the table.
 """
@@ -17,6 +17,12 @@ import os
 import re
 import sys
 
+if __package__:
+    from hypkit._integers import Evaluator, Mistake, Unknown
+else:
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    from _integers import Evaluator, Mistake, Unknown
+
 NUMBERS, LIST = "kvm_hcalls.h", "kvm_hcall_list.h"
 OURS = "hypkit.c"  # what includes a header
 ENTRY = "KVM_HOST_HCALL"
@@ -26,14 +32,6 @@ MOST_SLOTS = 512
 MOST_INCLUDES, DEEPEST = 64, 16
 MOST_OUTPUT = 1 << 20
 MEMORY = 1 << 30
-
-
-class Mistake(Exception):
-    """What is wrong, and where: a file of the job (or of ours) and a line of it."""
-
-    def __init__(self, message: str, file: str = "", line: int = 0) -> None:
-        super().__init__(message)
-        self.message, self.file, self.line = message, os.path.basename(file or ""), line
 
 
 # --- Preprocessing ------------------------------------------------------------------------------
@@ -200,131 +198,6 @@ def became_of(text: str, file: str, line: int) -> str:
     became = " ".join(" ".join(found for *place, found in places(text)
                                if place == [file, line]).split())
     return f": the macros make of this line `{became[:80]}`" if became else ""
-
-
-class Unknown(Mistake):
-    """A name without a value."""
-
-    def __init__(self, name: str, file: str, line: int) -> None:
-        super().__init__(f"{name!r} is not a constant: no #define and no enum gives it a value",
-                         file, line)
-        self.name = name
-
-
-class Evaluator:
-    """Integer constant expressions of C, bounded to 64 bits."""
-
-    def __init__(self) -> None:
-        from pycparser import c_ast
-
-        self.c, self.known = c_ast, {}
-
-    def at(self, node) -> tuple[str, int]:
-        coord = getattr(node, "coord", None)
-        return (str(coord.file or ""), coord.line or 0) if coord else ("", 0)
-
-    def declare(self, tree) -> None:
-        """Take the values of all enumerators outside of functions, and prove the assertions."""
-        for node in tree.ext:
-            if isinstance(node, self.c.StaticAssert):
-                self.prove(node)
-            for inner in self.types(node):
-                self.enum(inner)
-
-    def types(self, node):
-        while node is not None and not isinstance(node, self.c.FuncDef):
-            if isinstance(node, self.c.Enum):
-                yield node
-            node = getattr(node, "type", None)
-
-    def prove(self, node) -> None:
-        if not self.value(node.cond):
-            said = getattr(node.message, "value", "").strip('"')
-            raise Mistake("static assertion failed" + (f": {said}" if said else ""), *self.at(node))
-
-    def enum(self, node) -> None:
-        following = 0
-        for one in node.values.enumerators if node.values else ():
-            value = following if one.value is None else self.value(one.value)
-            if one.name in self.known:
-                raise Mistake(f"the enumerator {one.name} is there already: an enum cannot have "
-                              "one name twice", *self.at(one))
-            self.known[one.name] = value
-            following = value + 1
-
-    def value(self, node) -> int:
-        number = self.raw(node)
-        if not -(1 << 63) <= number < 1 << 64:
-            raise Mistake("this number does not fit into 64 bits", *self.at(node))
-        return number
-
-    def raw(self, node) -> int:
-        c = self.c
-        if isinstance(node, c.Constant):
-            return self.constant(node)
-        if isinstance(node, c.ID):
-            if node.name not in self.known:
-                raise Unknown(node.name, *self.at(node))
-            return self.known[node.name]
-        if isinstance(node, c.UnaryOp) and node.op in ("+", "-", "~", "!"):
-            value = self.value(node.expr)
-            return {"+": value, "-": -value, "~": ~value, "!": int(not value)}[node.op]
-        if isinstance(node, c.TernaryOp):
-            return self.value(node.iftrue if self.value(node.cond) else node.iffalse)
-        if isinstance(node, c.Cast):
-            return self.cast(node)
-        if isinstance(node, c.BinaryOp):
-            return self.binary(node)
-        kind = type(node).__name__
-        what = {"FuncCall": "a function call", "Assignment": "an assignment",
-                "ArrayRef": "an array element"}.get(kind, "this")
-        raise Mistake(f"{what} is not a constant expression", *self.at(node))
-
-    def constant(self, node) -> int:
-        text = node.value.rstrip("uUlL") if node.type != "char" else node.value
-        if node.type == "char":
-            body = node.value.strip("'")
-            if len(body) == 1:
-                return ord(body)
-        elif "int" in node.type and len(text) < 70:
-            octal = re.fullmatch(r"0[0-7]+", text)
-            try:
-                return int(text, 8) if octal else int(text, 0)
-            except ValueError:
-                pass
-        raise Mistake(f"{node.value[:40]} is not a whole number", *self.at(node))
-
-    def cast(self, node) -> int:
-        value = self.value(node.expr)
-        names = getattr(getattr(node.to_type.type, "type", None), "names", ())
-        bits = {"char": 8, "short": 16, "long": 64}.get(
-            next((name for name in names if name in ("char", "short", "long")), ""), 32)
-        if not names or not set(names) <= {"unsigned", "signed", "char", "short", "int", "long"}:
-            raise Mistake("a constant can only be cast to an integer type", *self.at(node))
-        value &= (1 << bits) - 1
-        return value if "unsigned" in names or not value >> bits - 1 else value - (1 << bits)
-
-    def binary(self, node) -> int:
-        left = self.value(node.left)
-        if node.op in ("&&", "||"):
-            short = bool(left) == (node.op == "||")
-            return int(short or bool(self.value(node.right))) if node.op == "||" else int(
-                not short and bool(self.value(node.right)))
-        right = self.value(node.right)
-        if node.op in ("<<", ">>"):
-            if not 0 <= right < 64:
-                raise Mistake(f"a shift by {right} is undefined", *self.at(node))
-            return left << right if node.op == "<<" else left >> right
-        if node.op in ("/", "%"):
-            if not right:
-                raise Mistake("division by zero", *self.at(node))
-            quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-            return quotient if node.op == "/" else left - quotient * right
-        return int({
-            "+": left + right, "-": left - right, "*": left * right, "&": left & right,
-            "|": left | right, "^": left ^ right, "==": left == right, "!=": left != right,
-            "<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right,
-        }[node.op])
 
 
 # --- The two uses of a header -------------------------------------------------------------------

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from hypkit import AsmError, Machine, _compile, asm, header, image
+from hypkit._integers import Evaluator
 from hypkit.abi import HYPERCALLS, SPARE, VARIANTS, variant
 from hypkit.header import DEFINES, ENUM, HeaderError, preprocess, read_header
 from tests.oracle import gnu
@@ -74,6 +75,21 @@ def test_what_c_counts_is_counted_as_c_does(inside):
     # Without its parentheses the ?: takes what stands before it along, and C is not to blame.
     with pytest.raises(HeaderError, match="BASE is -257|SIZE"):
         read_header(TEXT.replace("SIZE 14", "SIZE 1 ? 14 : 0").replace("BASE 0x100", "BASE -0x101"))
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("~0U", 0xFFFF_FFFF), ("~0UL >> 1", (1 << 63) - 1), ("1U << 31", 1 << 31),
+    ("1UL << 40", 1 << 40), ("-1 > 0U", 1), ("-1 > 0UL", 1), ("-1L > 0U", 0),
+    ("3U - 4", 0xFFFF_FFFF), ("-7 / 2", -3), ("-7 % 2", -1), ("0x80000000 + 0x80000000", 0),
+    ("2147483648 + 2147483648", 1 << 32), ("(char)-1", 255), ("(signed char)255", -1),
+    ("(short)0x18000", -0x8000), ("(int)0xffffffff", -1), ("(unsigned long)-1 - ~0UL", 0),
+    ("1 ? -1 : 0U", 0xFFFF_FFFF), ("0 ? 1 / 0 : 5", 5), ("010 + 'a'", 105),
+])  # fmt: skip
+def test_numbers_have_the_types_that_c_gives_them_on_arm64(text, value):
+    """As gcc -funsigned-char counts them."""
+    tree = _compile.parsed(f"enum {{ one = ({text}) }};", "text", {})
+    (one,) = tree.ext[0].type.values.enumerators
+    assert Evaluator().value(one.value) == value
 
 
 def test_of_two_names_in_one_slot_the_later_stays_as_in_c(inside):
@@ -172,6 +188,8 @@ MISTAKES = {
     "index by a float": (with_call(index="14.0"), "not a whole number", NEW),
     "index over zero": (with_call(index="1 / 0"), "division by zero", NEW),
     "index too wide": (with_call(index="1 << 64"), "a shift by 64", NEW),
+    "index that overflows an int": (with_call(index="(6 << 24 | 1 << 31)"),
+                                    "2147483648 does not fit into an int, .* write UL behind", NEW),
     "index too large": (with_call(index="0x7fffffffffffffff * 4"), "fit into 64 bits", NEW),
     "no #ifndef": (re.sub(r"(?s)#ifndef.*?#endif", "", TEXT), "takes this for a function",
                    "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
