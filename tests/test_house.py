@@ -8,17 +8,21 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hypkit"
 
 # From the ground up. A private module (_name) is a part of the rooms that import it. A call hands
-# out its trace and its cost, so the machine (emu) stands above both.
+# out its trace and its cost, so the machine (emu) stands above both. A folder has two floors: what
+# it says of all its modules, and the modules ("folder/").
 FLOORS = (
     {"arch", "facts"},
-    {"abi", "asm", "decode", "pipeline", "vmem"},
+    {"decode", "vmem"},
+    {"abi", "asm", "pipeline"},
     {"explain", "header", "hooks", "image"},
     {"trace"},
     {"cost", "cpu"},
     {"emu", "listing", "words"},
+    {"exercises"},
     {"check", "environment", "measure", "payload", "proving"},
-    {"timetravel", "views", "viz"},
-    {"comparison"},
+    {"exercises/"},
+    {"pictures", "timetravel", "views", "viz"},
+    {"comparison", "pictures/"},
     {"__init__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -73,9 +77,24 @@ def faults(sources):
                 yield f"{room} imports {name}, but a view emulates nothing"
 
 
+def house():
+    """The text of each room's modules, by the room's name in FLOORS."""
+    sources = {}
+    for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")]):
+        folder = path.parent.name
+        room = path.stem if path.parent == PACKAGE else folder + "/" * (path.stem != "__init__")
+        sources[room] = sources.get(room, "") + path.read_text(encoding="utf-8") + "\n"
+    return sources
+
+
 def test_every_room_imports_only_lower_floors_and_only_viz_knows_widgets():
-    sources = {path.stem: path.read_text(encoding="utf-8") for path in PACKAGE.glob("*.py")}
-    assert list(faults(sources)) == []
+    assert list(faults(house())) == []
+
+
+def test_a_folders_modules_are_rooms_of_the_house():
+    assert {"cost", "exercises", "exercises/", "pictures", "pictures/"} <= house().keys()
+    spoilt = house() | {"exercises/": "import matplotlib", "pictures/": "import unicorn"}
+    assert len(list(faults(spoilt))) == 2
 
 
 @pytest.mark.parametrize(
