@@ -52,5 +52,6 @@ def show_doors(outcomes: Mapping[str, str]) -> Picture:
                "instructions; the first box of each row, the function's own start, has a thick "
                "frame. ") + "; ".join(
             f"{name}: {doors.count('returned')} of {len(doors)} came back"
+            + (f", {doors.count('other')} stopped the machine" if "other" in doors else "")
             for name, doors in rows.items()) + "."
         return figure(fig, alt)
