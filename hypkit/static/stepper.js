@@ -298,10 +298,17 @@ export class Reel {
   /** A system register before a step. */
   sysreg(number, step) {
     const { chunk, row } = this.locate(step);
-    for (let at = upTo(chunk.sysStep, row - 1) - 1; at >= 0; at--) {
-      if (chunk.sysReg[at] === number) return chunk.sysValue[at];
-    }
-    return chunk.sysBase[number];
+    const at = chunk.sysReg.subarray(0, upTo(chunk.sysStep, row - 1)).lastIndexOf(number);
+    return at >= 0 ? chunk.sysValue[at] : chunk.sysBase[number];
+  }
+
+  /** The step that wrote a system register last before `step`; null: none; undefined: a step before
+   * those that are here. */
+  lastSysWrite(number, step) {
+    const { chunk, row } = this.locate(step);
+    const at = chunk.sysReg.subarray(0, upTo(chunk.sysStep, row - 1)).lastIndexOf(number);
+    if (at >= 0) return chunk.start + chunk.sysStep[at];
+    return chunk.start ? undefined : null;
   }
 
   /** System registers that a step changed: number -> value afterwards. */
@@ -765,7 +772,7 @@ class View extends Board {
     this.slider = h("input", { type: "range", class: "hk-slider", min: 0, max: reel.steps, step: 1,
       "aria-label": "Timeline: step", oninput: this.on(() => this.go(Number(this.slider.value))) });
     this.level = h("span", { class: "hk-level" });
-    this.instruction = h("code", { class: "hk-instruction" });
+    this.instruction = h("span", { class: "hk-instruction" });
     this.where = h("span", { class: "hk-where" });
     this.says = h("p", { class: "hk-says", "aria-live": "polite", "aria-atomic": "true" });
     this.branch = h("span", { class: "hk-branch" });
@@ -1186,15 +1193,31 @@ class View extends Board {
     if (found !== null) this.say(`“${text}”: step ${found}. ${reel.sentence(found)}`);
   }
 
-  /** To the step that wrote a register, or say that it came from before. */
-  whoWrote(name) {
-    const writer = this.reel.lastWrite(name, this.step);
-    if (writer === null) {
-      this.say(`${name} has had this value since before the trace.`);
-      return undefined;
-    }
-    return this.go(writer).then(() => this.say(
-      `${name} was last written here, in step ${writer}.`));
+  /** To the step that wrote a register last. */
+  async whoWrote(name, writer) {
+    await this.go(writer);
+    this.say(`${name} was last written here, in step ${writer}.`);
+  }
+
+  /** A button that leads to the step that wrote a register, or the word that none did. */
+  writer(name, step) {
+    if (step === null) return "earlier";
+    return h("button", { type: "button", class: "hk-who",
+      "aria-label": `${name} was last written by step ${step}: go there`,
+      onclick: this.on(() => this.whoWrote(name, step)) }, `step ${step}`);
+  }
+
+  /** The same for a system register; where its writer is not here, the button looks for it. */
+  sysWriter(name, number) {
+    const writer = this.reel.lastSysWrite(number, this.step);
+    if (writer !== undefined) return this.writer(name, writer);
+    return h("button", { type: "button", class: "hk-who", "aria-label": `Who wrote ${name} last`,
+      onclick: this.on(async () => {
+        const found = await this.goFind(this.step - 1, -1, (step) => this.reel.sysChanged(step).has(number),
+          `${name} has had this value since before the trace.`,
+          { worth: (chunk) => chunk.sysReg.includes(number) });
+        if (found !== null) this.say(`${name} was last written here, in step ${found}.`);
+      }) }, "who wrote?");
   }
 
   whoStored(pa, size) {
@@ -1420,9 +1443,7 @@ class View extends Board {
       // Room for the name of what does not change.
       h("td", { colspan: after === null ? 2 : null }, this.explained(before)),
       after === null ? null : h("td", { class: "hk-new" }, this.explained(after, "→ ")),
-      h("td", {}, writer === null ? "earlier" : h("button", { type: "button", class: "hk-who",
-        "aria-label": `${name} was last written by step ${writer}: go there`,
-        onclick: this.on(() => this.whoWrote(name)) }, `step ${writer}`)));
+      h("td", {}, this.writer(name, writer)));
   }
 
   /** The registers that a program of this trace names or changes. */
@@ -1473,7 +1494,7 @@ class View extends Board {
       this.state = h("tbody");
       this.stateTable = h("table", { class: "hk-state" },
         h("caption", {}, "System registers before and after"),
-        h("thead", {}, h("tr", {}, ["Register", "Value, fields and meaning"].map(
+        h("thead", {}, h("tr", {}, ["Register", "Value, fields and meaning", "Set by"].map(
           (text) => h("th", { scope: "col" }, text)))), this.state);
     }
     keyed(this.state, [...order.filter((name) => reel.meta.sysregs.includes(name)), ...rest].map(
@@ -1482,12 +1503,14 @@ class View extends Board {
         const before = reel.sysreg(numbered, step);
         const after = news.get(numbered) ?? before;
         const number = !ADDRESSES.test(name);
-        return [name, `${before} ${after} ${news.has(numbered)} ${reel.level(step)}`, () =>
+        const writer = reel.lastSysWrite(numbered, step);
+        return [name, `${before} ${after} ${news.has(numbered)} ${writer} ${reel.level(step)}`, () =>
           h("tr", { class: after === before ? "" : "hk-changed" },
             h("th", { scope: "row" }, (news.has(numbered) ? "● " : "") + name),
             h("td", {}, h("span", { class: "hk-value" }, this.value(before, "", number), " ",
               after === before ? "" : this.value(after, "→ ", number)),
-              h("span", { class: "hk-meaning" }, this.fields(name, after))))];
+              h("span", { class: "hk-meaning" }, this.fields(name, after))),
+            h("td", {}, this.sysWriter(name, numbered)))];
       }));
     return [this.stateTable];
   }

@@ -367,6 +367,16 @@ def test_the_state_names_the_fields_of_the_syndrome(page):
     assert "EC 0x16: HVC from AArch64" in esr
 
 
+def test_a_system_register_says_which_step_wrote_it(page, call):
+    press(page, "e", "n")
+    row = page.locator(".hk-state tr", has=page.get_by_role("rowheader", name="ESR_EL2"))
+    row.get_by_role("button", name="ESR_EL2 was last written by step").click()
+    assert call.trace[step(page)].text == "hvc #0"
+    assert status(page) == f"ESR_EL2 was last written here, in step {step(page)}."
+    assert row.locator("td").last.inner_text() == "earlier"
+    assert row.locator("th").inner_text() == "● ESR_EL2"
+
+
 def test_the_cost_at_the_end_is_that_of_hypkit_cost(page, call):
     press(page, "z")
     page.get_by_role("tab", name="Cost").click()
