@@ -2,19 +2,21 @@
 
 Decoded from the bits (Arm ARM, C4.1), and not from Capstone's register lists: Capstone 5 calls the
 first operand of CMP and TST written, says that LSL by a constant reads its target, that CBZ reads
-the flags and that RET reads nothing. Capstone gives the text, and the registers of what is not
-priced.
+the flags and that RET reads nothing. What a load or store moves is read in hypkit.decode. Capstone
+gives the text, and the registers of what is not priced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
 from typing import SupportsIndex
 
 import capstone
+
+from hypkit.decode import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ def _ra(word: int) -> int:
 
 def _make(
     kind: str,
-    reads: tuple[tuple[str, str], ...] = (),
-    writes: tuple[str, ...] = (),
+    reads: Iterable[tuple[str, str]] = (),
+    writes: Iterable[str] = (),
     base: str = "",
 ) -> Operation:
     return Operation(kind, tuple(r for r in reads if r[0]), tuple(filter(None, writes)), base)
@@ -201,49 +203,28 @@ def _branch(word: int) -> Operation | None:
 
 
 def _memory(word: int) -> Operation | None:
-    if word >> 26 & 1:  # SIMD and floating point
+    operand = decode(word).memory
+    # Exclusive and ordered accesses, vector registers and LDPSW have no price.
+    if operand is None or word & 0x3F000000 == 0x08000000 or word >> 26 & 1:
         return None
-    if word & 0x3B000000 == 0x18000000:  # ldr from a literal pool
-        return _make("load", (), (_x(_rd(word)),)) if word >> 30 != 3 else None
-    if word & 0x3A000000 == 0x28000000:
-        return _pair(word)
-    if word & 0x3A000000 == 0x38000000:
-        return _single(word)
-    return None
-
-
-def _pair(word: int) -> Operation | None:
-    size, mode = word >> 30, word >> 23 & 3
-    if size & 1:  # ldpsw, stgp
+    load, pair = operand.kind == "load", len(operand.registers) == 2
+    if pair and operand.signed:
         return None
-    base, data = _sp(_rn(word)), (_x(_rd(word)), _x(_ra(word)))
-    back = base if mode in (1, 3) else ""
-    if word >> 22 & 1:
-        kind = "load_pair_wb" if back else "load_pair" if size else "load_pair_w"
+    data = ["" if name == "xzr" else name for name in operand.registers]
+    back = operand.base if operand.writeback else ""
+    kind = operand.kind + ("_pair" if pair else "") + (
+        "_wb" if back else "_reg" if operand.index else
+        "_w" if load and pair and not operand.wide else "")
+    address = [(operand.base or "", "index_base" if operand.index else "")]
+    if operand.index:
+        address.append(("" if operand.index == "xzr" else operand.index, ""))
+    if load and pair:
         # Both places are kept, a zero register too: the second has a latency of its own.
-        return Operation(kind, ((base, ""),), data, back)
-    kind = "store_pair_wb" if back else "store_pair"
-    return _make(kind, ((data[0], ""), (data[1], ""), (base, "")), (), back)
-
-
-def _single(word: int) -> Operation | None:
-    size, option, mode = word >> 30, word >> 22 & 3, word >> 10 & 3
-    if size == 3 and option >= 2:  # prfm
-        return None
-    base, data = _sp(_rn(word)), _x(_rd(word))
-    scaled, by_register = word >> 24 & 1, word >> 21 & 1
-    form = ""
-    reads = ((base, ""),)
-    if not scaled and by_register:
-        if mode != 2:  # atomics, pointer authentication
-            return None
-        form, reads = "_reg", ((base, "index_base"), (_x(_rm(word)), ""))
-    elif not scaled and mode in (1, 3):
-        form = "_wb"
-    back = base if form == "_wb" else ""
-    if option:
-        return _make(f"load{form}", reads, (data,), back)
-    return _make(f"store{form}", ((data, "index_data" if form == "_reg" else ""), *reads), (), back)
+        return Operation(kind, tuple(address), tuple(data), back)
+    if load:
+        return _make(kind, address, data, back)
+    stored = [(name, "index_data" if operand.index else "") for name in data]
+    return _make(kind, [*stored, *address], (), back)
 
 
 # --- Data processing with registers (C4.1.89) -----------------------------------------------------
@@ -254,13 +235,13 @@ def _register(word: int) -> Operation | None:
         return _add(word) if word >> 24 & 1 else _logical(word)
     if word >> 24 & 1:
         return _multiply(word)
-    decode: Callable[[int], Operation | None] | None = {
+    form: Callable[[int], Operation | None] | None = {
         0: _with_carry,
         2: _conditional_compare,
         4: _select,
         6: _one_or_two,
     }.get(word >> 21 & 7)
-    return decode(word) if decode else None
+    return form(word) if form else None
 
 
 def _logical(word: int) -> Operation:

@@ -102,6 +102,9 @@ DECODED = [
     (0x9E660020, "fmov x0, d1", "", "", "x0", ""),
     (0xFD400041, "ldr d1, [x2]", "", "x2", "", ""),
     (0x00000000, "udf #0", "", "", "", ""),
+    (0xB9C00020, ".word 0xb9c00020", "", "", "", ""),  # where a load would be: not allocated
+    (0x69400861, "ldpsw x1, x2, [x3]", "", "x3", "x1 x2", ""),
+    (0x88DFFC41, "ldar w1, [x2]", "", "x2", "x1", ""),
 ]
 
 
