@@ -28,6 +28,8 @@ const LEVELS = {
 };
 const EC_HVC = 0x16n;
 const MASK64 = (1n << 64n) - 1n;
+// What a function must leave as it found it, by the procedure call standard.
+const CALLEE_SAVED = [...Array.from({ length: 11 }, (_, n) => `x${19 + n}`), "sp"];
 const PAGE_END = 0xffff800000000000n;
 // System registers that hold an address and nothing else.
 const ADDRESSES = /^(ELR|VBAR|FAR|TTBR\d)_/;
@@ -417,6 +419,14 @@ export class Reel {
       chunk.accPa = Float64Array.from(chunk.accVa, (va) => this.pa(va) ?? -1);
     }
     return chunk.accPa;
+  }
+
+  /** Callee-saved registers that a call which came back left changed; none where it cannot be told. */
+  clobbered() {
+    const { steps } = this;
+    if (!steps || !this.has(0) || !this.has(steps) || !(this.row(0).kind & (CALL | HVC))
+        || this.finalPc !== ((this.pc(0) + 4n) & MASK64)) return [];
+    return CALLEE_SAVED.filter((name) => this.register(name, 0) !== this.register(name, steps));
   }
 
   // -- addresses --
@@ -829,6 +839,11 @@ class View extends Board {
         h("div", { class: "hk-side" }, tablist, this.panel)));
     // The end is a place of its own, as wide as a step: the strip and the slider leave room for it.
     this.root.style.setProperty("--hk-share", String(reel.steps / (reel.steps + 1)));
+    const lost = reel.clobbered();
+    if (lost.length) {
+      this.strip.before(h("p", { class: "hk-note" }, `⚠ ${lost.join(", ")}: not as before the call. `
+        + "The host's C code counts on x19 to x29 and SP coming back unchanged."));
+    }
     host.append(this.root);
     this.drawStrip();
     this.drawPins();

@@ -367,6 +367,16 @@ def test_the_state_names_the_fields_of_the_syndrome(page):
     assert "EC 0x16: HVC from AArch64" in esr
 
 
+def test_a_call_that_loses_what_the_host_counts_on_is_warned_of(offline, machine):
+    text = machine.image.dispatcher.source
+    lossy = text.replace("dispatch_find:", "dispatch_find:\n        mov     x20, #1", 1)
+    assert lossy != text
+    for dispatcher, notes in ((text, 0), (lossy, 1)):
+        call = Machine("numbered", seed=2020, dispatcher=dispatcher).call("__kvm_enable_ssbs")
+        page = offline(stepper(call).to_html())
+        assert page.locator(".hk-note", has_text="x20: not as before the call").count() == notes
+
+
 def test_a_system_register_says_which_step_wrote_it(page, call):
     press(page, "e", "n")
     row = page.locator(".hk-state tr", has=page.get_by_role("rowheader", name="ESR_EL2"))
