@@ -67,7 +67,7 @@ def explain(
     """
     name = parts[0]
     places = [at for _, at in ops]
-    strange = unknown(name, macros)
+    strange = unknown(name, ops, macros)
     if strange is not None:
         return strange
     for check in CHECKS:

@@ -43,7 +43,7 @@ REFUSED = dict.fromkeys(
     ".octa": "write it as two .quad, the low half first",
     ".tlsdesccall": "thread-local storage is not taken here",
 }
-DIRECTIVES = sorted(
+DIRECTIVES = frozenset(
     _data.SIZES.keys() | IGNORED | IFS
     | set(".macro .endm .exitm .purgem .rept .irp .irpc .endr .else .elseif .endif .equ .set "
           ".equiv .ascii .asciz .string .zero .skip .space .fill .align .p2align .balign .ltorg "
@@ -162,6 +162,8 @@ class Layout(Blocks):
         self.check_aligned()
         if rest.lower().startswith((".req", ".unreq")):
             raise Complaint(f".req is not taken: {REFUSED['.req']}", at)
+        if f".{word}" in DIRECTIVES:
+            raise Complaint(f"a directive has a dot before it: `.{word}`", 0)
         ops = operands(rest, at)
         size = 8 if word in ("adr_l", "ldr_l", "str_l") else 4
         item = self.emit(size, "insn", stmt, (word, ops, None))
@@ -259,6 +261,6 @@ class Layout(Blocks):
         elif word in REFUSED:
             raise Complaint(f"{word} is not taken: {REFUSED[word]}")
         else:
-            close = difflib.get_close_matches(word, [*DIRECTIVES, *self.macros], 1, 0.7)
+            close = difflib.get_close_matches(word, [*sorted(DIRECTIVES), *self.macros], 1, 0.7)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise Complaint(f"unknown directive {word!r}{hint}")

@@ -98,9 +98,15 @@ def written(name: str) -> str:
     return " or ".join(f"`{shape}`" for shape in shapes(name))
 
 
-def unknown(name: str, macros: Sequence[str]) -> Complaint | None:
+def known(name: str) -> bool:
+    return name in SHAPES or name in OTHERS or branch_condition(name) is not None
+
+
+def unknown(
+    name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]
+) -> Complaint | None:
     """The complaint about a mnemonic that does not exist here; None if it does."""
-    if name in SHAPES or name in OTHERS or branch_condition(name) is not None:
+    if known(name):
         return None
     newer = NEWER.match(name)
     if newer:
@@ -109,9 +115,13 @@ def unknown(name: str, macros: Sequence[str]) -> Complaint | None:
             f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
             "machine is, are Armv8.0"
         )
-    known = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
-    close = difflib.get_close_matches(name, known, 1, 0.7) if len(name) < 40 else []
-    hint = f"; did you mean `{close[0]}`?" if close else ""
+    names = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
+    close = difflib.get_close_matches(name, names, 1, 0.7) if len(name) < 40 else []
+    hint = ""
     if name in FOREIGN:
         hint = f"; on A64 this is `{FOREIGN[name]}`"
+    elif close:
+        hint = f"; did you mean `{close[0]}`?"
+    elif not ops or known(ops[0][0].split()[0].lower()):
+        hint = f"; a label has a colon behind it: `{name[:40]}:`"
     return Complaint(f"unknown instruction `{name[:40]}`{hint}")

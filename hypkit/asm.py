@@ -372,7 +372,8 @@ class _Linking:
                         self.relocs[index].append(item.addr - layout.base)
             except Complaint as e:
                 if item.kind == "insn":  # of two mistakes in a line, a strange name comes first
-                    e = _mnemonics.unknown(item.payload[0], sorted(layout.macros)) or e
+                    name, ops, _ = item.payload
+                    e = _mnemonics.unknown(name, ops, sorted(layout.macros)) or e
                 raise _Stop(index, item, e) from None
             self.put(index, item, data)
 
