@@ -204,12 +204,13 @@ def _bench(text: object, seed: int) -> Bench:
 
 
 def _ran_on(machine: Bench, call: Call) -> int | None:
-    """The step at the end of the dispatcher after which EL2 went on behind it, if it did so."""
-    program = machine.image.dispatcher
-    start = machine.layout.hyp_va(program.base - KIMAGE_VADDR + KIMAGE_PA)
-    end = start + len(program.code)
+    """The step of the text's last instruction after which EL2 went on behind it, if it did so."""
+    lines = machine.image.dispatcher.lines
+    # Behind the last line, but at a lower line's number, there may be a macro's literal pool.
+    last = max(lines, key=lambda address: (lines[address], address))
+    at = machine.layout.hyp_va(last - KIMAGE_VADDR + KIMAGE_PA)
     return next((n for n, pc in enumerate(call.trace.pcs[:-1])
-                 if pc == end - 4 and call.trace.pcs[n + 1] == end), None)
+                 if pc == at and call.trace.pcs[n + 1] == at + 4), None)
 
 
 def _returned(machine: Bench, x0: int, argument: int) -> Call:

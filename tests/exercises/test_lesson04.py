@@ -61,6 +61,7 @@ def test_a_right_answer_passes(number, answer):
     ("04.4", lesson04.IN_BAND, "in x1; came 0xffffffffffffffda, the host's own x1"),
     ("04.4", "dispatch:\n nop", "step 12 was the last of your text, and EL2 ran on"),
     ("04.4", "nop", "step 12 was the last of your text, and EL2 ran on"),
+    ("04.4", "divert_stub_calls\n mov x0, #0", "step 15 was the last of your text, and EL2 ran on"),
     ("04.4", "", "nothing to assemble"),
 ])
 def test_a_wrong_answer_is_told_what_came(number, answer, phrase):
