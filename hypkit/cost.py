@@ -32,7 +32,8 @@ _NUMBER = {name: number for number, name in enumerate(PHASES)}
 HYP_PHASES = ("entry", "dispatch", "call", "return")
 
 LINE, PAGE = 64, 4096
-TABLES = ("kvm_hcall_table", "hcall_distances")  # labels of dispatch tables that are read
+# Labels of what a number selects a function from, and the bytes of a slot.
+TABLES = {"kvm_hcall_table": 8, "hcall_distances": 4}
 _INDIRECT = {"br", "blr", "ret", "eret"}
 
 
@@ -236,7 +237,7 @@ def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:
                 pa = image.layout.pa(va)
                 if pa is None:
                     continue
-                table = (image.symbolize(va) or "").startswith(TABLES)
+                table = (image.symbolize(va) or "").startswith(tuple(TABLES))
                 kind = "table" if table else "pool" if pool else "data"
                 places.setdefault(kind, []).append(pa)
             for kind, found in places.items():

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from dataclasses import fields
 from functools import cached_property
 
 import numpy as np
 
 from hypkit import arch, explain
-from hypkit.cost import PHASES, Counts, counted, phase_numbers
+from hypkit.cost import PHASES, TABLES, Counts, counted, phase_numbers
 from hypkit.image import HEAP, KIMAGE_PA, REQUESTS_PA, TEXT_PA, VM_IPA, VTCR_EL2, Image
 from hypkit.listing import ERET, HVC, POOL, Listing
 from hypkit.trace import REGISTERS, Trace
@@ -26,15 +27,12 @@ LIMIT = 1 << 20  # beyond, the first so many are shown
 BINS = 2000  # columns of the timeline
 
 PHASE_NAMES = tuple(PHASES)
-COUNTERS = ("instructions", "loads", "stores", "taken", "not_taken", "indirect")
+COUNTERS = tuple(field.name for field in fields(Counts))
 NONE = 0xFFFF_FFFF
 
 # Bits of a timeline column: which levels ran, and what happened.
 HOST, VM, HYP = 1, 2, 4
 MARK_HVC, MARK_ERET, MARK_TABLE, MARK_FAULT, MARK_PANIC = 8, 16, 32, 64, 128
-
-# Labels of what a number selects a function from, and the bytes of a slot.
-TABLES = {"kvm_hcall_table": 8, "hcall_distances": 4}
 
 
 class Payload:
@@ -159,11 +157,9 @@ class Payload:
         marks[self._site_is(HVC)] |= MARK_HVC
         marks[self._site_is(ERET)] |= MARK_ERET
         reads = self.accesses[self.accesses["info"] & 32 == 0]
-        names = {va: (self.image.symbolize(va) or "").partition("+")[0] in TABLES
-                 for va in np.unique(reads["va"]).tolist()}
-        table = [step for step, va in zip(reads["step"].tolist(), reads["va"].tolist(), strict=True)
-                 if names[va]]
-        marks[table] |= MARK_TABLE
+        table = [va for va in np.unique(reads["va"]).tolist()
+                 if (self.image.symbolize(va) or "").partition("+")[0] in TABLES]
+        marks[reads["step"][np.isin(reads["va"], np.array(table, dtype=np.uint64))]] |= MARK_TABLE
         marks[sorted(self.exceptions)] |= MARK_FAULT
         panic = [site for site, pc in enumerate(self.pcs)
                  if self.image.symbolize(int(pc)) in ("hyp_panic", "panic")]

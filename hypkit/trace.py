@@ -17,6 +17,7 @@ from hypkit.image import Image
 REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pstate")
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
 _PSTATE = _INDEX["pstate"]
+TABLE_STEPS = 20_000  # two megabytes of text
 # Bits that aligning two traces may keep, one for a step of each: 128 MiB, a second's work.
 DIFF_BITS = 1 << 30
 
@@ -343,7 +344,10 @@ class Trace:
         return now
 
     def table(self) -> str:
-        """Every step on a line, with what it changed."""
+        """Every step on a line, with what it changed. ValueError for more than TABLE_STEPS."""
+        if len(self) > TABLE_STEPS:
+            raise ValueError(f"a table of {len(self):,} lines is more than anybody reads: cut the "
+                             "trace, as in t[:1000].table()")
         lines = []
         for step in self:
             news = ", ".join(f"{name} {old:#x} -> {new:#x}"

@@ -628,6 +628,14 @@ def test_the_table_has_a_line_a_step_and_says_what_changed(calls):
         assert all(f"{name} {step.changed[name][0]:#x} -> " in line for name in news)
 
 
+def test_a_table_longer_than_anybody_reads_is_refused(boot):
+    with pytest.raises(ValueError) as caught:
+        boot.table()
+    assert str(caught.value) == (f"a table of {len(boot):,} lines is more than anybody reads: cut "
+                                 "the trace, as in t[:1000].table()")
+    assert len(boot[:1000].table().split("\n")) == 1000
+
+
 # --- Wrong use -----------------------------------------------------------------------------------
 
 
