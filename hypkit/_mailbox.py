@@ -52,23 +52,29 @@ def words(what: str, values: object) -> np.ndarray:
             raise TypeError(f"{what} holds whole numbers of 64 bits, and nothing else")
         array = np.array([value & MASK64 for value in array.flat],
                          dtype=np.uint64).reshape(array.shape)
-    return array.astype(np.uint64)
+    return array.astype(np.uint64, copy=False)
 
 
-def bulk(ids: object, args: object) -> np.ndarray:
-    """The requests of a bulk run, uint64, shape (n, 8); ids and args as Machine.run takes them."""
+def bulk(ids: object, args: object) -> tuple[np.ndarray, np.ndarray]:
+    """x0 of many raw requests, shape (n,), and their arguments, shape (n, up to 6): uint64.
+
+    ids and args as Machine.run takes them.
+    """
     x0 = words("ids", ids)
     if x0.ndim != 1:
         raise ValueError(f"ids is a row of numbers, not an array of shape {x0.shape}")
-    requests = np.zeros((len(x0), WORDS), dtype=np.uint64)
-    requests[:, 0] = x0
-    if args is not None:
-        values = np.atleast_2d(words("args", args))
-        if values.ndim > 2 or values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
-            raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row "
-                             f"each (or one for all) of at most {MAX_ARGS} numbers")
-        requests[:, 1:1 + values.shape[1]] = values
-    return requests
+    values = np.atleast_2d(words("args", () if args is None else args))
+    if values.ndim > 2 or values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
+        raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row "
+                         f"each (or one for all) of at most {MAX_ARGS} numbers")
+    return x0, np.broadcast_to(values, (len(x0), values.shape[1]))
+
+
+def mailbox_header(image: Image, requests: int, power_off: bool = False) -> dict[int, bytes]:
+    """Memory that says how many requests there are: physical address -> bytes."""
+    start = image.host_va(REQUESTS_PA)
+    return {image.pa("mailbox_next"): struct.pack(
+        "<3Q", start, start + requests * REQUEST_SIZE, power_off)}
 
 
 def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) -> dict[int, bytes]:
@@ -84,6 +90,5 @@ def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) ->
                          "request(...) gives them")
     if len(data) > ROOM:
         raise ValueError(f"{len(data)} requests; the mailbox holds {ROOM}")
-    start = image.host_va(REQUESTS_PA)
-    header = struct.pack("<3Q", start, start + len(data) * REQUEST_SIZE, power_off)
-    return {image.pa("mailbox_next"): header, REQUESTS_PA: data.astype("<u8").tobytes()}
+    content = data.astype("<u8", copy=False).tobytes()
+    return mailbox_header(image, len(data), power_off) | {REQUESTS_PA: content}

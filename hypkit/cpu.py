@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,11 @@ from unicorn.unicorn_py3.unicorn import uclib
 
 from hypkit import _gic, arch, hooks
 from hypkit._exceptions import MachineError, deliver
+from hypkit._ram import Ram, SavedRam
 from hypkit.hooks import S, Stop
 from hypkit.trace import REGISTERS, Taken
-from hypkit.vmem import DRAM_BASE, DRAM_SIZE, Walk, walk
+from hypkit.vmem import MASK64, Walk, walk
 
-MASK64 = (1 << 64) - 1
 # Room for translated code. Unicorn reserves a gigabyte of address space unless told otherwise.
 TCG_BUFFER = 16 << 20
 # So many exceptions without an instruction between them: there will never be one.
@@ -68,10 +68,10 @@ class Recording:
 
 @dataclass(frozen=True)
 class Saved:
-    """A snapshot: the processor's registers and every page of memory that may have changed."""
+    """A snapshot: the processor's registers, memory, and the GIC's registers."""
 
     context: object
-    memory: tuple[tuple[int, bytes], ...]
+    ram: SavedRam
     ich: dict[str, int]
 
 
@@ -98,21 +98,19 @@ def _untranslated(va: int, regime: str) -> Walk:
 class Cpu:
     """The processor and its RAM.
 
-    ram: (start, size) in whole chunks of what programs are expected to touch; exits: virtual
-    addresses before which a run ends; word_at: virtual address -> the instruction word there, for
-    traces.
+    ram: (start, size) of what programs are expected to touch, and data: the parts of it without
+    code, as Ram takes them; exits: virtual addresses before which a run ends; word_at: virtual
+    address -> the instruction word there, for traces.
     """
 
     BUFFER_ROWS = 1 << 16
 
-    def __init__(self, ram: tuple[int, int], exits: Iterable[int],
-                 word_at: Callable[[int], int]) -> None:
+    def __init__(self, ram: tuple[int, int], data: Sequence[tuple[int, int]],
+                 exits: Iterable[int], word_at: Callable[[int], int]) -> None:
         self._uc = uc = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
         uc.ctl_set_cpu_model(uc_arm64.UC_CPU_ARM64_A72)
         uc.ctl_set_tcg_buffer_size(TCG_BUFFER)
-        uc.mem_map(*ram)
-        self._ram = ram
-        self._strayed = np.zeros(hooks.CHUNKS, dtype=np.uint8)  # chunks of other RAM in use
+        self.ram = Ram(uc, *ram, data)
         self._state = np.zeros(S.SIZE, dtype=np.uint64)
         self._prepare_state()
         self._take_exception = hooks.TAKE_EXCEPTION(hooks.code_address("take_exception"))
@@ -156,7 +154,7 @@ class Cpu:
                             (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
                             (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
                             (S.MASKS, self._masks), (S.VALUES, self._values),
-                            (S.STRAYED, self._strayed), (S.ENTRY_VALUES, entry),
+                            (S.STRAYED, self.ram.strayed), (S.ENTRY_VALUES, entry),
                             (S.ENTRY_READ_IDS, hooks.ENTRY_READ_IDS),
                             (S.ENTRY_READ_PTRS, self._entry_reads),
                             (S.ENTRY_WRITE_IDS, hooks.ENTRY_WRITE_IDS),
@@ -204,24 +202,6 @@ class Cpu:
         op0, op1, crn, crm, op2 = arch.SYSREGS[arch.sysreg(name)]
         self._uc.reg_write(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2, value))
 
-    def load(self, pa: int, size: int) -> bytes:
-        """Bytes of physical memory; RAM that was never touched is zero.
-
-        Raises MachineError where the machine has no memory.
-        """
-        if not self._in_use(pa) and DRAM_BASE <= pa and pa + size <= DRAM_BASE + DRAM_SIZE:
-            return bytes(size)
-        try:
-            return bytes(self._uc.mem_read(pa, size))
-        except UcError:
-            raise MachineError(f"there is no memory at physical address {pa:#x}") from None
-
-    def store(self, pa: int, data: bytes) -> None:
-        self._uc.mem_write(pa, bytes(data))
-
-    def load64(self, pa: int) -> int:
-        return int.from_bytes(self._uc.mem_read(pa, 8), "little")
-
     @property
     def el(self) -> int:
         return arch.el_of(self.read("pstate"))
@@ -240,13 +220,13 @@ class Cpu:
                 return _untranslated(va, "EL2, MMU off")
             if va >> 48:
                 return Walk(va, "EL2", (), None, arch.FSC_TRANSLATION)
-            return walk(self._load_or_zero, self.sysreg("TTBR0_EL2"), va, regime="EL2")
+            return walk(self._table_word, self.sysreg("TTBR0_EL2"), va, regime="EL2")
         if not self.sysreg("SCTLR_EL1") & 1:
             first = _untranslated(va, "EL1, MMU off")
         elif va >> 48 == 0xFFFF:
-            first = walk(self._load_or_zero, self.sysreg("TTBR1_EL1"), va, regime="EL1")
+            first = walk(self._table_word, self.sysreg("TTBR1_EL1"), va, regime="EL1")
         elif va >> 48 == 0:
-            first = walk(self._load_or_zero, self.sysreg("TTBR0_EL1"), va, regime="EL1")
+            first = walk(self._table_word, self.sysreg("TTBR0_EL1"), va, regime="EL1")
         else:
             first = Walk(va, "EL1", (), None, arch.FSC_TRANSLATION)
         if first.pa is None or not self.sysreg("HCR_EL2") & 1:
@@ -260,25 +240,19 @@ class Cpu:
         start = 2 - (vtcr >> 6 & 3)
         if ipa >> bits:
             return Walk(ipa, "stage 2", (), None, arch.FSC_TRANSLATION)
-        return walk(self._load_or_zero, vttbr & 0xFFFF_FFFF_FFFE, ipa, regime="stage 2",
+        return walk(self._table_word, vttbr & 0xFFFF_FFFF_FFFE, ipa, regime="stage 2",
                     input_bits=bits, start_level=start)
 
-    def _load_or_zero(self, pa: int) -> int:
+    def _table_word(self, pa: int) -> int:
         # A table outside RAM, or in RAM that was never touched, reads as zero: no translation.
-        return self.load64(pa) if self._in_use(pa) else 0
-
-    def _in_use(self, pa: int) -> bool:
-        start, size = self._ram
-        number = (pa - DRAM_BASE) // hooks.CHUNK
-        return start <= pa < start + size or (
-            0 <= number < hooks.CHUNKS and bool(self._strayed[number]))
+        return self.ram.load64(pa) if self.ram.in_use(pa) else 0
 
     def fetch(self, pc: int, el: int) -> int | None:
         """The instruction word at a virtual address, None where nothing is mapped."""
         pa = self.translate(pc & ~3, el).pa
-        if pa is None or not self._in_use(pa):
+        if pa is None or not self.ram.in_use(pa):
             return None
-        return int.from_bytes(self.load(pa, 4), "little")
+        return int.from_bytes(self.ram.load(pa, 4), "little")
 
     # -- life cycle --
 
@@ -286,7 +260,6 @@ class Cpu:
         """The state at the first instruction: EL2h, MMU off, everything masked, registers zero."""
         # No program leaves anything behind, not even AArch32.
         self._uc.context_restore(self._pristine)
-        self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
         self.write_sysreg("SCR_EL3", SCR_EL3)
         for name in ("SCTLR_EL1", "SCTLR_EL2", "VTTBR_EL2", "HCR_EL2"):
             self.write_sysreg(name, 0)
@@ -298,7 +271,7 @@ class Cpu:
         self.write_sysreg("SPSR_EL2", 0)  # makes Unicorn notice the new exception level
         self.write("pc", entry)
         self.ich = _gic.reset()
-        self.forget_code()
+        self._flush()
 
     def forget_code(self) -> None:
         """Drop translated code and remembered words: call after changing code from outside."""
@@ -306,31 +279,23 @@ class Cpu:
         self._state[S.HVC_PC0] = self._state[S.HVC_PC1] = MASK64
         self._uc.ctl_flush_tb()
 
-    def save(self) -> Saved:
-        places = [self._ram, *((chunk, hooks.CHUNK) for chunk in self._stray_chunks())]
-        memory = tuple((pa, self.load(pa, size)) for pa, size in places)
-        return Saved(self._uc.context_save(), memory, dict(self.ich))
-
-    def _stray_chunks(self) -> list[int]:
-        return [DRAM_BASE + hooks.CHUNK * number
-                for number in np.flatnonzero(self._strayed).tolist()]
-
-    def restore(self, saved: Saved) -> None:
-        known = {pa for pa, _ in saved.memory}
-        for chunk in self._stray_chunks():
-            if chunk not in known:
-                self.store(chunk, bytes(hooks.CHUNK))  # first touched afterwards: it was zero
-        for pa, data in saved.memory:
-            self.store(pa, data)
-        self._uc.context_restore(saved.context)
-        self.ich = dict(saved.ich)
-        # Unicorn keeps translations of addresses and of code; memory may now differ under both.
+    def _flush(self) -> None:
+        """Drop what Unicorn keeps of memory: translations of addresses and of code."""
         self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
         self.forget_code()
 
+    def save(self) -> Saved:
+        return Saved(self._uc.context_save(), self.ram.save(), dict(self.ich))
+
+    def restore(self, saved: Saved) -> None:
+        self.ram.restore(saved.ram)
+        self._uc.context_restore(saved.context)
+        self.ich = dict(saved.ich)
+        self._flush()
+
     def close(self) -> None:
         """Give everything back to the system: Unicorn closes with its last reference."""
-        self._uc = None
+        self._uc = self.ram = None
 
     # -- running --
 
@@ -416,6 +381,9 @@ class Cpu:
         except UcError as error:
             if error.errno in NO_MEMORY:
                 return Stop.LOST
+            if error.errno == uc_const.UC_ERR_FETCH_PROT and self.ram.expect_code_everywhere():
+                self._flush()
+                return self._start_until_something()
             raise MachineError(f"the emulator gave up: {error}") from None
         return Stop(int(self._state[S.STOP]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from hypkit import arch
 from hypkit._call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
-from hypkit._mailbox import MAX_ARGS, ROOM, bulk, mailbox, whole, word
+from hypkit._mailbox import MAX_ARGS, ROOM, bulk, mailbox, mailbox_header, whole, word
 from hypkit.cpu import Cpu, MachineError, Recording, Saved
 from hypkit.header import Header, read_header
 from hypkit.hooks import Stop
@@ -23,6 +23,7 @@ from hypkit.image import (
     REQUEST_SIZE,
     REQUESTS_PA,
     REQUESTS_SIZE,
+    SECTION,
     VM_IPA,
     VTCR_EL2,
     Image,
@@ -36,6 +37,13 @@ MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
 # A bulk run goes in slices, so that the stop button is heard and a progress bar can move.
 SLICE = ROOM
 SLICE_STEPS = 8_000_000
+MANY_CALLS = 1_000_000  # from here on a bar shows that there is progress
+
+
+# Where no code is expected: the kernel's data, and all that it allocates but a VM's memory.
+_VM_MEMORY, _VM_SIZE, _ = HEAP["vm_memory"]
+DATA_PLACES = ((SECTION[".data"].pa, _VM_MEMORY),
+               (_VM_MEMORY + _VM_SIZE, REQUESTS_PA + REQUESTS_SIZE))
 
 
 class Machine:
@@ -65,8 +73,8 @@ class Machine:
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
         exits = map(self.image.host_pc, ("host_idle", "host_panicked", "host_oops"))
-        self._cpu: Cpu | None = Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA), exits,
-                                    self._word_at)
+        self._cpu: Cpu | None = Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA),
+                                    DATA_PLACES, exits, self._word_at)
         self.stopped: str | None = None
         self._panic: Panic | None = None
         self.reboot()
@@ -81,10 +89,10 @@ class Machine:
         """
         cpu = self._alive()
         memory = dict(self.image.memory) | mailbox(self.image, requests, power_off=False)
+        self.stopped, self._panic = "its boot was interrupted", None  # until it is over
         for pa, data in memory.items():
-            cpu.store(pa, data)
+            cpu.ram.store(pa, data)
         cpu.reset(self.image.entry)
-        self.stopped = self._panic = None
         self.boot_trace = self._traced_run()
         if self.stopped and not len(requests):
             raise MachineError(f"the {self.key} machine did not boot: {self.stopped}")
@@ -166,7 +174,7 @@ class Machine:
         if self._data("boot_count") != boots:
             return Call(self.image, what, args, RESTARTED, None, trace,
                         "the call did not come back: the kernel was started again")
-        results = struct.unpack("<4Q", cpu.load(REQUESTS_PA, 32))
+        results = struct.unpack("<4Q", cpu.ram.load(REQUESTS_PA, 32))
         return Call(self.image, what, args, RETURNED, results, trace, "returned")
 
     def _traced_run(self) -> Trace:
@@ -195,21 +203,28 @@ class Machine:
         args: for x1, x2, ...: shape (n, up to 6), or one row for all calls, or None.
         Nothing is recorded. Raises MachineError naming the request that stopped the machine.
         """
-        from tqdm.auto import tqdm  # takes as long to import as a machine to boot
-
         cpu = self._ready()
-        requests = bulk(ids, args)
-        answers = np.empty(len(requests), dtype=np.uint64)
-        with tqdm(total=len(requests), unit=" calls", delay=2, leave=False) as bar:
-            for start in range(0, len(requests), SLICE):
-                part = requests[start:start + SLICE]
-                self._fill_mailbox(part)
+        x0, values = bulk(ids, args)
+        answers = np.empty(len(x0), dtype=np.uint64)
+        with _progress(len(x0)) as advance:
+            for start in range(0, len(x0), SLICE):
+                part = slice(start, min(start + SLICE, len(x0)))
+                requests = self._post(x0[part], values[part])
                 cpu.write("pc", self.image.host_pc("host_next"))
                 self._run_slice(start)
-                done = np.frombuffer(cpu.load(REQUESTS_PA, part.nbytes), dtype=np.uint64)
-                answers[start:start + len(part)] = done.reshape(part.shape)[:, 0]
-                bar.update(len(part))
+                answers[part] = requests[:, 0]
+                advance(len(requests))
         return answers
+
+    def _post(self, x0: np.ndarray, args: np.ndarray) -> np.ndarray:
+        """Put raw requests into the mailbox, and give them as they lie there: shape (n, 8)."""
+        ram = self._cpu.ram
+        requests = ram.view(REQUESTS_PA, len(x0) * REQUEST_SIZE).view("<u8").reshape(len(x0), -1)
+        requests[:, 0], requests[:, 1:1 + args.shape[1]] = x0, args
+        requests[:, 1 + args.shape[1]:] = 0
+        for pa, data in mailbox_header(self.image, len(x0)).items():
+            ram.store(pa, data)
+        return requests
 
     def _run_slice(self, start: int) -> None:
         """Serve what is in the mailbox; *start* numbers its first request in messages."""
@@ -239,7 +254,7 @@ class Machine:
 
     def _fill_mailbox(self, requests: Sequence[Sequence[int]]) -> None:
         for pa, data in mailbox(self.image, requests, power_off=False).items():
-            self._cpu.store(pa, data)
+            self._cpu.ram.store(pa, data)
 
     def _here(self) -> str:
         pc = self._cpu.read("pc")
@@ -262,12 +277,12 @@ class Machine:
             self.stopped = (f"before {self._here()} it went to sleep with WFI, and this machine "
                             "has no interrupt to wake it")
         elif self._where == "host_panicked":
-            self._panic = Panic(*struct.unpack("<7Q", cpu.load(self.image.pa("panic_record"), 56)))
+            self._panic = Panic(*self._record("panic_record", 7))
             at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)
             self.stopped = (f"EL2 panicked at {at}: {arch.esr_text(self._panic.esr)}, "
                             f"FAR_EL2 {self._panic.far:#x}")
         elif self._where == "host_oops":
-            esr, elr, far, _ = struct.unpack("<4Q", cpu.load(self.image.pa("oops_record"), 32))
+            esr, elr, far, _ = self._record("oops_record", 4)
             at = self.image.symbolize(elr) or hex(elr)
             self.stopped = f"the host took an exception at {at}: {arch.esr_text(esr)}, FAR {far:#x}"
         else:
@@ -315,7 +330,7 @@ class Machine:
         cpu = self._alive()
         va = whole("an address", va) & MASK64
         if stage == 2:
-            vttbr = int.from_bytes(cpu.load(HEAP["kvm0"][0] + CONSTANTS["KVM_VTTBR"], 8), "little")
+            vttbr = cpu.ram.load64(HEAP["kvm0"][0] + CONSTANTS["KVM_VTTBR"])
             return cpu.translate_ipa(va, vttbr, VTCR_EL2)
         if el not in (1, 2) or stage != 1:
             raise ValueError(f"el={el!r}, stage={stage!r}: there are EL1, EL2 and stages 1 and 2")
@@ -332,7 +347,7 @@ class Machine:
             walked = self.translate(at, el)
             if walked.pa is None:
                 raise MachineError(f"EL{el} cannot read {at:#x}: {walked.fault}")
-            data += self._cpu.load(walked.pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
+            data += self._cpu.ram.load(walked.pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
         return bytes(data)
 
     def poke(self, va: int, data: bytes) -> None:
@@ -357,7 +372,7 @@ class Machine:
             places.append((walked.pa, data[done:done + size]))
             done += size
         for pa, part in places:  # all of it, or nothing
-            self._alive().store(pa, part)
+            self._alive().ram.store(pa, part)
         self._alive().forget_code()
 
     def entry_of(self, va: int, el: int = 1) -> int:
@@ -371,8 +386,12 @@ class Machine:
         leaf = walked.levels[-1]
         return self.image.host_va(leaf.table + 8 * leaf.index)
 
+    def _record(self, symbol: str, words: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{words}Q", self._cpu.ram.load(self.image.pa(symbol), 8 * words))
+
     def _data(self, symbol: str) -> int:
-        return self._cpu.load64(self.image.pa(symbol))
+        (value,) = self._record(symbol, 1)
+        return value
 
     def snapshot(self) -> Snapshot:
         """Everything the machine is, to come back to."""
@@ -382,7 +401,9 @@ class Machine:
         """Become again what this machine was when *snapshot* was taken."""
         if not isinstance(snapshot, Snapshot) or snapshot.machine is not self:
             raise ValueError("a machine can only be restored from a snapshot of its own")
-        self._alive().restore(snapshot.saved)
+        cpu = self._alive()
+        self.stopped = "its restore was interrupted"  # until it is over
+        cpu.restore(snapshot.saved)
         self.stopped, self._panic = snapshot.stopped, snapshot.panic
 
     def _word_at(self, pc: int) -> int:
@@ -391,7 +412,7 @@ class Machine:
             pa = pc - VM_IPA + HEAP["vm_memory"][0]
         else:
             pa = None if pc & 3 else self.layout.pa(pc)
-        return int.from_bytes(self._cpu.load(pa, 4), "little") if pa is not None else 0
+        return int.from_bytes(self._cpu.ram.load(pa, 4), "little") if pa is not None else 0
 
     def _trace(self, recording: Recording) -> Trace:
         return Trace(self.image, recording.base, recording.pcs, recording.masks, recording.values,
@@ -414,6 +435,18 @@ class Snapshot:
 
     def __repr__(self) -> str:
         return f"Snapshot of {self.machine!r}"
+
+
+@contextmanager
+def _progress(calls: int) -> Iterator[Callable[[int], object]]:
+    """A bar that shows how many calls are done, for those who have to wait for so many."""
+    if calls < MANY_CALLS:
+        yield lambda done: None
+        return
+    from tqdm.auto import tqdm  # takes as long to import as a machine to boot
+
+    with tqdm(total=calls, unit=" calls", delay=2, leave=False) as bar:
+        yield bar.update
 
 
 def _as_bytes(data: object) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypkit import AsmError, Machine, MachineError
+from hypkit import AsmError, Machine, MachineError, assemble
 from hypkit.abi import HYPERCALLS
 from hypkit.emu import MAX_BUDGET, SLICE
 from hypkit.image import HEAP, VM_IPA
@@ -313,13 +313,43 @@ def test_the_stop_button_ends_a_run(work):
         assert machine.hvc(0).outcome == "returned"
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.002, 0.004, 0.008])
+def test_the_stop_button_in_the_middle_of_a_boot_leaves_a_machine_that_boots(m, seconds):
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        timer.start()
+        for _ in range(1000):
+            m.reboot()
+    timer.join()
+    m.reboot()
+    assert m.call(MDCR).x0 == 6
+
+
+def test_a_machine_whose_memory_was_half_replaced_wants_a_reboot(m, monkeypatch):
+    snapshot = m.snapshot()
+    for work in (m.reboot, lambda: m.restore(snapshot)):
+        with monkeypatch.context() as patch:
+            for name in ("store", "restore"):
+                patch.setattr(m._cpu.ram, name, lambda *args: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt):
+                work()
+        with pytest.raises(MachineError, match="has stopped: its .* was interrupted. reboot"):
+            m.call(MDCR)
+        m.reboot()
+        assert m.call(MDCR).x0 == 6
+
+
 def test_a_closed_machine_says_so():
     machine = Machine("fnptr")
     machine.close()
     machine.close()
     assert repr(machine) == "Machine('fnptr', seed=0): closed"
-    with pytest.raises(MachineError, match="was closed; make a new one"):
-        machine.call(MDCR)
+    for use in (lambda: machine.call(MDCR), lambda: machine.hvc(0), lambda: machine.run([0]),
+                lambda: machine.reg("x0"), lambda: machine.sysreg("VBAR_EL2"), machine.snapshot,
+                lambda: machine.read(0, 1), lambda: machine.poke(0, b"x"), machine.reboot,
+                lambda: machine.translate(0), lambda: machine.entry_of(0)):
+        with pytest.raises(MachineError, match="was closed; make a new one"):
+            use()
 
 
 def test_thirty_machines_made_and_closed_leave_memory_where_it_was():
@@ -335,6 +365,8 @@ def one(seed):
     with Machine("numbered", seed=seed) as machine:
         machine.call("__kvm_vcpu_run_nvhe", "vcpu0")
         machine.run([0x101] * 10)
+        for _ in range(20):
+            machine.restore(machine.snapshot())
 for seed in range(3):
     one(seed)
 before = now()
@@ -379,7 +411,7 @@ def test_a_snapshot_brings_registers_and_memory_back_in_any_order(m):
         assert m.call(MDCR).outcome == "returned"
     m.restore(first)
     again = m.call("__kvm_vcpu_run_nvhe", "vcpu0")
-    assert int.from_bytes(m._cpu.load(HEAP["vm_memory"][0] + again.trace.register("x20", next(
+    assert int.from_bytes(m._cpu.ram.load(HEAP["vm_memory"][0] + again.trace.register("x20", next(
         step.index for step in again.trace if step.text == "hvc #0" and step.pc < 1 << 32))
         - VM_IPA, 8), "little") == 1
 
@@ -399,15 +431,44 @@ def test_memory_that_nobody_expected_to_be_written_is_part_of_a_snapshot(m):
     cpu, stray = m._cpu, 0x5000_0000
     fresh = m.snapshot()
     at = m.layout.linear_va(stray)
-    cpu.store(m.image.pa("mailbox_next"), struct.pack("<2Q", at, at + 64))
+    cpu.ram.store(m.image.pa("mailbox_next"), struct.pack("<2Q", at, at + 64))
     cpu.write("pc", m.image.symbols["host_next"])
     cpu.run(10_000)
-    assert int.from_bytes(cpu.load(stray, 8), "little") == 0xBADCA11
+    assert int.from_bytes(cpu.ram.load(stray, 8), "little") == 0xBADCA11
     later = m.snapshot()
     m.restore(fresh)
-    assert cpu.load(stray, 8) == bytes(8)
+    assert cpu.ram.load(stray, 8) == bytes(8)
     m.restore(later)
-    assert int.from_bytes(cpu.load(stray, 8), "little") == 0xBADCA11
+    assert int.from_bytes(cpu.ram.load(stray, 8), "little") == 0xBADCA11
+
+
+def test_a_snapshot_holds_what_is_used_and_no_more(m):
+    m.run(np.full(SLICE, 0x101))
+    snapshot = m.snapshot()
+    assert snapshot.saved.ram.pages.nbytes < 6 << 20  # the whole mailbox is 4 MiB of it
+    m.reboot()
+    assert m.snapshot().saved.ram.pages.nbytes < 6 << 20
+    m.restore(snapshot)
+    assert m.run([0x101]).tolist() == [6]
+
+
+@pytest.mark.parametrize("work", [lambda m, pa: m.hvc(1, pa, 7),
+                                  lambda m, pa: m.run([1], [[pa, 7]])], ids=["hvc", "run"])
+def test_code_where_only_data_was_expected_is_executed_all_the_same(work):
+    """A restart into the EL2 stack's page, with the MMU off: nothing forbids that."""
+    pa = HEAP["hyp_stack"][0]
+    with Machine("numbered", seed=3, budget=5_000) as machine:
+        machine.poke(machine.layout.linear_va(pa), assemble("add x0, x0, #5\n1: b 1b").code)
+        for _ in range(2):
+            snapshot = machine.snapshot()
+            try:
+                message = work(machine, pa).message
+            except MachineError as error:
+                message = str(error)
+            assert "it still runs at hyp_stack+0x4 (EL2)" in message
+            assert machine.reg("x0") == 12
+            machine.restore(snapshot)
+        assert machine.hvc(0x101).x0 == 6
 
 
 # --- Bulk calls --------------------------------------------------------------------------------
@@ -456,7 +517,7 @@ def test_vm_runs_in_bulk_count_up(m):
 
 def counter(m):
     ipa = m.image.programs[-1].symbols["vm_counter"]
-    return int.from_bytes(m._cpu.load(m.translate(ipa, stage=2).pa, 8), "little")
+    return int.from_bytes(m._cpu.ram.load(m.translate(ipa, stage=2).pa, 8), "little")
 
 
 def test_poke_writes_what_el1_may_write_and_el2_sees_it(m):

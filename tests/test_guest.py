@@ -188,11 +188,11 @@ def test_aprs_go_to_the_gic_and_come_back(m):
     vcpu = m.address("vcpu0", "linear")
     offset = CONSTANTS["VCPU_VGIC"]
     pa = m.layout.pa(vcpu) + offset
-    m._cpu.store(pa, bytes(range(1, 33)))
+    m._cpu.ram.store(pa, bytes(range(1, 33)))
     m.call("__vgic_v3_restore_aprs", "vcpu0")
     assert m.sysreg("ICH_AP0R0_EL2") == 0x04030201
     assert m.sysreg("ICH_AP1R0_EL2") == 0x14131211
-    m._cpu.store(pa, bytes(32))
+    m._cpu.ram.store(pa, bytes(32))
     m.call("__vgic_v3_save_aprs", "vcpu0")
     saved = m.read(vcpu + offset, 32, el=1)
     # Five preemption bits: one register of each group, and the others are left alone.
@@ -202,7 +202,7 @@ def test_aprs_go_to_the_gic_and_come_back(m):
 def counter(m):
     """How often the VM came round its loop, read through stage 2 as the VM would."""
     ipa = m.image.programs[-1].symbols["vm_counter"]
-    return int.from_bytes(m._cpu.load(m.translate(ipa, stage=2).pa, 8), "little")
+    return int.from_bytes(m._cpu.ram.load(m.translate(ipa, stage=2).pa, 8), "little")
 
 
 def test_vcpu_run_enters_the_vm_and_returns_when_it_makes_an_hvc(m):

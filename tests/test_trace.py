@@ -202,14 +202,14 @@ def test_memory_accesses_tell_what_the_machines_memory_went_through(m, name):
     before = m.snapshot()
     trace = m.call(name, *ARGUMENTS.get(name, ())).trace
     accesses = [access for step in trace for access in step.memory]
-    after = {place(m, a): m._cpu.load(place(m, a), a.size) for a in accesses}
+    after = {place(m, a): m._cpu.ram.load(place(m, a), a.size) for a in accesses}
     m.restore(before)
     memory = {}
     for access in accesses:
         where = range(place(m, access), place(m, access) + access.size)
         for byte in where:
             if byte not in memory:
-                memory[byte] = m._cpu.load(byte, 1)[0]
+                memory[byte] = m._cpu.ram.load(byte, 1)[0]
         if access.kind == "store":
             memory.update(zip(where, access.value.to_bytes(access.size, "little"), strict=True))
         assert int.from_bytes(bytes(memory[b] for b in where), "little") == access.value, access
@@ -294,7 +294,7 @@ def test_every_form_of_access_is_told_with_its_place_and_value():
             if access.kind == "store":
                 memory[at:at + access.size] = access.value.to_bytes(access.size, "little")
             assert int.from_bytes(memory[at:at + access.size], "little") == access.value, access
-        assert m._cpu.load(pa - 128, 256) == memory
+        assert m._cpu.ram.load(pa - 128, 256) == memory
         assert [a.value for a in accesses[-2:]] == [0x1122334455667788, 0x55667788]
         assert accesses[-2].symbol.startswith("dispatch")
 
