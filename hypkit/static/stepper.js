@@ -771,6 +771,7 @@ class View extends Board {
       onclick: this.on(action) }, text);
     this.search = h("input", { type: "search", class: "hk-search", "aria-label":
       "Search for a label, a register, a value or words of a sentence", placeholder: "label, x9, 0x102 …",
+      title: "Enter: the next match; Shift and Enter: the one before",
       onkeydown: this.on((event) => event.key === "Enter" && this.seek(event.shiftKey ? -1 : 1)) });
     this.goto = h("input", { type: "number", class: "hk-goto", min: 0, max: reel.steps,
       "aria-label": `Step, 0 to ${reel.steps}`,
@@ -798,7 +799,7 @@ class View extends Board {
         button("Next ▶", "n ArrowRight", here(() => this.go(this.step + 1)), "One step on"),
         button("Over", "o", here(() => this.over()), "To where this call comes back"),
         button("Out", "u", here(() => this.out()), "To after the return of this function"),
-        button("Next EL ⇅", "e", here(() => this.levelChange(1)), "To the next change of exception level"),
+        button("Next EL ⇅", "e", here(() => this.levelChange(1)), "To the next change of exception level; with E to the one before"),
         button("End ▶|", "z End", () => this.go(reel.steps), "To the end")),
       h("span", { class: "hk-group" }, "Step ", this.goto, ` of ${reel.steps}`),
       h("span", { class: "hk-group" }, this.search,
@@ -877,6 +878,7 @@ class View extends Board {
     }
     const exact = bins.length === reel.steps;
     lanes.append(this.phaseLane(exact, width));
+    if (exact) lanes.append(...this.crossings(hasVm));
     const events = h("div", { class: "hk-events" });
     const marked = bins.flatMap((bin, at) => (bin >> 3 ? [[bin, at]] : []));
     const wordy = marked.length <= 12;
@@ -895,6 +897,16 @@ class View extends Board {
     this.cursor = h("div", { class: "hk-cursor" });
     this.pins = h("div", { class: "hk-pins" });
     this.strip.replaceChildren(h("div", { class: "hk-scale" }, events, lanes, this.pins, this.cursor));
+  }
+
+  /** A line from lane to lane wherever the level changes. */
+  crossings(hasVm) {
+    const { overview } = this.reel.meta;
+    const order = hasVm ? ["host", "vm", "hyp"] : ["host", "hyp"]; // from the bottom
+    const lane = overview.map((bin) => order.findIndex((key) => bin & LEVELS[key].bit));
+    return lane.flatMap((here, at) => (at && here !== lane[at - 1] ? [h("span", { class: "hk-crossing",
+      style: `left:${(100 * at) / lane.length}%;--hk-from:${Math.min(here, lane[at - 1])};`
+        + `--hk-lanes:${Math.abs(here - lane[at - 1])}` })] : []));
   }
 
   /** The phases below the lanes, where a column is a step. */

@@ -253,6 +253,18 @@ def test_the_thumb_of_the_slider_stands_below_the_cursor(page, call):
         assert abs(cursor["x"] + cursor["width"] / 2 - thumb) < 1.5
 
 
+def test_the_strip_draws_every_change_of_level(offline, vm_call):
+    page = offline(stepper(vm_call).to_html())
+    lines = page.evaluate("""[...document.querySelectorAll(".hk-crossing")].map((line) => {
+      const middle = (name) => { const box = document.querySelector(".hk-lane-" + name)
+        .getBoundingClientRect(); return box.top + box.height / 2; };
+      const box = line.getBoundingClientRect();
+      const lane = (y) => ["host", "vm", "hyp"].find((name) => Math.abs(middle(name) - y) < 2);
+      return [lane(box.bottom), lane(box.top)];
+    })""")
+    assert lines == [["host", "hyp"], ["vm", "hyp"], ["vm", "hyp"], ["host", "hyp"]]
+
+
 def test_a_click_on_a_mark_leads_to_its_step(page, call):
     page.locator(".hk-mark", has_text="ERET").click()
     assert call.trace[step(page)].text == "eret"
