@@ -10,16 +10,14 @@ from operator import index as whole
 import numpy as np
 
 from hypkit import _columns, arch
+from hypkit._diff import TraceDiff
 from hypkit.decode import Instruction, decode, is_hvc
 from hypkit.image import Image
 
 # The registers of a row, in the order of the mask's bits.
 REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pstate")
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
-_PSTATE = _INDEX["pstate"]
 TABLE_STEPS = 20_000  # two megabytes of text
-# Bits that aligning two traces may keep, one for a step of each: 128 MiB, a second's work.
-DIFF_BITS = 1 << 30
 
 
 def _bit(name: str) -> int:
@@ -147,7 +145,8 @@ class Trace:
     pcs, masks: uint64 arrays with one row a step and one more for the state afterwards; bit i of a
     mask says that REGISTERS[i] differs from the row before, and values holds the new ones in order.
     base: the registers before the first step; words: address -> instruction word; sysregs: system
-    registers before the first step; exceptions: step -> what it took, but for HVCs.
+    registers before the first step. What took exceptions is given in order and kept by step; HVCs
+    are not kept, for their words say all.
     """
 
     def __init__(self, image: Image, base: np.ndarray, pcs: np.ndarray, masks: np.ndarray,
@@ -183,7 +182,7 @@ class Trace:
         name: one of REGISTERS, or xzr; rows: numbers of steps, where len(self) is the state
         afterwards. KeyError for another name, IndexError for another row.
         """
-        rows = np.arange(len(self.pcs)) if rows is None else rows
+        rows = np.arange(len(self.pcs)) if rows is None else np.asarray(rows)
         for row in (rows.min(), rows.max()) if len(rows) else ():
             self._check_row(row)
         if name == "xzr":
@@ -359,85 +358,3 @@ class Trace:
         levels = "".join(f", EL{el}: {count}" for el in (1, 2)
                          if (count := int(np.count_nonzero(self.els[:-1] == el))))
         return f"Trace({len(self)} steps{levels})"
-
-
-class TraceDiff:
-    """Two traces side by side. rows: (step of a or None, step of b or None), aligned."""
-
-    def __init__(self, a: Trace, b: Trace) -> None:
-        self.a, self.b = a, b
-        known: dict[tuple[int, str, str | int], int] = {}
-        ours, theirs = (_places(trace, known) for trace in (a, b))
-        # What both begin and end with needs no search; a loop run at length must not need one.
-        least = min(len(ours), len(theirs))
-        head = _alike(ours[:least], theirs[:least])
-        rest = least - head
-        tail = _alike(ours[len(ours) - rest:][::-1], theirs[len(theirs) - rest:][::-1])
-        ours, theirs = ours[head:len(ours) - tail], theirs[head:len(theirs) - tail]
-        if len(ours) * len(theirs) > DIFF_BITS:
-            raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that differ are too many to "
-                             "align: compare parts of them, as in t[:1000]")
-        both = [(i, i) for i in range(head)]
-        both += [(head + i, head + j) for i, j in _aligned(ours, theirs)]
-        both += zip(range(len(a) - tail, len(a)), range(len(b) - tail, len(b)), strict=True)
-        self.rows: list[tuple[int | None, int | None]] = []
-        i = j = 0
-        for row in (*both, (len(a), len(b))):
-            self.rows += [(n, None) for n in range(i, row[0])]
-            self.rows += [(None, n) for n in range(j, row[1])]
-            self.rows.append(row)
-            i, j = row[0] + 1, row[1] + 1
-        self.rows.pop()
-
-    @property
-    def same(self) -> int:
-        """How many steps stand in both."""
-        return sum(i is not None and j is not None for i, j in self.rows)
-
-    def __repr__(self) -> str:
-        same = self.same
-        return (f"TraceDiff({same} steps in both, {len(self.a) - same} only in the first, "
-                f"{len(self.b) - same} only in the second)")
-
-
-def _alike(ours: np.ndarray, theirs: np.ndarray) -> int:
-    """How many places two rows of the same length have in common at their start."""
-    differ = np.flatnonzero(ours != theirs)
-    return int(differ[0]) if len(differ) else len(ours)
-
-
-def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
-    """Where a longest common subsequence of the two stands in each, in order.
-
-    Hyyrö's bit-vector algorithm (2004): row j keeps a bit for each of ours, 0 where the longest
-    subsequence common with the first j of theirs grows.
-    """
-    same = {place: int.from_bytes(np.packbits(ours == place, bitorder="little").tobytes(), "little")
-            for place in np.unique(theirs).tolist()}
-    everywhere = row = (1 << len(ours)) - 1
-    rows = [b""]
-    for place in theirs.tolist():
-        met = row & same[place]
-        row = (row + met | row - met) & everywhere
-        rows.append(row.to_bytes(len(ours) // 8 + 1, "little"))
-    i, j, found = len(ours), len(theirs), []
-    while i and j:
-        if ours[i - 1] == theirs[j - 1]:
-            i, j = i - 1, j - 1
-            found.append((i, j))
-        elif rows[j][i - 1 >> 3] >> (i - 1 & 7) & 1:
-            i -= 1
-        else:
-            j -= 1
-    return found[::-1]
-
-
-def _places(trace: Trace, known: dict[tuple[int, str, str | int], int]) -> np.ndarray:
-    """A number for every step, the same for the same instruction at the same label and EL."""
-    pcs, site = trace.sites
-    names = [(decode(trace.words[pc]).mnemonic, trace.image.symbolize(pc) or pc)
-             for pc in pcs.tolist()]
-    seen, at = np.unique(site * 4 + trace.els[:-1], return_inverse=True)
-    numbers = [known.setdefault((code % 4, *names[code // 4]), len(known))
-               for code in seen.tolist()]
-    return np.array(numbers, dtype=np.int64)[at]
