@@ -54,7 +54,7 @@ def doubtful(parts: tuple[str, ...]) -> bool:
     if name in ("add", "sub", "adds", "subs", "cmp", "cmn") and last.startswith("lsl"):
         # x and w registers mixed are encoded as if all were x
         return len({p[0] for p in parts[1:-1] if REGISTER.match(p) and p != "sp"}) > 1
-    return name == "msr" and parts[1] == "spsel" and (integer(last) or 0) > 1
+    return parts[:2] == ("msr", "spsel") and (integer(last) or 0) > 1
 
 
 def explain(
@@ -168,6 +168,8 @@ def _memory(name: str, ops: tuple[str, ...]) -> Finding:
             if len(ops) > 1 and not ops[-1].startswith("#"):
                 yield len(ops) - 1, f"the address must be in brackets: `[{ops[-1]}]`"
         return
+    if index == 0:
+        yield 0, f"the registers come first, then the address: `{name} x0, {ops[0]}`"
     inner = _top(ops[index].strip("[]!"))
     if name in ("ldp", "ldpsw", "ldnp") and ops[0] == ops[1]:
         yield 1, f"{name} loads {ops[0]} twice: what it ends up as is undefined"
@@ -190,13 +192,16 @@ def _memory(name: str, ops: tuple[str, ...]) -> Finding:
         scale = {"x": 3, "w": 2, "b": 0, "h": 1, "s": 2, "d": 3, "q": 4}.get(ops[0][0], 3)
     else:
         scale = SCALE.get(name, 0)
-    if len(inner) > 1 and inner[1][0] in "xw" and (name in SCALE or name in ("ldr", "str")):
+    if REGISTER.match(offset_text) and (name in SCALE or name in ("ldr", "str")):
         extended = inner[-1].startswith(("uxtw", "sxtw"))
-        if inner[1][0] == "x" and extended:
-            yield where, f"{inner[2][:4]} extends a w register: write w{inner[1][1:]}"
-        elif inner[1][0] == "w" and not extended:
-            yield where, f"a w register as index is written `[{inner[0]}, {inner[1]}, uxtw]`"
-        yield where, f"the index of {name} {ops[0]} can be shifted by 0 or {scale} only"
+        if write_back:
+            yield where, f"with write-back the offset is a number, and {offset_text} is a register"
+        elif offset_text[0] == "x" and extended:
+            yield where, f"{inner[2][:4]} extends a w register: write w{offset_text[1:]}"
+        elif offset_text[0] == "w" and not extended:
+            yield where, f"a w register as index is written `[{inner[0]}, {offset_text}, uxtw]`"
+        elif len(inner) == 3:
+            yield where, f"the index of {name} {ops[0]} can be shifted by 0 or {scale} only"
     if n is None or name not in SCALE and name not in UNSCALED and name not in ("ldr", "str"):
         if n and name.startswith(("ldx", "ldax", "ldar", "stx", "stlx", "stlr")):
             yield where, f"{name} takes a bare address, [x1], without an offset"
@@ -310,12 +315,10 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
 
 
 def _widened(name: str, ops: tuple[str, ...]) -> Finding:
-    """Sign and zero extension start from a w register, as an instruction and within one."""
-    for kind, i, reg in (
-        (name, len(ops) - 1, ops[-1] if ops else ""),
-        (ops[-1] if ops else "", len(ops) - 2, ops[-2] if len(ops) > 1 else ""),
-    ):
-        extend = WIDENS.match(kind)
+    """Sign and zero extension start from a w register, as an instruction (sxtw x0, w1) and within
+    one (add x0, x1, w2, sxtw)."""
+    for i, reg in enumerate(ops):
+        extend = WIDENS.match(name if i == len(ops) - 1 else ops[i + 1])
         if extend and REGISTER.match(reg) and reg[0] == "x":
             yield i, f"{extend.group()} extends a w register: write w{reg[1:]}, not {reg}"
 

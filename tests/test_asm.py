@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import re
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from hypkit import _blocks, _keystone, asm, image
+from hypkit import _blocks, _diagnose, _keystone, _mnemonics, asm, image
 from hypkit._source import macro_arguments
 from hypkit.abi import VARIANTS
 from hypkit.asm import AsmError, Program, Unit, assemble, link
@@ -261,6 +262,20 @@ def test_work_without_end_is_cut_off_by_the_clock(monkeypatch):
     e = complaint(f".rept 40000\n.quad {'1+' * 1000}1\n.endr")
     assert time.monotonic() - start < 2
     assert e.line in (1, 2) and "the assembler worked more than 0.3 s" in e.message
+
+
+@pytest.mark.parametrize("name", sorted(_mnemonics.SHAPES.keys() | _mnemonics.OTHERS))
+def test_whatever_is_wrong_with_an_instruction_there_is_a_sentence_for_it(name):
+    pool = ("x0", "w1", "sp", "xzr", "v2.4s", "d3", "#0", "#-0x1001", "#0xffffffffffffffff", "eq",
+            "esr_el2", "lsl #3", "uxtw", "sxtb #9", "[x1]", "[x1, #8]!", "[sp, w2, uxtw #3]",
+            "[x1, x2, lsl #1]", "{v0.16b, v1.16b}")  # fmt: skip
+    chooser = random.Random(name)
+    for _ in range(150):
+        parts = name, *chooser.choices(pool, k=chooser.randrange(6))
+        ops = [(op, 8 * n) for n, op in enumerate(parts[1:])]
+        assert _diagnose.doubtful(parts) in (True, False)
+        e = _diagnose.explain(parts, ops, "refused", [])
+        assert e.message and (e.at is None or e.at in [at for _, at in ops]), (parts, e.message)
 
 
 def test_there_are_enough_bad_inputs():
