@@ -37,7 +37,7 @@ const KEPT_CHUNKS = 24;
 const NOTCH = 50; // CSS pixels of wheel that make a step
 const LATE = 3000; // milliseconds without an answer, after which the reader is told why
 const GONE = "the kernel that made this stepper is gone. Run its cell again.";
-const NO_ANSWER = "the kernel does not answer: it is busy with another cell, or gone. If it is gone, "
+const NO_ANSWER = "The kernel does not answer: it is busy with another cell, or gone. If it is gone, "
   + "run the cell of this stepper again.";
 
 // --- The reel: the steps and what can be asked of them -----------------------------------------
@@ -497,8 +497,8 @@ export class Reel {
   place(access) {
     if (access.pool) return "the literal pool";
     const [base, offset] = (this.symbolize(access.va) ?? "").split("+");
-    const slot = this.meta.hypercall_tables[base];
-    if (slot) {
+    if (Object.hasOwn(this.meta.hypercall_tables, base)) {
+      const slot = this.meta.hypercall_tables[base];
       return `the table slot of hypercall ${Math.floor(Number(offset ?? 0) / slot)}`;
     }
     return base === "hyp_stack" ? "the EL2 stack" : this.what(access.va, true);
@@ -1052,7 +1052,7 @@ class View extends Board {
       this.point(wanted);
       try {
         await reel.ensure(wanted, () => {
-          if (turn === this.busy) this.progress(`Still fetching the steps around ${wanted}: ${NO_ANSWER}`);
+          if (turn === this.busy) this.progress(`Still fetching the steps around ${wanted}. ${NO_ANSWER}`);
         });
       } catch (error) {
         if (turn === this.busy) this.point(this.step);
@@ -1110,7 +1110,7 @@ class View extends Board {
     const turn = this.begin();
     const search = (start) => this.reel.find(start, by, (step) => turn !== this.busy || test(step),
       (step, late) => {
-        if (turn === this.busy) this.progress(`Searching … step ${step}${late ? `: ${NO_ANSWER}` : ""}`);
+        if (turn === this.busy) this.progress(`Searching … step ${step}${late ? `. ${NO_ANSWER}` : ""}`);
       }, (chunk) => turn !== this.busy || worth === undefined || worth(chunk));
     let found = await search(from);
     const said = found === null ? nothing : "";
@@ -1196,7 +1196,7 @@ class View extends Board {
     const wanted = text.toLowerCase();
     let test;
     let worth;
-    if (reel.index[wanted] !== undefined) {
+    if (reel.meta.registers.includes(wanted)) {
       test = (step) => reel.changed(step).includes(wanted);
     } else if (reel.rows.some((row) => row.label === text)) {
       test = (step) => reel.rows[reel.site(step).row].label === text;
@@ -1293,9 +1293,11 @@ class View extends Board {
   }
 
   zoom(by) {
-    this.size = Math.max(0.7, Math.min(2, (this.size ?? 1) * by));
-    // On the element whose width the style sheet asks for: larger letters, fewer columns.
-    this.root.closest(".hk").style.setProperty("--hk-size", String(this.size));
+    // On the element whose width the style sheet asks for: larger letters, fewer columns. It outlives
+    // this view, and so does the size.
+    const { style } = this.root.closest(".hk");
+    const size = Number(style.getPropertyValue("--hk-size") || 1) * by;
+    style.setProperty("--hk-size", String(Math.max(0.7, Math.min(2, size))));
     this.showCode(this.step >= this.reel.steps); // the current line has moved
   }
 
@@ -2057,7 +2059,7 @@ class Controls extends Board {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       this.say("Running …");
-      this.timer = setTimeout(() => this.say(`No call was made yet: ${NO_ANSWER}`, true), LATE);
+      this.timer = setTimeout(() => this.say(`No call was made yet. ${NO_ANSWER}`, true), LATE);
     }, 300);
     try {
       action();

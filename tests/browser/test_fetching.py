@@ -117,13 +117,13 @@ def test_a_kernel_that_does_not_answer_is_spoken_of(page):
     page.keyboard.press("z")
     page.clock.run_for(3000)
     assert said.inner_text().startswith(
-        f"Still fetching the steps around {2 * CHUNK + 1}: the kernel does not answer: it is busy "
+        f"Still fetching the steps around {2 * CHUNK + 1}. The kernel does not answer: it is busy "
         "with another cell, or gone.")
     page.evaluate("view.search.value = '0xdeadbeefdead'")
     page.keyboard.press("s")
     page.keyboard.press("f")
     page.clock.run_for(3000)
-    assert said.inner_text().startswith(f"Searching … step {CHUNK}: the kernel does not answer")
+    assert said.inner_text().startswith(f"Searching … step {CHUNK}. The kernel does not answer")
 
 
 def test_a_search_looks_into_no_chunk_without_the_value(page):
