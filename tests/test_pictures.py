@@ -26,7 +26,7 @@ def test_the_doors_are_counted_by_function():
     picture = show_doors({"a": "returned", "a+0x4": "panicked", "b": "runaway", "b+0x4": "returned",
                           "b+0x8": "returned"})
     assert "2 rows of boxes" in picture.alt
-    assert "a: 1 of 2 came back; b: 2 of 3 came back." in picture.alt
+    assert "a: 1 of 2 came back; b: 2 of 3 came back, 1 stopped the machine." in picture.alt
     with pytest.raises(ValueError, match="no outcome to show"):
         show_doors({})
 
