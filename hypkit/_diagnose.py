@@ -323,9 +323,13 @@ def _widened(name: str, ops: tuple[str, ...]) -> Finding:
             yield i, f"{extend.group()} extends a w register: write w{reg[1:]}, not {reg}"
 
 
+def _width(register: str) -> str:
+    return {"sp": "x", "wsp": "w"}.get(register, register[0])
+
+
 def _registers(name: str, ops: tuple[str, ...]) -> Finding:
     found = [(i, op) for i, op in enumerate(ops) if REGISTER.match(op)]
-    widths = {"x" if op in ("sp",) else "w" if op == "wsp" else op[0] for _, op in found}
+    widths = {_width(op) for _, op in found}
     if name in ("ldrb", "strb", "ldrh", "strh", "stlrb", "stlrh") and ops and ops[0][0] == "x":
         yield 0, f"{name} moves less than 32 bits: write w{ops[0][1:]}, not {ops[0]}"
     if name in ("stxr", "stlxr") and ops and ops[0][0] == "x":
@@ -336,12 +340,14 @@ def _registers(name: str, ops: tuple[str, ...]) -> Finding:
                 yield i, f"{op} cannot be used here: copy it first (`mov x9, sp`)"
     mixes = name in SAME_WIDTH or name in ("add", "sub", "adds", "subs", "cmp", "cmn")
     if mixes and len(widths) > 1:
-        i, op = next((i, op) for i, op in found if op[0] != found[0][1][0] and op != "sp")
-        want = found[0][1][0].replace("s", "x")
+        first = found[0][1]
+        i, op = next((i, op) for i, op in found if _width(op) != _width(first))
+        extensible = name in ("add", "sub", "cmp") and i == found[-1][0]
+        other = {"sp": "wsp", "wsp": "sp"}.get(op, _width(first) + op[1:])
         yield (
             i,
-            f"{found[0][1]} and {op} have different widths: write {want}{op[1:]}"
-            + (f" (or `{op}, uxtw`)" if name in ("add", "sub", "cmp") and op[0] == "w" else ""),
+            f"{first} and {op} have different widths: write {other}"
+            + (f" (or `{op}, uxtw`)" if extensible and op[0] == "w" and op != "wsp" else ""),
         )
     if name in ("smulh", "umulh", "br", "blr", "ret", "rev32") and "w" in widths:
         yield found[0][0], f"{name} takes 64-bit registers, x{found[0][1][1:]}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import product
 
 import pytest
 
@@ -266,12 +267,14 @@ def test_work_without_end_is_cut_off_by_the_clock(monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(_mnemonics.SHAPES.keys() | _mnemonics.OTHERS))
 def test_whatever_is_wrong_with_an_instruction_there_is_a_sentence_for_it(name):
-    pool = ("x0", "w1", "sp", "xzr", "v2.4s", "d3", "#0", "#-0x1001", "#0xffffffffffffffff", "eq",
+    few = ("x0", "w1", "sp", "wsp", "#1", "[x1]")
+    many = (*few, "xzr", "v2.4s", "d3", "#0", "#-0x1001", "#0xffffffffffffffff", "eq",
             "esr_el2", "lsl #3", "uxtw", "sxtb #9", "[x1]", "[x1, #8]!", "[sp, w2, uxtw #3]",
             "[x1, x2, lsl #1]", "{v0.16b, v1.16b}")  # fmt: skip
     chooser = random.Random(name)
-    for _ in range(150):
-        parts = name, *chooser.choices(pool, k=chooser.randrange(6))
+    lines = [(name, *some) for count in range(4) for some in product(few, repeat=count)]
+    lines += [(name, *chooser.choices(many, k=chooser.randrange(6))) for _ in range(150)]
+    for parts in lines:
         ops = [(op, 8 * n) for n, op in enumerate(parts[1:])]
         assert _diagnose.doubtful(parts) in (True, False)
         e = _diagnose.explain(parts, ops, "refused", [])
