@@ -32,8 +32,9 @@ def stepper(what: Call | Trace | Machine, other: Call | Trace | None = None, *,
             bookmarks: Mapping[int, str] | None = None) -> Stepper:
     """Look at a call step by step.
 
-    what: a Call or a Trace; a Machine, to choose calls and edit its dispatcher; with *other*, two
-    calls or traces are shown side by side. bookmarks: step -> note, shown from the start.
+    what: a Call or a Trace; a Machine, to choose calls and edit its dispatcher and its numbering
+    header; with *other*, two calls or traces are shown side by side. bookmarks: step -> note,
+    shown from the start.
     """
     notes = _bookmarks(bookmarks)
     if other is not None:

@@ -59,6 +59,15 @@ JUMP = """async (step) => {
 }"""
 
 
+SEARCH = """async () => {
+  await view.go(0);
+  view.search.value = "0xdeadbeefdead";
+  const start = performance.now();
+  await view.seek(1);
+  return performance.now() - start;
+}"""
+
+
 def looping(steps: int):
     """The trace of a call of about so many steps."""
     machine = Machine("numbered", dispatcher=LOOP.replace("COUNT", str(steps // 20)),
@@ -126,7 +135,8 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
         near = [page.evaluate(JUMP, step) for step in range(100, 160)]
         found += [
             ("1,000,000 steps: a jump anywhere, fetched and painted, p95", _p95(far), "ms", None),
-            ("1,000,000 steps: a jump to a step that is here, p95", _p95(near), "ms", 50.0)]
+            ("1,000,000 steps: a jump to a step that is here, p95", _p95(near), "ms", 50.0),
+            ("1,000,000 steps: a search for what is not there", page.evaluate(SEARCH), "ms", None)]
         browser.close()
     return found
 
