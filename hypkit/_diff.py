@@ -11,7 +11,7 @@ from hypkit.decode import decode
 if TYPE_CHECKING:
     from hypkit.trace import Trace
 
-# Bits that aligning two traces may keep, one for a step of each: 128 MiB, a second's work.
+# Bits that aligning two traces may keep, one for a step of each: 128 MiB, some two seconds.
 DIFF_BITS = 1 << 30
 
 

@@ -162,11 +162,17 @@ def _side_by_side(a: Rung, b: Rung) -> str:
 
 def compare(a: str, b: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS
             ) -> Comparison:
-    """Two variants side by side for one call: counts, bytes, modelled cycles, and the code."""
+    """Two variants side by side for one call: counts, bytes, modelled cycles, and the code.
+
+    a, b: keys of VARIANTS; call and arguments, and what is raised: as in hypkit.measure.measure.
+    """
     return Comparison(climb([a, b], call, arguments))
 
 
 def ladder(keys: Iterable[str] = tuple(VARIANTS), call: str = CALL,
            arguments: Sequence[int | str] = ARGUMENTS) -> Comparison:
-    """All variants (or those of *keys*) for one call, in the order of the story."""
+    """All variants (or those of *keys*) for one call, in the order of the story.
+
+    call and arguments, and what is raised: as in hypkit.measure.climb.
+    """
     return Comparison(climb(keys, call, arguments))

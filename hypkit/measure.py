@@ -137,7 +137,10 @@ class Ladder:
 
 def climb(keys: Iterable[str] = tuple(VARIANTS), call: str = CALL,
           arguments: Sequence[int | str] = ARGUMENTS) -> Ladder:
-    """Measure these variants with one call; by default all ten, in the order of the story."""
+    """Measure these variants with one call; by default all ten, in the order of the story.
+
+    TypeError for keys that are no list, ValueError for an empty one; else as measure raises.
+    """
     if isinstance(keys, str) or not isinstance(keys, Iterable):
         raise TypeError(f"keys is a list of variants' keys, not {keys!r}")
     keys = list(keys)
