@@ -57,7 +57,7 @@ def deliver(cpu: Cpu, intno: int, step: int) -> None:
 
 
 def _immediate(cpu: Cpu, pc: int, el: int) -> int:
-    return (cpu.fetch(pc, el) or 0) >> 5 & 0xFFFF
+    return (cpu.mmu.fetch(pc, el) or 0) >> 5 & 0xFFFF
 
 
 def _hvc(cpu: Cpu, pc: int, el: int, step: int) -> None:
@@ -70,7 +70,7 @@ def _hvc(cpu: Cpu, pc: int, el: int, step: int) -> None:
 def _smc_or_trap(cpu: Cpu, pc: int, el: int, step: int) -> None:
     # There is no EL3 software here. A VM's SMC traps to EL2 (HCR_EL2.TSC) and ELR stays on it;
     # anyone else's is undefined.
-    here = pc if decode(cpu.fetch(pc, el) or 0).mnemonic == "smc" else pc - 4
+    here = pc if decode(cpu.mmu.fetch(pc, el) or 0).mnemonic == "smc" else pc - 4
     if el == 1 and cpu.sysreg("HCR_EL2") & HCR_TSC:
         cpu.enter(2, arch.EC_SMC64, _immediate(cpu, here, el), here, step)
     else:
@@ -79,7 +79,7 @@ def _smc_or_trap(cpu: Cpu, pc: int, el: int, step: int) -> None:
 
 def _ich_access(cpu: Cpu, pc: int, el: int) -> bool:
     """Do an MRS or MSR of a GIC register in the GIC's place; False if it is something else."""
-    move = arch.decode_sysreg_move(cpu.fetch(pc, el) or 0)
+    move = arch.decode_sysreg_move(cpu.mmu.fetch(pc, el) or 0)
     name = arch.SYSREG_NAMES.get(move[1]) if move else None
     if el != 2 or name not in cpu.ich:
         return False
@@ -99,7 +99,7 @@ def _abort(cpu: Cpu, pc: int, el: int, step: int, *, fetch: bool) -> None:
     if fetch:
         va, size, write = pc, 4, False
     else:
-        word = cpu.fetch(pc, el) or 0
+        word = cpu.mmu.fetch(pc, el) or 0
         operand = decode(word).memory
         if operand is not None:
             va = operand.address(pc, lambda name: 0 if name == "xzr" else cpu.read(name))
@@ -159,7 +159,7 @@ def _first_fault(cpu: Cpu, va: int, size: int, el: int, write: bool,
     """
     for page in range(va & -PAGE_SIZE, va + size, PAGE_SIZE):
         address = max(va, page) & MASK64
-        walked = cpu.translate(address, el)
+        walked = cpu.mmu.translate(address, el)
         if walked.pa is None:
             return address, walked.fsc, walked.stage2 is not None
         if _refused(walked, el, write, fetch):

@@ -331,10 +331,10 @@ class Machine:
         va = whole("an address", va) & MASK64
         if stage == 2:
             vttbr = cpu.ram.load64(HEAP["kvm0"][0] + CONSTANTS["KVM_VTTBR"])
-            return cpu.translate_ipa(va, vttbr, VTCR_EL2)
+            return cpu.mmu.translate_ipa(va, vttbr, VTCR_EL2)
         if el not in (1, 2) or stage != 1:
             raise ValueError(f"el={el!r}, stage={stage!r}: there are EL1, EL2 and stages 1 and 2")
-        return cpu.translate(va, el)
+        return cpu.mmu.translate(va, el)
 
     def read(self, va: int, size: int, el: int = 2) -> bytes:
         """Memory as EL1 or EL2 sees it: *size* bytes; MachineError where one is not mapped."""

@@ -76,6 +76,13 @@ def test_a_calls_trace_begins_at_the_hosts_branch_and_ends_when_it_has_the_resul
     assert 0 < len(call.trace) < len(call.whole_trace)
 
 
+def test_a_trace_begins_with_the_system_registers_as_they_are(m):
+    m.call(CNTVOFF, 0x1234)
+    before = m.call(MDCR).whole_trace.sysregs
+    assert before == {name: m.sysreg(name) for name in before}
+    assert before["CNTVOFF_EL2"] == 0x1234 and before["HCR_EL2"] == 1 << 31
+
+
 def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
     assert m.hvc(0x101, -1).args == ((1 << 64) - 1,)
     assert m.call("__kvm_tlb_flush_vmid", "kvm0").args == (m.address("kvm0", "linear"),)
