@@ -25,14 +25,18 @@ def read(path: Path, name: str) -> dict[str, Any]:
     """The TOML file at `path`, called `name` in errors."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOML's own, and text that is not UTF-8
         raise FactError(f"{name} is not TOML: {error}") from error
 
 
-def key(table: Mapping[str, Any], name: str, where: str) -> Any:
-    """The value of a key that must be there."""
+def key(table: Mapping[str, Any], name: str, where: str, want: type = object) -> Any:
+    """The value of a key that must be there; want: dict or list, where it must be a table or a list
+    of them.
+    """
     if name not in table:
         raise FactError(f"{where}: key {name!r} is missing")
+    called = "a table" if want is dict else "a list"
+    _want(isinstance(table[name], want), f"{where}: key {name!r}", called, table[name])
     return table[name]
 
 

@@ -295,19 +295,21 @@ def cores() -> Mapping[str, Core]:
     """The cores of the pipeline model by key; "ideal" is not a core but a lower bound."""
     name = "cores.toml"
     data = _read(name)
-    known = _toml.key(data, "core", name)
+    known = _toml.key(data, "core", name, dict)
     found = {}
-    for key, entry in known.items():
+    for key in known:
         where = f"{name}: core {key!r}"
+        entry = _toml.key(known, key, f"{name}: core", dict)
         if "like" in entry:
-            if entry["like"] not in known:
-                raise FactError(f"{where}: key 'like' names no core: {entry['like']!r}")
-            entry = {**known[entry["like"]], **entry}
+            like = _toml.value(str, entry["like"], f"{where}: key 'like'")
+            if like not in known:
+                raise FactError(f"{where}: key 'like' names no core: {like!r}")
+            entry = {**_toml.key(known, like, f"{name}: core", dict), **entry}
         # The file's words where Python keeps them for itself.
         entry = {**entry, "key": key, "prices": _toml.key(entry, "class", where)}
         del entry["class"]
         if "forward" in entry:
-            forward = dict(entry["forward"])
+            forward = dict(_toml.key(entry, "forward", where, dict))
             forward["from_"] = forward.pop("from", [])
             entry["forward"] = forward
         found[key] = _toml.build(Core, entry, where, _sources(name))
@@ -379,9 +381,9 @@ def _read(name: str) -> dict[str, Any]:
 
 @cache
 def _sources(name: str) -> dict[str, Source]:
+    named = _toml.key({"source": {}, **_read(name)}, "source", name, dict)
     found = {
-        key: _toml.build(Source, entry, f"{name}: source {key!r}")
-        for key, entry in _read(name).get("source", {}).items()
+        key: _toml.build(Source, entry, f"{name}: source {key!r}") for key, entry in named.items()
     }
     for key, source in found.items():
         _check_confidence(source, f"{name}: source {key!r}")
@@ -396,7 +398,7 @@ def _check_confidence(entry: Any, where: str) -> None:
 
 def _entries(name: str, table: str, kind: type, unique: str = "") -> tuple:
     found, seen = [], set()
-    for position, entry in enumerate(_toml.key(_read(name), table, name)):
+    for position, entry in enumerate(_toml.key(_read(name), table, name, list)):
         where = f"{name}: {table} {position + 1}"
         entry = _toml.build(kind, entry, where, _sources(name))
         _check_confidence(entry, where)

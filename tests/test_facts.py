@@ -202,12 +202,24 @@ def test_a_sound_small_file_is_read(broken):
         ("[core.c.class]\nmove", "[core.c]\nclass = 3\nmove", "is not TOML"),
         ("[core.c.class]", "[core.c.klass]", "cores.toml: core 'c': key 'class' is missing"),
         ("core.c", "kern.c", "cores.toml: key 'core' is missing"),
+        ("[core.c.class]", "forward = 3\n[core.c.class]", "key 'forward': want a table, have 3"),
+        ("order = 'in'", "order = 'in'\nlike = []", "core 'c': key 'like': want a text, have []"),
+        (CORE, "core = 3", "cores.toml: key 'core': want a table, have 3"),
+        (CORE, "core.c = 3", "cores.toml: core: key 'c': want a table, have 3"),
+        ("[source.s]", "source = 3\n[old]", "cores.toml: key 'source': want a table, have 3"),
     ],
 )
 def test_a_malformed_core_is_named_with_file_entry_and_key(broken, old, new, message):
     assert old in CORE
     broken("cores.toml", CORE.replace(old, new))
     with pytest.raises(facts.FactError, match=re.escape(message)):
+        facts.cores()
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path, broken):
+    broken("cores.toml", CORE)
+    (tmp_path / "cores.toml").write_bytes("note = 'größer'".encode("latin-1"))
+    with pytest.raises(facts.FactError, match="cores.toml is not TOML: 'utf-8' codec can't decode"):
         facts.cores()
 
 
@@ -219,6 +231,7 @@ def test_a_malformed_core_is_named_with_file_entry_and_key(broken, old, new, mes
         (STUB.replace("args = []", "args = [1]"), "key 'args'[0]: want a text, have 1"),
         ("stub = [3]", "hypercalls.toml: stub 1: want a table, have 3"),
         ("", "hypercalls.toml: key 'stub' is missing"),
+        ("stub = 3", "hypercalls.toml: key 'stub': want a list, have 3"),
     ],
 )
 def test_a_malformed_list_is_named_with_file_position_and_key(broken, text, message):
