@@ -348,6 +348,18 @@ def test_a_class_is_not_taken_for_the_function_that_was_asked_for():
         call_function(int, name="f")
 
 
+@pytest.mark.parametrize(("error", "words"), [
+    (KeyError("no hypercall 'foo'"), "KeyError, 1 line below its def: no hypercall 'foo'"),
+    (AttributeError("'NoneType' has no 'foo'"), "'NoneType' has no 'foo'"),
+    (ValueError(), "ValueError, 1 line below its def: no message")])
+def test_an_error_of_the_learners_function_is_quoted_as_it_was_raised(error, words):
+    def wrong():
+        raise error
+
+    with pytest.raises(Wrong, match=re.escape(words) + "$"):
+        call_function(wrong, name="wrong")
+
+
 def test_a_bench_remembers_each_call_once():
     with Bench("numbered", seed=1) as machine:
         machine.call("__kvm_get_mdcr_el2")

@@ -141,10 +141,16 @@ def call_function(function: object, *arguments: object, name: str) -> object:
         raise Wrong(f"{name} ran for {SECONDS:g} seconds and did not return: "
                     "is there a loop without an end?") from None
     except (Exception, SystemExit) as error:
-        message = " ".join(str(error).strip("'\"").split()) or "no message"
+        message = _words(error) or "no message"
         message = message if len(message) <= 200 else message[:196] + " ..."
         at = _line_of(function, error)
         raise Wrong(f"{name} stopped with {type(error).__name__}{at}: {message}") from None
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, on one line; a KeyError without the quotes that str() puts around it."""
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return " ".join(str(said).split())
 
 
 def _line_of(function: Callable, error: BaseException) -> str:
@@ -189,5 +195,4 @@ def attempt(call: Callable[..., Call], *arguments: object) -> Call:
     try:
         return call(*arguments)
     except (MachineError, TypeError, ValueError, KeyError) as error:
-        message = " ".join(str(error).strip("'\"").split())
-        raise Wrong(f"The machine does not take this: {message[:200]}") from None
+        raise Wrong(f"The machine does not take this: {_words(error)[:200]}") from None
