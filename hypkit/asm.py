@@ -178,7 +178,7 @@ def record(units: Iterable[Unit], **options: Any) -> dict[str, int]:
 def write_encodings(words: Mapping[str, int], path: Path | None = None) -> None:
     """Write the recorded encodings: one instruction a line, sorted, so that a diff can be read."""
     if path is None:
-        path = _default_path()
+        path = data_path("hypercalls.toml").with_name(ENCODINGS)
     lines = ",\n".join(f'{json.dumps(text)}: "{word:08x}"' for text, word in sorted(words.items()))
     path.write_text("{\n" + lines + "\n}\n", encoding="ascii", newline="\n")
     encodings.cache_clear()
@@ -198,13 +198,6 @@ def encodings() -> dict[str, int]:
 # -- arguments ----------------------------------------------------------------------------------
 
 _recordings: list[dict[str, int]] = []
-
-
-def _default_path() -> Path:
-    try:
-        return data_path(ENCODINGS)
-    except FileNotFoundError:
-        return data_path("hypercalls.toml").with_name(ENCODINGS)
 
 
 def _mapping(given: Mapping[str, int] | None, what: str) -> dict[str, int]:
