@@ -190,7 +190,10 @@ class Cpu:
         self._uc.reg_write(_GENERAL[register], value)
 
     def sysreg(self, name: str) -> int:
-        """A system register's value; KeyError for a name that is not known."""
+        """A system register's value; KeyError for a name that is not known.
+
+        Those of list registers and active priorities that this GIC has not are zero.
+        """
         name = arch.sysreg(name)
         if name.startswith("ICH_"):
             return self.ich.get(name, 0)

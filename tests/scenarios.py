@@ -120,6 +120,15 @@ AT_EL2 = {
     "ldrsw": "ldrsw x5, [x1]", "ldrb": "ldrb w5, [x1, #1]", "ldp": "ldp x5, x6, [x1]",
     "post-index": "ldr x5, [x1], #8", "register offset": "str x5, [x1, x2, lsl #3]",
     "write to text": "adr x5, dispatch\n str x5, [x5]",
+    # Registers of the GIC: all that this one has, and those that it has not.
+    "ich_hcr": "mov x5, #-1\n msr s3_4_c12_c11_0, x5\n mrs x6, s3_4_c12_c11_0\n"
+               " msr s3_4_c12_c11_0, xzr",
+    "ich_lr3": "mov x5, #-1\n msr s3_4_c12_c12_3, x5\n mrs x6, s3_4_c12_c12_3\n"
+               " msr s3_4_c12_c12_3, xzr",
+    "ich_lr4": "mrs x5, s3_4_c12_c12_4", "ich_lr15": "msr s3_4_c12_c13_7, x5",
+    "ich_ap0r0": "mov x5, #-1\n msr s3_4_c12_c8_0, x5\n mrs x6, s3_4_c12_c8_0",
+    "ich_ap0r1": "mrs x5, s3_4_c12_c8_1", "ich_ap1r3": "msr s3_4_c12_c9_3, x5",
+    "ich_vtr": "mrs x5, s3_4_c12_c11_1\n msr s3_4_c12_c11_1, x5",
     # Accesses that are no plain load or store: of vectors, of a block to be zeroed.
     "str of a vector": "str q0, [x1]",
     "ldp of vectors": "adr x5, dispatch\n stp q0, q1, [x5, #32]",
