@@ -17,6 +17,8 @@ def wrong_character(text: str) -> tuple[int, int, str] | None:
                     f"there is an invisible character here (U+{ord(c):04X}); copied from a web "
                     "page? Replace it by a space"
                 )  # fmt: skip
+            if "\ud800" <= c <= "\udfff":
+                return number, column, f"there is half a character here (U+{ord(c):04X})"
             if c < " " and c != "\t" or "\x7f" <= c <= "\x9f":
                 return number, column, (
                     f"character {ord(c):#04x} does not belong in a text: is this a binary file?"

@@ -83,10 +83,7 @@ def string(text: str, at: int) -> bytes:
         if c == '"':
             raise Complaint("the string ends here, and a comma is missing after it", at + 1 + i)
         if c != "\\":
-            try:
-                out += c.encode()
-            except UnicodeEncodeError:
-                raise Complaint("this string holds half a character", at) from None
+            out += c.encode()
             i += 1
             continue
         match = NUMERIC_ESCAPE.match(body, i + 1)

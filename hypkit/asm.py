@@ -201,6 +201,8 @@ _recordings: list[dict[str, int]] = []
 
 
 def _mapping(given: Mapping[str, int] | None, what: str) -> dict[str, int]:
+    if not isinstance(given, Mapping | None):
+        raise TypeError(f"{what} must map names to integers, not {type(given).__name__}")
     out = dict(given or {})
     for name, value in out.items():
         if not isinstance(name, str) or not hasattr(value, "__index__"):

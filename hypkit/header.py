@@ -138,7 +138,8 @@ def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     for name, text in files:
         if wrong := wrong_character(text):
             line, _, sentence = wrong
-            raise HeaderError(sentence, name, line, text.split("\n")[line - 1].strip())
+            shown = text.split("\n")[line - 1].strip()
+            raise HeaderError(sentence, name, line, shown if shown.isprintable() else "")
     return files
 
 

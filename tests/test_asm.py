@@ -337,6 +337,7 @@ def test_an_error_is_a_value_error():
         (lambda: assemble("nop", -4), ValueError, "base must be a multiple of 4"),
         (lambda: assemble("nop", 1 << 64), ValueError, "base must be a multiple of 4"),
         (lambda: assemble("nop", symbols={"a": "b"}), TypeError, "symbols must map names to int"),
+        (lambda: assemble("nop", symbols=5), TypeError, "symbols must map names to int.*, not int"),
         (lambda: assemble("nop", constants={1: 2}), TypeError, "constants must map names to int"),
         (lambda: assemble("nop", constants={"a": 1 << 64}), ValueError, "does not fit in 64 bits"),
         (lambda: assemble("nop", symbols={"a": 1}, constants={"a": 1}), ValueError, "given twice"),
