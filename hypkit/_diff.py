@@ -31,17 +31,16 @@ class TraceDiff:
         if len(ours) * len(theirs) > DIFF_BITS:
             raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that differ are too many to "
                              "align: compare parts of them, as in t[:1000]")
-        both = [(i, i) for i in range(head)]
-        both += [(head + i, head + j) for i, j in _aligned(ours, theirs)]
-        both += zip(range(len(a) - tail, len(a)), range(len(b) - tail, len(b)), strict=True)
-        self.rows: list[tuple[int | None, int | None]] = []
-        i = j = 0
-        for row in (*both, (len(a), len(b))):
+        self.rows: list[tuple[int | None, int | None]] = [(n, n) for n in range(head)]
+        i = j = head
+        ends = len(a) - tail, len(b) - tail
+        for row in (*((head + p, head + q) for p, q in _aligned(ours, theirs)), ends):
             self.rows += [(n, None) for n in range(i, row[0])]
             self.rows += [(None, n) for n in range(j, row[1])]
             self.rows.append(row)
             i, j = row[0] + 1, row[1] + 1
-        self.rows.pop()
+        self.rows.pop()  # the ends are no row of their own
+        self.rows += zip(range(ends[0], len(a)), range(ends[1], len(b)), strict=True)
 
     @property
     def same(self) -> int:
