@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from hypkit import arch
+from hypkit._canonical import LOGICAL
 from hypkit._expr import Complaint
 from hypkit._mnemonics import CONDITIONAL, shapes, unknown, written
 
@@ -37,6 +38,10 @@ READ_ONLY = re.compile(
 )
 WRITE_ONLY = re.compile(r"icc_(eoir|dir|sgi|asgi)|oslar|pmswinc")
 NO_SP = SAME_WIDTH - {"mov", "and", "orr", "eor"} | {"mrs", "msr", "movz", "movn", "movk", "cset"}
+
+
+def _width(register: str) -> str:
+    return {"sp": "x", "wsp": "w"}.get(register, register[0])
 
 
 def integer(text: str) -> int | None:
@@ -122,7 +127,7 @@ def _arithmetic(name: str, ops: tuple[str, ...]) -> Finding:
 
 
 def _logical(name: str, ops: tuple[str, ...]) -> Finding:
-    if name not in ("and", "orr", "eor", "ands", "tst", "bic", "bics", "orn", "eon"):
+    if name not in LOGICAL:
         return
     n = integer(ops[-1]) if ops else None
     if n is not None and len(ops) == (2 if name == "tst" else 3):
@@ -150,8 +155,10 @@ def _moves(name: str, ops: tuple[str, ...]) -> Finding:
         if not -(1 << (width - 1)) <= n < 1 << width:
             yield 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
         else:
-            way = (f"use `ldr x9, ={n:#x}` and `mov sp, x9`" if ops[0] == "sp" else
-                   f"use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 bits at a time")  # fmt: skip
+            way = f"use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 bits at a time"
+            if ops[0] in ("sp", "wsp"):
+                spare = f"{_width(ops[0])}9"
+                way = f"use `ldr {spare}, ={n:#x}` and `mov {ops[0]}, {spare}`"
             yield 1, f"{n:#x} is too wide for one mov: {way}"
     elif name == "mov":
         return
@@ -201,7 +208,10 @@ def _memory(name: str, ops: tuple[str, ...]) -> Finding:
         elif offset_text[0] == "w" and not extended:
             yield where, f"a w register as index is written `[{inner[0]}, {offset_text}, uxtw]`"
         elif len(inner) == 3:
-            yield where, f"the index of {name} {ops[0]} can be shifted by 0 or {scale} only"
+            kind, _, amount = inner[2].partition(" #")
+            if kind in ("lsr", "asr", "ror") or int(amount or "0", 0) not in (0, scale):
+                way = f"can be shifted by 0 or {scale} only" if scale else "is not shifted"
+                yield where, f"the index of {name} {ops[0]} {way}"
     if n is None or name not in SCALE and name not in UNSCALED and name not in ("ldr", "str"):
         if n and name.startswith(("ldx", "ldax", "ldar", "stx", "stlx", "stlr")):
             yield where, f"{name} takes a bare address, [x1], without an offset"
@@ -317,14 +327,12 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
 def _widened(name: str, ops: tuple[str, ...]) -> Finding:
     """Sign and zero extension start from a w register, as an instruction (sxtw x0, w1) and within
     one (add x0, x1, w2, sxtw)."""
+    if name in LOGICAL and ops and re.match(r"[su]xt[bhwx]\b", ops[-1]):
+        yield len(ops) - 1, f"{name} shifts its last register (lsl, lsr, asr, ror) or leaves it"
     for i, reg in enumerate(ops):
         extend = WIDENS.match(name if i == len(ops) - 1 else ops[i + 1])
         if extend and REGISTER.match(reg) and reg[0] == "x":
             yield i, f"{extend.group()} extends a w register: write w{reg[1:]}, not {reg}"
-
-
-def _width(register: str) -> str:
-    return {"sp": "x", "wsp": "w"}.get(register, register[0])
 
 
 def _registers(name: str, ops: tuple[str, ...]) -> Finding:
@@ -362,5 +370,5 @@ def _registers(name: str, ops: tuple[str, ...]) -> Finding:
 
 
 CHECKS: tuple[Callable[[str, tuple[str, ...]], Finding], ...] = (
-    _arithmetic, _moves, _small, _names, _count, _widened, _memory, _registers, _logical,
+    _arithmetic, _moves, _widened, _small, _names, _count, _memory, _registers, _logical,
 )  # fmt: skip
