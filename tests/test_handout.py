@@ -177,6 +177,12 @@ def test_each_sheet_begins_a_leaf_when_printed_on_both_sides(pages):
         assert begins[-1] % 2 == 1, heading  # the contents name it too
 
 
+def test_no_page_is_empty_but_the_back_of_a_sheet(pages):
+    for name, of_page in pages.items():
+        empty = [n for n, text in enumerate(of_page, 1) if len(text.split()) < 20]
+        assert all(n % 2 == 0 and "Lesson" in of_page[n] for n in empty), (name, empty)
+
+
 def test_a_verdict_stands_on_the_page_of_the_answer(booklets, pages):
     on_page = [words(text) for text in pages["answers"]]
     found = re.findall(r"([^\n]+)\n```+\n\n\*(\d\d\.\d: right[^*]*)\*", booklets["answers"].text)

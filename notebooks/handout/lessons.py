@@ -17,8 +17,9 @@ NOTEBOOKS = Path(__file__).resolve().parents[1]
 _IN_THE_NOTEBOOK_ONLY = re.compile(r"^(from hypkit\.check import .*|check\(.*\))$")
 _ROOM_ENOUGH = re.compile(r"answer = \.\.\.")
 _VERDICT = re.compile(r"\d\d\.\d: ")
-# Lines to write on below an exercise, at the least; what a page has left is shared out by them.
-LINES = {"easy": 3, "medium": 4, "not so easy": 4, "hard": 5}
+# Lines to write on below an exercise: so many at the least (with these each sheet takes two pages
+# today), and its share of what the page has left.
+LINES = {"easy": (3, 3), "medium": (4, 6), "not so easy": (4, 7), "hard": (3, 9)}
 
 
 class HandoutError(Exception):
@@ -121,9 +122,9 @@ def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
     if not level or level[1] not in LINES:
         raise HandoutError(f"{lesson.path.name}: {heading!r} must end with "
                            f"how hard it is: {', '.join(LINES)}")
-    lines = LINES[level[1]]
+    lines, share = LINES[level[1]]
     return ["::: together", *exercise, f"```{{=typst}}\n#room({lines})\n```", ":::",
-            f"```{{=typst}}\n#more-room({lines})\n```"]
+            f"```{{=typst}}\n#more-room({share})\n```"]
 
 
 def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
