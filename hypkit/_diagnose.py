@@ -30,7 +30,7 @@ SAME_WIDTH = frozenset(
     "csel csinc csinv csneg cinc cinv cneg lsl lsr asr ror extr madd msub clz cls rbit rev rev16 "
     "bfi bfxil ubfx sbfx ubfiz sbfiz ccmp ccmn ldp stp smulh umulh".split()
 )
-INVERTED = {"orn": "orr", "eon": "eor", "bics": "ands"}  # takes no number; what does, inverted
+REGISTERS_ONLY = frozenset("orn eon bics".split())  # of the logical ones
 WIDENS = re.compile(r"[su]xt[bhw]\b")
 READ_ONLY = re.compile(
     r"id_|mvfr|midr_|mpidr_|revidr|ctr_|dczid|ccsidr|clidr|aidr|currentel|isr_|rvbar|cntpct|cntvct"
@@ -54,7 +54,7 @@ def doubtful(parts: tuple[str, ...]) -> bool:
     n = integer(last)
     if n is not None and len(parts) > 2 and parts[1][0] == "w" and not -(1 << 32) < n < 1 << 32:
         return True  # the immediate is cut to 32 bits
-    if n is not None and name in INVERTED or WIDENS.match(name) and last[0] == "x":
+    if n is not None and name in REGISTERS_ONLY or WIDENS.match(name) and last[0] == "x":
         return True
     if name in ("add", "sub", "adds", "subs", "cmp", "cmn") and last.startswith("lsl"):
         # x and w registers mixed are encoded as if all were x
@@ -132,9 +132,9 @@ def _logical(name: str, ops: tuple[str, ...]) -> Finding:
     n = integer(ops[-1]) if ops else None
     if n is not None and len(ops) == (2 if name == "tst" else 3):
         width = 32 if ops[0][0] == "w" else 64
-        if name in INVERTED:
-            other = f"{INVERTED[name]} {ops[0]}, {ops[1]}, #{~n & (1 << width) - 1:#x}"
-            yield 2, f"{name} takes registers only; `{other}` would mean the same"
+        if name in REGISTERS_ONLY:
+            load = f"ldr {_width(ops[0])}9, ={n:#x}"
+            yield 2, f"{name} takes registers only: load the number into one (`{load}`)"
         elif not -(1 << (width - 1)) <= n < 1 << width:
             yield len(ops) - 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
         else:
@@ -155,11 +155,18 @@ def _moves(name: str, ops: tuple[str, ...]) -> Finding:
         if not -(1 << (width - 1)) <= n < 1 << width:
             yield 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
         else:
-            way = f"use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 bits at a time"
+            spare = f"{_width(ops[0])}9"
             if ops[0] in ("sp", "wsp"):
-                spare = f"{_width(ops[0])}9"
-                way = f"use `ldr {spare}, ={n:#x}` and `mov {ops[0]}, {spare}`"
-            yield 1, f"{n:#x} is too wide for one mov: {way}"
+                yield (
+                    1,
+                    f"one mov does not bring {n:#x} into {ops[0]}: use `ldr {spare}, ={n:#x}` and "
+                    f"`mov {ops[0]}, {spare}`",
+                )
+            yield (
+                1,
+                f"{n:#x} is too wide for one mov: use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 "
+                "bits at a time",
+            )
     elif name == "mov":
         return
     elif not 0 <= n <= 0xFFFF:
