@@ -2,12 +2,14 @@
 
 from importlib import import_module
 
-from hypkit.abi import VARIANTS
-from hypkit.asm import AsmError, assemble
-from hypkit.emu import Machine, MachineError
-
-# Views are loaded when they are first asked for: a machine alone needs no widgets and no pictures.
-_VIEWS = {
+# A name is loaded when it is first asked for: a machine alone needs no widgets and no pictures, and
+# the check of the environment no machine.
+_PUBLIC = {
+    "VARIANTS": "hypkit.abi",
+    "AsmError": "hypkit.asm",
+    "assemble": "hypkit.asm",
+    "Machine": "hypkit.emu",
+    "MachineError": "hypkit.emu",
     "compare": "hypkit.comparison",
     "ladder": "hypkit.comparison",
     "show_layout": "hypkit.views",
@@ -15,12 +17,16 @@ _VIEWS = {
     "stepper": "hypkit.timetravel",
 }
 
-__all__ = ["VARIANTS", "AsmError", "Machine", "MachineError", "assemble", *_VIEWS]
+__all__ = [*_PUBLIC]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _VIEWS:
+    if name not in _PUBLIC:
         raise AttributeError(f"module 'hypkit' has no attribute {name!r}")
-    view = getattr(import_module(_VIEWS[name]), name)
-    globals()[name] = view  # from now on found at once
-    return view
+    found = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = found  # from now on found at once
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -178,6 +178,14 @@ def test_the_package_hands_out_both(two):
     assert isinstance(two, Comparison) and {"compare", "ladder"} <= set(hypkit.__all__)
 
 
+def test_names_are_offered_before_they_are_loaded():
+    code = ("import sys, hypkit; assert {*hypkit.__all__} <= {*dir(hypkit)}; "
+            "assert 'hypkit.emu' not in sys.modules; from hypkit import *; Machine, stepper")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_machine_needs_no_pictures():
     code = ("import sys, hypkit, hypkit.measure; assert 'matplotlib' not in sys.modules; "
             "hypkit.ladder; assert 'matplotlib' in sys.modules")
