@@ -34,6 +34,8 @@ from hypkit.vmem import MASK64
 TCG_BUFFER = 16 << 20
 # So many exceptions without an instruction between them: there will never be one.
 IN_A_ROW = 100
+# To run until: no instruction begins at an odd address, but one may at 0.
+NOWHERE = (1 << 64) - 1
 # Why a run ends, other than for something that can be dealt with.
 FINAL = (Stop.EXIT, Stop.BUDGET, Stop.LOST, Stop.ASLEEP)
 # Unicorn's errors for an access outside RAM with the MMU off, or through a wrong table.
@@ -338,7 +340,7 @@ class Cpu:
     def _start_until_something(self) -> Stop:
         self._state[S.STOP] = Stop.ASLEEP
         try:
-            self._uc.emu_start(self.read("pc"), 0)
+            self._uc.emu_start(self.read("pc"), NOWHERE)
         except UcError as error:
             if error.errno in NO_MEMORY:
                 return Stop.LOST

@@ -360,8 +360,8 @@ def test_the_cost_is_what_counting_step_by_step_gives(key):
     with Machine(key, seed=9) as m:
         traces = [m.boot_trace]
         for what, argument in ((CNTVOFF, 5), (RUN, "vcpu0"), (RUN, "vcpu1"), (0, 0),
-                               (1, m.image.entry), ("__kvm_tlb_flush_vmid", 0x1234), (-1, 0),
-                               (0x1001, 0)):
+                               (1, m.image.entry), (1, 0), ("__kvm_tlb_flush_vmid", 0x1234),
+                               (-1, 0), (0x1001, 0)):
             traces.append(m.call(what, argument).whole_trace)
             m.reboot()
     for trace in traces:
