@@ -1,9 +1,8 @@
 """The GIC CPU interface's EL2 registers, which Unicorn lacks: part of the room cpu.
 
 As in the GICv3 that QEMU gives its virt board with a Cortex-A72: four list registers, five
-preemption bits. With so few there is one active priorities register a group, and the others are
-undefined; here they exist, because lesson 03 lets a wrong answer write them. No interrupt ever
-comes of any.
+preemption bits, and so one active priorities register a group. The others are undefined. No
+interrupt ever comes of any.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ ICH_VTR = 0x90B80003
 _WRITABLE = {
     "ICH_HCR_EL2": 0xF800_7CFF,
     "ICH_VMCR_EL2": 0xFFFC_021B,
-    **{f"ICH_AP{group}R{n}_EL2": 0xFFFF_FFFF for group in (0, 1) for n in range(4)},
+    "ICH_AP0R0_EL2": 0xFFFF_FFFF,
+    "ICH_AP1R0_EL2": 0xFFFF_FFFF,
     **{f"ICH_LR{n}_EL2": 0xFFF8_FFFF_FFFF_FFFF for n in range(4)},
 }
 

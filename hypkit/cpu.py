@@ -192,13 +192,13 @@ class Cpu:
         self._uc.reg_write(_GENERAL[register], value)
 
     def sysreg(self, name: str) -> int:
-        """A system register's value; KeyError for a name that is not known.
-
-        Those of list registers and active priorities that this GIC has not are zero.
-        """
+        """A system register's value; KeyError for a name that is not known, or that this machine's
+        GIC does not have."""
         name = arch.sysreg(name)
         if name.startswith("ICH_"):
-            return self.ich.get(name, 0)
+            if name not in self.ich:
+                raise KeyError(f"{name} is not there: this machine's GIC has {', '.join(self.ich)}")
+            return self.ich[name]
         if name == "CurrentEL":
             return self.read("pstate") & 0xC
         op0, op1, crn, crm, op2 = arch.SYSREGS[name]

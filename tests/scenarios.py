@@ -126,6 +126,7 @@ AT_EL2 = {
     "ich_lr3": "mov x5, #-1\n msr s3_4_c12_c12_3, x5\n mrs x6, s3_4_c12_c12_3\n"
                " msr s3_4_c12_c12_3, xzr",
     "ich_lr4": "mrs x5, s3_4_c12_c12_4", "ich_lr15": "msr s3_4_c12_c13_7, x5",
+    "ich_ap1r1": "mrs x5, s3_4_c12_c9_1",
     "ich_ap0r0": "mov x5, #-1\n msr s3_4_c12_c8_0, x5\n mrs x6, s3_4_c12_c8_0",
     "ich_vtr": "mrs x5, s3_4_c12_c11_1\n msr s3_4_c12_c11_1, x5",
     # Accesses that are no plain load or store: of vectors, of a block to be zeroed.

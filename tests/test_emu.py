@@ -99,6 +99,7 @@ def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
     (lambda m: m.hvc(None), TypeError, "None is neither a whole number nor"),
     (lambda m: m.hvc("vcpu7"), KeyError, "no symbol 'vcpu7'; did you mean 'vcpu"),
     (lambda m: m.address(MDCR, "moon"), ValueError, "space 'moon': there are image, linear, phys"),
+    (lambda m: m.sysreg("ICH_LR4_EL2"), KeyError, "ICH_LR4_EL2 is not there: this .* ICH_LR3_EL2"),
     (lambda m: m.sysreg("ESR_EL9"), KeyError, "no system register 'ESR_EL9'.*nearest.*ESR_EL[12]"),
     (lambda m: m.reg("x31"), KeyError, "no register 'x31': x0 to x30, lr, sp, pc, pstate"),
     (lambda m: m.reg(3), KeyError, "no register 3"),

@@ -116,7 +116,7 @@ def _back_doors(answer: object) -> str:
             "x2 = 0 the one in between changes nothing")
 
 
-AP_REGISTERS = tuple(f"ICH_AP{group}R{n}_EL2" for group in (0, 1) for n in range(4))
+OTHER = "ICH_AP0R0_EL2"  # this machine's GIC has one register of each group
 
 
 def _gadget(answer: object) -> str:
@@ -137,10 +137,8 @@ def _gadget(answer: object) -> str:
                 at = f", written at step {wrote[-1]}" if wrote else (
                     f"; the call went to {_went_to(machine, call)} and never wrote it")
                 raise Wrong(f"Expected {wanted} = {value:#x}; came {found:#x}{at}")
-            for name in AP_REGISTERS:
-                if name != wanted and machine.sysreg(name):
-                    raise Wrong(f"{wanted} is right, but {name} changed too: the code goes on "
-                                "behind the msr unless its next test sends it to the end")
+            if machine.sysreg(OTHER):
+                raise Wrong(f"{wanted} is right, but {OTHER} changed too: enter behind its msr")
             if machine.translate(machine.address("vcpu0", "linear"), el=1).pa is None:
                 raise Wrong("Expected the machine to keep working; EL1's map is gone")
             if machine.call("__kvm_get_mdcr_el2").outcome == PANICKED:

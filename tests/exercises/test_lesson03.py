@@ -32,8 +32,8 @@ def back_doors(machine, value):
     return {front + 8, front + 4}
 
 
-def gadget(machine, value, *, offset=0x34, x2=0):
-    machine.hvc(machine.x0_of("__vgic_v3_restore_aprs") + offset, 0, x2, 0, value)
+def gadget(machine, value, *, offset=0x34, x2=0, x3=0):
+    machine.hvc(machine.x0_of("__vgic_v3_restore_aprs") + offset, 0, x2, x3, value)
 
 
 @pytest.mark.parametrize(("number", "answer"), [
@@ -65,7 +65,8 @@ def test_a_right_answer_passes(number, answer):
      "an address of the hyp kind"),
     ("03.4", lambda m, v: gadget(m, v, offset=0), "EL2 went to __vgic_v3_restore_aprs at step"),
     ("03.4", lambda m, v: gadget(m, v, offset=0x60), "never wrote it"),
-    ("03.4", lambda m, v: gadget(m, v, x2=9), "changed too"),
+    ("03.4", lambda m, v: gadget(m, v, x2=9), "aprs+0x40: undefined instruction"),
+    ("03.4", lambda m, v: gadget(m, v, offset=0x30, x3=9), "ICH_AP0R0_EL2 changed too"),
     ("03.4", lambda m, v: gadget(m, v + 1), "came 0x80000002, written at step"),
     ("03.4", lambda m, v: [gadget(m, v), gadget(m, v)], "Expected one hvc; came 2 calls"),
     ("03.4", lambda m, v: v, "made no call"),
