@@ -70,6 +70,11 @@ def is_branch(instruction: Instruction) -> bool:
     return name in ("b", "bl", *_INDIRECT, "cbz", "cbnz", "tbz", "tbnz") or name.startswith("b.")
 
 
+def is_indirect(instruction: Instruction) -> bool:
+    """Whether an instruction is a branch whose target is in a register."""
+    return instruction.mnemonic in _INDIRECT
+
+
 # The dispatcher's labels, and what ends a call early, by the phase that begins there.
 BEGINS = {"dispatch_find": "dispatch", "dispatch_call": "call", "hyp_panic": "panic",
           "__kvm_handle_stub_hvc": "stub"}
@@ -216,7 +221,7 @@ def _kind(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
     """Whether an instruction is a load, a store, a branch, an indirect branch."""
     moves = instruction.memory.kind if instruction.memory else ""
     return (moves == "load", moves == "store", is_branch(instruction),
-            instruction.mnemonic in _INDIRECT)
+            is_indirect(instruction))
 
 
 def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hypkit import explain
-from hypkit.cost import _INDIRECT, is_branch
+from hypkit.cost import is_branch, is_indirect
 from hypkit.decode import Instruction, decode
 from hypkit.image import HEAP, KIMAGE_PA, VM_IPA, Image
 from hypkit.vmem import KIMAGE_VADDR, PAGE_SIZE
@@ -44,7 +44,7 @@ def _kind(instruction: Instruction) -> int:
         kind |= LOAD if memory.kind == "load" else STORE
         kind |= POOL if memory.base is None else 0
     kind |= BRANCH if is_branch(instruction) else 0
-    kind |= INDIRECT if name in _INDIRECT else 0
+    kind |= INDIRECT if is_indirect(instruction) else 0
     kind |= {"hvc": HVC, "eret": ERET, "bl": CALL, "blr": CALL, "ret": RETURN}.get(name, 0)
     return kind
 

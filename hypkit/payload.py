@@ -48,6 +48,7 @@ class Payload:
             self.note = (f"This trace has {len(trace):,} steps. The first {LIMIT:,} are shown; cut "
                          "it, trace[a:b], to see others.")
             trace = trace[:LIMIT]
+            outcome = f"Here the view ends, not the call. {outcome}".rstrip()
         self.trace, self.title, self.outcome = trace, title, outcome
         self.image = trace.image
         # In the order of first execution, which the listing follows.

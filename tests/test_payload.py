@@ -238,8 +238,9 @@ def test_a_long_trace_is_cut_with_a_note_and_does_not_go_into_a_file(monkeypatch
     trace = loop(100).trace
     monkeypatch.setattr(payload, "LIMIT", 300)
     monkeypatch.setattr(payload, "WHOLE", 200)
-    found = Payload(trace)
+    found = Payload(trace, outcome="It ended.")
     assert len(found) == 300
+    assert found.outcome == "Here the view ends, not the call. It ended."
     assert found.note == (f"This trace has {len(trace)} steps. The first 300 are shown; cut it, "
                           "trace[a:b], to see others.")
     assert not found.whole
