@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 
 from hypkit._operands import operation
 from hypkit._score import STACK
+from hypkit.decode import decode
 from hypkit.trace import Step
 
 # The host's, and no argument: whatever stands there, the next caller may leave something else.
-_HOSTS = {f"x{n}" for n in range(7, 30)}
+_HOSTS = {f"x{n}": f"x{n}" for n in range(7, 30)}
 
 
 def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[int]) -> str | None:
@@ -24,30 +25,34 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
     own: the physical addresses of the dispatcher; what runs before it is the entry's.
     """
     stored: set[int] = set()
-    written: set[str] = set()
+    # Register, or place on the stack -> which of the host's registers it holds.
+    held: dict[str | int, str] = dict(_HOSTS)
     arrived = False
     for step in way:
         arrived = arrived or physical(step.pc) in own
-        wrong = arrived and (_instruction(step.word) or _taken(step.word, written))
-        for access in step.memory:
-            at = physical(access.va)
-            moved = range(0) if at is None else range(at, at + access.size)
+        wrong = arrived and (_instruction(step.word) or _taken(step.word, held))
+        places = [range(0) if at is None else range(at, at + access.size)
+                  for access in step.memory for at in [physical(access.va)]]
+        for access, place in zip(step.memory, places, strict=True):
             if access.kind == "store":
-                if arrived and not STACK.issuperset(moved):
+                if arrived and not STACK.issuperset(place):
                     wrong = "expected nothing to be stored but on EL2's stack"
-                stored.update(moved)
-            elif not STACK.isdisjoint(moved) and not stored.issuperset(moved):
+                stored.update(place)
+            elif not STACK.isdisjoint(place) and not stored.issuperset(place):
                 wrong = "expected nothing to be read from EL2's stack that this call did not store"
         if wrong:
             return f"{wrong}; step {step.index} is {step.text}"
-        written.update(operation(step.word).writes)
+        _follow(step.word, places, held)
     return None
 
 
 def _instruction(word: int) -> str | None:
     """What is wrong with an instruction wherever it stands (Arm ARM, C4.1)."""
-    if word & 0xFFE0_0000 == 0xD500_0000 and (word >> 19 & 3 or word >> 12 & 0xF == 4):
-        return "expected no system register to be written"
+    if word & 0xFFE0_0000 == 0xD500_0000:
+        if word >> 19 & 3 == 1:
+            return "expected caches, TLBs and address translation to be left alone"
+        if word >> 19 & 3 or word >> 12 & 0xF == 4:
+            return "expected no system register to be written"
     if word >> 25 & 7 == 7 or word >> 25 & 5 == 4 and word >> 26 & 1:
         return "expected the vector registers to be left alone: they are the host's"
     found = operation(word)
@@ -56,13 +61,42 @@ def _instruction(word: int) -> str | None:
     return None
 
 
-def _taken(word: int, written: set[str]) -> str | None:
-    """What is wrong with reading a register of the host's that has not been written before.
+def _taken(word: int, held: dict[str | int, str]) -> str | None:
+    """What is wrong with reading a register that holds what the host left there.
 
-    To save it, and so to read it for a store, is fine.
+    To save it on the stack or in another register is fine, and so is to give it back.
     """
-    found = operation(word)
-    taken = [name for name, _ in found.reads if name in _HOSTS - written]
-    if not taken or found.kind.startswith("store"):
+    memory = decode(word).memory
+    if memory and memory.kind == "store":
+        reads = [memory.base, memory.index]
+    else:
+        reads = [] if _is_move(word) else [name for name, _ in operation(word).reads]
+    name = next((name for name in reads if name in held), None)
+    if name is None:
         return None
-    return f"expected {taken[0]} to be written before it is read: what it holds is the host's"
+    if held[name] == name:
+        return f"expected {name} to be written before it is read: what it holds is the host's"
+    return f"expected the host's {held[name]}, which {name} holds, to be given back and not used"
+
+
+def _follow(word: int, places: list[range], held: dict[str | int, str]) -> None:
+    """Keep *held* true over one step, which moved its registers from or to these places."""
+    memory = decode(word).memory
+    moved: dict[str | int, str | None] = dict.fromkeys(operation(word).writes)
+    if _is_move(word):
+        moved[f"x{word & 31}"] = held.get(f"x{word >> 16 & 31}")
+    for name, place in zip(memory.registers if memory else (), places, strict=False):
+        if memory.kind == "store":
+            moved.update(dict.fromkeys(place, held.get(name)))
+        else:
+            moved[name] = next((held[at] for at in place if at in held), None)
+    for where, whose in moved.items():
+        if whose:
+            held[where] = whose
+        else:
+            held.pop(where, None)
+
+
+def _is_move(word: int) -> bool:
+    """MOV of all 64 bits from a register to a register."""
+    return word & 0xFFE0_FFE0 == 0xAA00_03E0

@@ -89,6 +89,15 @@ FAULTS = {
     "a note for the next call, in the host's register": (
         with_line(PLAIN, "mov     x1, x2", "add x11, x17, #1\n        mov x17, x10"),
         "expected x17 to be written before it is read"),
+    "a note for the next call, in the host's register and by way of the stack": (
+        with_line(PLAIN, "mov     x1, x2", "str x17, [sp, #-16]!\n        ldr x11, [sp], #16\n"
+                  "        add x11, x11, #1\n        mov x17, x10"),
+        "expected the host's x17, which x11 holds, to be given back and not used; step"),
+    "a note for the next call, in the host's register and by way of another": (
+        with_line(PLAIN, "mov     x1, x2", "mov x11, x17\n        cbnz x11, refuse"),
+        "expected the host's x17, which x11 holds, to be given back and not used; step"),
+    "the caches": (with_line(PLAIN, "mov     x1, x2", "ic iallu"),
+                   "expected caches, TLBs and address translation to be left alone; step"),
     "a note for the next call, in memory": (
         with_line(PLAIN, "mov     x1, x2", "adr_l x11, kvm_host_data\n        mrs x12, tpidr_el2\n"
                   "        add x11, x11, x12\n        str x10, [x11]"),
@@ -226,7 +235,14 @@ def test_registers_and_the_stack_may_be_used_freely():
                       "        ldp x29, x17, [sp], #16")
     hardened = with_line(PLAIN, "adr     x10", "sbc x11, xzr, xzr\n        and x0, x0, x11\n"
                          "        csdb")
+    moved = with_line(PLAIN, "sub     x0, x0", "mov x9, x19\n        mov x19, x0\n"
+                      "        add x0, x19, #0\n        mov x19, x9")
+    shared = with_line(PLAIN, "sub     x0, x0", "stp x29, x0, [sp, #-16]!\n"
+                       "        ldr x9, [sp, #8]\n        add x0, x9, #0\n"
+                       "        ldp x29, x9, [sp], #16")
     assert prove(saved).loads == prove(PLAIN).loads + 1
+    assert prove(moved).instructions == prove(PLAIN).instructions + 4
+    assert prove(shared).loads == prove(PLAIN).loads + 2
     assert prove(hardened).instructions == prove(PLAIN).instructions + 3
 
 
