@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 # Bits that aligning two traces may keep, one for a step of each: 128 MiB, some two seconds.
 DIFF_BITS = 1 << 30
+# Immediates, and how far behind a label: what a seed, or a line more before, changes.
+_NUMBERS = re.compile(r"(, )?#-?\w+|\+0x\w+")
 
 
 class TraceDiff:
@@ -20,7 +23,7 @@ class TraceDiff:
 
     def __init__(self, a: Trace, b: Trace) -> None:
         self.a, self.b = a, b
-        known: dict[tuple[int, str, str | int], int] = {}
+        known: dict[tuple[int, str, str], int] = {}
         ours, theirs = (_places(trace, known) for trace in (a, b))
         # What both begin and end with needs no search; a loop run at length must not need one.
         least = min(len(ours), len(theirs))
@@ -85,11 +88,13 @@ def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
     return found[::-1]
 
 
-def _places(trace: Trace, known: dict[tuple[int, str, str | int], int]) -> np.ndarray:
-    """A number for every step, the same for the same instruction at the same label and EL."""
+def _places(trace: Trace, known: dict[tuple[int, str, str], int]) -> np.ndarray:
+    """A number for every step, the same for the same instruction in the same function at the same
+    EL: two versions of a dispatcher have a line in common wherever it stands in them."""
     pcs, site = trace.sites
-    names = [(decode(trace.words[pc]).mnemonic, trace.image.symbolize(pc) or pc)
-             for pc in pcs.tolist()]
+    symbolize = trace.image.symbolize
+    names = [((symbolize(pc) or str(pc)).split("+")[0],
+              _NUMBERS.sub("", decode(trace.words[pc]).text(pc, symbolize))) for pc in pcs.tolist()]
     seen, at = np.unique(site * 4 + trace.els[:-1], return_inverse=True)
     numbers = [known.setdefault((code % 4, *names[code // 4]), len(known))
                for code in seen.tolist()]

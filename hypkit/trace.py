@@ -288,7 +288,8 @@ class Trace:
         return int(hits[0]) + start if len(hits) else None
 
     def diff(self, other: Trace) -> TraceDiff:
-        """Both traces aligned where they execute the same code at the same exception level.
+        """Both traces aligned where they execute the same instruction, but for its numbers, in the
+        same function at the same exception level.
 
         TypeError for what is no trace; ValueError for two that differ too much in too many steps.
         """
