@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from hypkit import facts, pipeline
@@ -12,7 +13,6 @@ from hypkit.pipeline import Timing, simulate
 from tests.dispatch_paths import WORDS, hundred
 
 ADD_IMM = 0x91000400  # add x0, x0, #1
-ADD_REG = 0x8B010000  # add x0, x0, x1
 LDR = 0xF9400000  # ldr x0, [x0]
 ROR = 0x93C07800  # ror x0, x0, #30
 MOV_X9 = 0xD28000A9  # mov x9, #5
@@ -124,7 +124,7 @@ def test_exceptions_and_barriers_have_no_price_and_drain(word):
 
 def test_words_of_any_integer_type_are_taken():
     numpy = pytest.importorskip("numpy")
-    words = numpy.array([ADD_IMM, LDR], dtype=numpy.uint32)
+    words = np.array([ADD_IMM, LDR], dtype=np.uint32)
     assert simulate(words, "cortex-a57").rows == simulate([ADD_IMM, LDR], "cortex-a57").rows
 
 
