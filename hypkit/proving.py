@@ -27,7 +27,6 @@ __all__ = ["CORES", "KNOWN", "MEASURES", "Score", "measure", "prove", "unguarded
 
 BASE = VARIANTS["numbered"].base
 ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
-STUB_ERR = CONSTANTS["HVC_STUB_ERR"]
 KEPT = (*(f"x{n}" for n in range(19, 31)), "sp")  # what a function gives back as it found it
 # What a dispatcher has no business with, whatever its calls do.
 UNTOUCHED = ("VBAR_EL2", "HCR_EL2", "VTTBR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TCR_EL2", "TPIDR_EL2",
@@ -208,8 +207,9 @@ class _Pair:
         if first != name:
             raise Wrong(f"{what}: expected this function to be called; step {step} enters {first}")
         if len(entered) > 1:
-            raise Wrong(f"{what}: expected one call; step {entered[1][0]} enters "
-                        f"{entered[1][1]} again")
+            step, second = entered[1]
+            again = " again" if second == name else ""
+            raise Wrong(f"{what}: expected one call; step {step} enters {second}{again}")
         trace, wanted = came.trace, expected.trace
         there = wanted.find(name)
         for n in range(3):
@@ -224,7 +224,7 @@ class _Pair:
         if came.outcome not in (RETURNED, PANICKED):
             self._kept(what, came)  # the host may have gone astray for want of its own registers
         if came.outcome != RETURNED:
-            raise Wrong(f"{what}: {_instead(came)}")
+            raise Wrong(f"{what}: expected a way back to the host by eret; {_instead(came)}")
         handler = Handler(expected, name, arguments)
         self._whole(what, came, handler)
         self._conduct(what, came, range(step, step + len(handler.places)))
@@ -304,32 +304,33 @@ class _Pair:
                         f"it was; came {after:#x} at step {at_el2[-1]}")
 
     def stub_calls(self) -> None:
-        """0 is refused by the stub's code, 1 restarts the kernel, 2 gives EL2 back to the stub."""
-        refused = self.subject.hvc(0, 0x11)
-        if refused.outcome != RETURNED or refused.x0 != STUB_ERR:
-            raise Wrong(f"x0 = 0, a stub call: expected {STUB_ERR:#x} from the stub's handler; "
-                        f"{_instead(refused)}")
-        self._kept("x0 = 0, a stub call", refused)
-        reset = self.subject.hvc(2)
-        vectors = self.subject.sysreg("VBAR_EL2")
-        expected = self.subject.image.pa("__hyp_stub_vectors")
-        if reset.outcome != RETURNED or reset.x0 != 0 or vectors != expected:
-            raise Wrong("x0 = 2, a stub call: expected x0 = 0 and the stub's vectors in VBAR_EL2, "
-                        f"{expected:#x}; {_instead(reset)}, and VBAR_EL2 is {vectors:#x}")
-        self.subject.reboot()
-        payload = [0x11, 0x22, 0x33]
-        restart = self.subject.hvc(1, self.subject.image.entry, *payload)
-        if restart.outcome != RESTARTED:
-            raise Wrong("x0 = 1, a stub call: expected the kernel to start again; "
-                        f"{_instead(restart)}")
-        trace = restart.trace
-        there = [int(pc) for pc in trace.pcs].index(self.subject.image.entry)
-        came = [trace.register(f"x{n}", there) for n in range(3)]
-        if came != payload:
-            raise Wrong("x0 = 1, a stub call: expected the stub to find the host's x2, x3 and x4, "
-                        f"and to pass on {', '.join(map(hex, payload))}; came "
-                        f"{', '.join(map(hex, came))} at step {there}")
+        """0 is refused by the stub's code, 2 gives EL2 back to the stub, 1 restarts the kernel."""
+        for number, outcome in ((0, RETURNED), (2, RETURNED), (1, RESTARTED)):
+            what = f"x0 = {number}, a stub call"
+            host = (number, self.subject.image.entry, *self._unused())
+            came = self.subject.hvc(*host)
+            self._diverted(what, came, host)
+            if outcome == RETURNED and came.outcome != PANICKED:
+                self._kept(what, came)
+            if came.outcome != outcome:
+                raise Wrong(f"{what}: expected the stub's handler to do its work; {_instead(came)}")
+            self.subject.reboot()
         self._not_by_heart()
+
+    def _diverted(self, what: str, came: Call, host: tuple[int, ...]) -> None:
+        """The stub's handler was entered with what the host had in x0 to x4."""
+        trace, handler = came.trace, self.subject.image.pa("__kvm_handle_stub_hvc")
+        there = next((n for n, pc in enumerate(trace.pcs.tolist()) if pc == handler), None)
+        if there is None:
+            raise Wrong(f"{what}: expected the stub's handler to be entered, at its physical "
+                        f"address {handler:#x}; {_instead(came)}")
+        for n, right in enumerate(host):
+            value = trace.register(f"x{n}", there)
+            if value != right:
+                raise Wrong(f"{what}: expected x{n} = {right:#x} at the first instruction of the "
+                            f"stub's handler, what the host had there; came {value:#x} at step "
+                            f"{there}")
+        self._conduct(what, came, range(there, len(trace)))
 
     def _not_by_heart(self) -> None:
         """The stub's handler is sought where the kernel's variables say that the kernel is.
@@ -356,14 +357,18 @@ def _entered(call: Call) -> list[tuple[int, str]]:
 
 def _instead(call: Call) -> str:
     """What a call did in place of what was expected."""
+    trace, image = call.trace, call.trace.image
     if call.outcome == RETURNED:
-        return f"came back with x0 = {call.x0:#x} after {len(call.trace)} steps"
-    trace = call.trace
-    step = trace.find("hyp_panic" if call.outcome == PANICKED else "el1_exception")
+        value = "-38" if call.x0 == ENOSYS else f"{call.x0:#x}"
+        return f"came back with x0 = {value} after {len(trace)} steps"
+    said = call.message
     if call.outcome == PANICKED and not any(s.el == 2 and s.exception for s in trace):
         # The syndrome that hyp_panic found is that of the HVC.
-        return f"EL2 ran into hyp_panic at step {step}, from {trace[step - 1].symbol}"
-    return f"{call.message}, at step {len(trace) - 1 if step is None else step}"
+        step = trace.find("hyp_panic")
+        said = f"EL2 ran into hyp_panic at step {step}, from {trace[step - 1].symbol}"
+    own = code_of(image, ())
+    last = next(n for n in reversed(range(len(trace))) if image.layout.pa(trace[n].pc) in own)
+    return f"{said}; the dispatcher's last step was {last}, {trace[last].text}"
 
 
 def _assembly(error: AsmError) -> str:

@@ -21,6 +21,16 @@ def with_line(text, before, line):
 
 STUB = Machine("numbered").address("__kvm_handle_stub_hvc", "physical")
 
+STUB_BY_HAND = """\
+ldp     x0, x1, [sp], #16
+        cmp     x0, #3
+        b.hs    9f
+        ldr     x5, =__kvm_handle_stub_hvc
+        ldr_l   x6, kimage_voffset
+        sub     x5, x5, x6
+        br      x5
+9:"""
+
 # One way each to break the specification, and what the sentence must name.
 FAULTS = {
     "the signed test": (PLAIN.replace("b.hs    refuse", "b.ge    refuse"), "no call's number"),
@@ -33,7 +43,7 @@ FAULTS = {
                     "x0 = 0x10d, __vgic_v3_save_aprs: expected this function to be called"),
     "one too many": (PLAIN.replace("cmp     x0, #14", "cmp     x0, #15"), "x0 = 0x10e"),
     "no stub test": (PLAIN.replace("divert_stub_calls", "ldp x0, x1, [sp], #16"),
-                     "x0 = 0, a stub call: expected 0xbadca11"),
+                     "x0 = 0, a stub call: expected the stub's handler to be entered"),
     "a stub call too many": (PLAIN.replace("divert_stub_calls", "divert_stub_calls limit=4"),
                              "x0 = 0x3, no call's number"),
     "an error of another number": (PLAIN.replace("#-38", "#-1"), "expected -38 in x0; came back"),
@@ -55,6 +65,9 @@ FAULTS = {
     "another function": (PLAIN.replace("b       __kvm_get_mdcr_el2", "b       __vgic_v3_init_lrs"),
                          "enters __vgic_v3_init_lrs"),
     "twice": (with_line(PLAIN, "ldr     lr, [sp]", "blr     x10"), "expected one call; step"),
+    "the way back of a function": (
+        PLAIN.replace("#16\n        eret", "#16\n        ret\n        eret"),
+        "expected a way back to the host by eret; EL2 panicked at host_called"),
     "another answer": (with_line(PLAIN, "ldr     lr, [sp]", "add x0, x0, #1"),
                        "what the function left there"),
     "the vectors moved": (with_line(PLAIN, "ldr     lr, [sp]",
@@ -108,7 +121,22 @@ FAULTS = {
         PLAIN.replace("        divert_stub_calls",
                       "        mov x9, x2\n        mov x2, x3\n        divert_stub_calls"
                       ).replace("mov     x1, x2", "mov     x1, x9").replace(
-                          "        mov     x2, x3\n", ""), "pass on 0x11, 0x22, 0x33; came 0x22"),
+                          "        mov     x2, x3\n", ""),
+        "at the first instruction of the stub's handler, what the host had there; came"),
+    "the stub's first argument spoilt": (
+        PLAIN.replace("divert_stub_calls", STUB_BY_HAND.replace("x6", "x1")),
+        "x0 = 0, a stub call: expected x1 = "),
+    "the stub called, not gone to": (
+        PLAIN.replace("divert_stub_calls", STUB_BY_HAND.replace("br      x5", "blr     x5")),
+        "x0 = 0, a stub call: expected x30 = "),
+    "the stub at an address of EL2": (
+        PLAIN.replace("divert_stub_calls", STUB_BY_HAND.replace(
+            "ldr     x5, =", "adr_l   x5, ").replace("sub     x5, x5, x6", "nop")),
+        "at its physical address 0x"),
+    "a system register for the stub": (
+        PLAIN.replace("divert_stub_calls", STUB_BY_HAND.replace(
+            "br      x5", "msr     tpidr_el1, x5\n        br      x5")),
+        "x0 = 0, a stub call: expected no system register to be written; step"),
     "the stub's place by heart": (
         PLAIN.replace("        divert_stub_calls", f"""\
         ldp x0, x1, [sp], #16
@@ -139,8 +167,21 @@ def test_whatever_the_specification_forbids_is_found_and_named(fault):
 def test_what_ran_into_the_panic_is_told_apart_from_what_faulted():
     with pytest.raises(Wrong, match=r"EL2 ran into hyp_panic at step \d+, from refuse"):
         prove(PLAIN.replace("refuse: mov     x0, #-38", "refuse: b hyp_panic"))
-    with pytest.raises(Wrong, match=r"EL2 panicked at .*data abort.*, at step \d+"):
+    with pytest.raises(Wrong, match=r"data abort.*; the dispatcher's last step was \d+, ldr x0"):
         prove(PLAIN.replace("refuse: mov     x0, #-38", "refuse: ldr x0, [x0]"))
+
+
+def test_only_a_function_that_was_entered_before_is_entered_again():
+    twice = with_line(PLAIN.replace("str     lr, [sp, #-16]!", "stp     lr, x10, [sp, #-16]!"),
+                      "ldr     lr, [sp]", "ldr     x10, [sp, #8]\n        blr     x10")
+    with pytest.raises(Wrong, match=r"expected one call; step \d+ enters \w+ again$"):
+        prove(twice)
+    another = with_line(PLAIN, "ldr     lr, [sp]", "bl      __kvm_flush_vm_context")
+    with pytest.raises(Wrong) as raised:
+        prove(another)
+    asked_for_it = f"x0 = {0x100 + HYPERCALLS.index('__kvm_flush_vm_context'):#x}"
+    assert "expected one call" in str(raised.value)
+    assert str(raised.value).endswith(" again") == str(raised.value).startswith(asked_for_it)
 
 
 def test_the_patch_with_its_barrier_and_every_reviewed_form_of_it_pass():
