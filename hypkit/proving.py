@@ -373,6 +373,8 @@ def _instead(call: Call) -> str:
 
 def _assembly(error: AsmError) -> str:
     said = f"This text does not assemble: line {error.line}"
+    if error.name != "dispatcher":
+        said += f" of the machine's unit {error.name!r}"
     if error.text.strip():
         said += f", {shown(error.text.strip())}"
     said += f": {error.message}"

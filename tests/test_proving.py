@@ -303,5 +303,8 @@ def test_wrong_use_is_told_in_a_sentence():
         prove(None)
     with pytest.raises(Wrong, match=r"does not assemble: line 2, 'frob x1': unknown instruction"):
         prove("nop\nfrob x1\n")
+    with pytest.raises(Wrong, match="line 2 of the machine's unit 'table', 'kvm_hcall_table:': "
+                       "label 'kvm_hcall_table' is also defined in unit 'dispatcher'"):
+        prove(PLAIN.replace("table", "kvm_hcall_table"))
     with pytest.raises(ValueError, match="variant 'vhe': there are fnptr, numbered"):
         measure("vhe")
