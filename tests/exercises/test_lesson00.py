@@ -1,10 +1,35 @@
-"""The checks of lesson 00, where tests/test_check.py, which is about every check, says nothing."""
+"""Answers to the exercises of 00-start-here, and what their sentences name."""
 
 import pytest
 
 from hypkit import Machine
 from hypkit.check import RIGHT, WRONG, check
 from hypkit.exercises import lesson00
+
+
+def set_offset(machine, value):
+    machine.call("__kvm_timer_set_cntvoff", value & 0xFFFF_FFFF, value >> 32)
+
+
+RIGHT_ANSWERS = [
+    ("00.1", 51), ("00.2", 0x10E), ("00.2", 3), ("00.2", 0xFF), ("00.2", -1),
+    ("00.2", (1 << 64) - 1), ("00.2", 1 << 63), ("00.3", set_offset),
+    ("00.3", lambda m, v: m.call("__kvm_timer_set_cntvoff", v & ~0 & 0xFFFFFFFF, v >> 32)),
+]
+MISTAKES = [
+    ("00.1", 56, "all steps of the trace"), ("00.1", 5, "the steps at EL1"),
+    ("00.1", 2, "only the called"), ("00.1", 49, "all but the called function's own"),
+    ("00.1", 50, "came 50"), ("00.1", 0, "came 0"),
+    ("00.2", 0x102, "called __kvm_timer_set_cntvoff at step 49"), ("00.2", 0x10D, "is taken"),
+    ("00.2", 0, "stub call"), ("00.2", 2, "stub call"), ("00.2", 0x50, "example of the lesson"),
+    ("00.2", 1 << 64, "64 bits"), ("00.2", -1 << 65, "64 bits"),
+    ("00.3", lambda m, v: m.call("__kvm_timer_set_cntvoff", v), "its low 32 bits are right"),
+    ("00.3", lambda m, v: m.call("__kvm_timer_set_cntvoff", v >> 32, v & 0xFFFF_FFFF),
+     "at step 53"),
+    ("00.3", lambda m, v: Machine().call("__kvm_timer_set_cntvoff", v), "use its argument"),
+    ("00.3", lambda m, v: m.call("__kvm_get_mdcr_el2"), "does not write this register"),
+    ("00.3", lambda m, v: m.call("__kvm_timer_set_cntoff", v), "did you mean"),
+]
 
 
 @pytest.mark.parametrize("el2_only", [True, False])

@@ -1,20 +1,12 @@
-"""The checks of lesson 02: right answers pass, typical wrong ones are told why, nonsense is met."""
+"""Answers to the exercises of 02-four-addresses, and what its text says of them."""
 
-import pytest
-
-from hypkit import Machine, exercises
-from hypkit.check import OPEN, RIGHT, WRONG, check
+from hypkit import Machine
+from hypkit.check import OPEN, check
 from hypkit.exercises import lesson02
 from hypkit.vmem import PAGE_OFFSET, Layout
 from notebooks.src.build import TEXTS
-from tests.test_check import NONSENSE
 
 SPACES = ["image", "physical", "hyp", "linear", "hyp"]
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(exercises, "SECONDS", 0.3)
 
 
 def by_hand(va, tag_lsb, tag):
@@ -41,18 +33,17 @@ def tried(machine, name, missing):
     return 0, machine.address(name, "linear")
 
 
-@pytest.mark.parametrize(("number", "answer"), [
+RIGHT_ANSWERS = [
     ("02.1", SPACES), ("02.1", tuple(SPACES)), ("02.2", by_hand), ("02.2", by_division),
-    ("02.3", foretold), ("02.3", tried)])
-def test_a_right_answer_passes(number, answer):
-    assert check(number, answer).kind == RIGHT, check(number, answer)
+    ("02.3", foretold), ("02.3", tried),
+]
 
 
 def swapped(spaces):
     return [{"image": "linear", "linear": "image"}.get(space, space) for space in spaces]
 
 
-@pytest.mark.parametrize(("number", "answer", "phrase"), [
+MISTAKES = [
     ("02.1", swapped(SPACES), "begins with 0xffff and has bit 47 clear"),
     ("02.1", SPACES[:4], "a list of 5 names"),
     ("02.1", [*SPACES[:4], "physical"],
@@ -69,17 +60,7 @@ def swapped(spaces):
      "level 3; came level 2"),
     ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "came 0"),
     ("02.3", lambda m, n, w: foretold(m, n, w)[1], "two numbers"),
-])
-def test_a_wrong_answer_is_told_what_came(number, answer, phrase):
-    verdict = check(number, answer)
-    assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
-
-
-@pytest.mark.parametrize("number", ["02.1", "02.2", "02.3"])
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_in_a_sentence(number, nonsense):
-    verdict = check(number, nonsense)
-    assert verdict.kind == WRONG and 20 < len(verdict.sentence) < 500, verdict
+]
 
 
 def test_dots_are_no_answer():

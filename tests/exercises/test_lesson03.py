@@ -1,20 +1,12 @@
-"""The checks of lesson 03: right answers pass, typical wrong ones are told why, nonsense is met."""
+"""Answers to the exercises of 03-function-pointer-abi, and its doors."""
 
-import pytest
-
-from hypkit import Machine, exercises
+from hypkit import Machine
 from hypkit.abi import HYPERCALLS
-from hypkit.check import OPEN, RIGHT, WRONG, check
+from hypkit.check import OPEN, check
 from hypkit.exercises import lesson03
 from notebooks.src.build import TEXTS
-from tests.test_check import NONSENSE
 
 CNTVOFF = "__kvm_timer_set_cntvoff"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(exercises, "SECONDS", 0.3)
 
 
 def other_names(machine, name, count):
@@ -36,15 +28,12 @@ def gadget(machine, value, *, offset=0x34, x2=0, x3=0):
     machine.hvc(machine.x0_of("__vgic_v3_restore_aprs") + offset, 0, x2, x3, value)
 
 
-@pytest.mark.parametrize(("number", "answer"), [
+RIGHT_ANSWERS = [
     ("03.1", CNTVOFF + "+0x8"), ("03.1", f" {CNTVOFF} + 8 "), ("03.2", other_names),
     ("03.2", drawn_names), ("03.3", back_doors), ("03.4", gadget),
-    ("03.4", lambda m, v: m.call(m.x0_of("__vgic_v3_restore_aprs") + 0x34, 0, 0, 0, v))])
-def test_a_right_answer_passes(number, answer):
-    assert check(number, answer).kind == RIGHT, check(number, answer)
-
-
-@pytest.mark.parametrize(("number", "answer", "phrase"), [
+    ("03.4", lambda m, v: m.call(m.x0_of("__vgic_v3_restore_aprs") + 0x34, 0, 0, 0, v)),
+]
+MISTAKES = [
     ("03.1", CNTVOFF, ": the function is right, the offset in it is not"),
     ("03.1", "hyp_panic+0x4", "at step 20 x0 holds 0xa9b740285bc8"),
     ("03.1", "__kvm_timer+0x8", "one of the machine's labels"),
@@ -70,17 +59,7 @@ def test_a_right_answer_passes(number, answer):
     ("03.4", lambda m, v: gadget(m, v + 1), "came 0x80000002, written at step"),
     ("03.4", lambda m, v: [gadget(m, v), gadget(m, v)], "Expected one hvc; came 2 calls"),
     ("03.4", lambda m, v: v, "made no call"),
-])
-def test_a_wrong_answer_is_told_what_came(number, answer, phrase):
-    verdict = check(number, answer)
-    assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
-
-
-@pytest.mark.parametrize("number", ["03.1", "03.2", "03.3", "03.4"])
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_in_a_sentence(number, nonsense):
-    verdict = check(number, nonsense)
-    assert verdict.kind == WRONG and 20 < len(verdict.sentence) < 500, verdict
+]
 
 
 def test_dots_are_no_answer():

@@ -1,16 +1,8 @@
-"""The checks of lesson 04: right answers pass, typical wrong ones are told why, nonsense is met."""
+"""Answers to the exercises of 04-numbered-abi, and its shipped texts."""
 
-import pytest
-
-from hypkit import Machine, exercises
-from hypkit.check import OPEN, RIGHT, WRONG, check
+from hypkit import Machine
+from hypkit.check import OPEN, RIGHT, check
 from hypkit.exercises import lesson04
-from tests.test_check import NONSENSE
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(exercises, "SECONDS", 0.3)
 
 
 def kind_of(x0):
@@ -26,14 +18,11 @@ def ask(machine, x0):
     return call.x0 if call.x0 < 1 << 32 else None
 
 
-@pytest.mark.parametrize(("number", "answer"), [
+RIGHT_ANSWERS = [
     ("04.1", {"numbered": 0x109, "jump_table": 0x1009}), ("04.2", kind_of), ("04.3", ask),
-    ("04.4", lesson04.SOLUTION), ("04.4", lesson04.SHORTER)])
-def test_a_right_answer_passes(number, answer):
-    assert check(number, answer).kind == RIGHT, check(number, answer)
-
-
-@pytest.mark.parametrize(("number", "answer", "phrase"), [
+    ("04.4", lesson04.SOLUTION), ("04.4", lesson04.SHORTER),
+]
+MISTAKES = [
     ("04.1", {"numbered": 9, "jump_table": 9}, "the base is missing"),
     ("04.1", {"numbered": 0x10A, "jump_table": 0x100A}, "enters __vgic_v3_write_vmcr"),
     ("04.1", {"numbered": 0x109, "jump_table": 0x109},
@@ -63,18 +52,7 @@ def test_a_right_answer_passes(number, answer):
     ("04.4", "nop", "step 12 was the last of your text, and EL2 ran on"),
     ("04.4", "divert_stub_calls\n mov x0, #0", "step 15 was the last of your text, and EL2 ran on"),
     ("04.4", "", "nothing to assemble"),
-])
-def test_a_wrong_answer_is_told_what_came(number, answer, phrase):
-    verdict = check(number, answer)
-    assert verdict.kind == WRONG, verdict
-    assert any(part in verdict.sentence for part in phrase.split("|")), verdict
-
-
-@pytest.mark.parametrize("number", ["04.1", "04.2", "04.3", "04.4"])
-@pytest.mark.parametrize("nonsense", NONSENSE, ids=range(len(NONSENSE)))
-def test_nonsense_is_wrong_in_a_sentence(number, nonsense):
-    verdict = check(number, nonsense)
-    assert verdict.kind == WRONG and 20 < len(verdict.sentence) < 700, verdict
+]
 
 
 def test_dots_are_no_answer():

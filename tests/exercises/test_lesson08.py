@@ -1,24 +1,14 @@
-"""The checks of lesson 08: loads left, cycles saved, an attack, and what withstands it."""
+"""Answers to the exercises of 08-review-cached-offset, and its attack."""
 
-import re
-
-import pytest
-
-from hypkit import Machine, exercises
-from hypkit.check import OPEN, RIGHT, WRONG, check
+from hypkit import Machine
+from hypkit.check import OPEN, check
 from hypkit.exercises.lesson07 import DISTANCES, POOL, RELATIVE
 from hypkit.exercises.lesson08 import APART, CORES, overwrite
 from hypkit.vmem import AP_RO
 
-NONSENSE = (None, "a string", "", 1 << 200, -1, 3.5, [], [None], {}, {"numbered": "four"}, object(),
-            lambda *a: 1 / 0, float("nan"), "\0", dict.fromkeys(CORES, 1 << 200))
+SAVES = "expected the cycles that the cached word saves when adr_l is there already; came"
 SAVED = {"cortex-a55": 6, "cortex-a57": 1, "cortex-a72": 1, "neoverse-n1": 0}
 LOADS = {"numbered": 4, "cached": 3, "patched": 1, "relocated": 1}
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    monkeypatch.setattr(exercises, "SECONDS", 1.0)
 
 
 def offset(machine):
@@ -57,52 +47,35 @@ def stopped(machine, called, target):
     machine.call("__kvm_tlb_flush_vmid", 0x1000)
 
 
-def forever(*arguments):
-    while True:
-        pass
-
-
-@pytest.mark.parametrize(("number", "answer"), [
+RIGHT_ANSWERS = [
     ("08.1", LOADS), ("08.2", SAVED), ("08.3", steer), ("08.4", APART), ("08.4", DISTANCES),
-])
-def test_a_right_answer_passes(number, answer):
-    verdict = check(number, answer)
-    assert (verdict.kind, verdict.passed) == (RIGHT, True), verdict
-
-
-@pytest.mark.parametrize(("number", "answer", "says"), [
+]
+MISTAKES = [
     ("08.1", LOADS | {"relocated": 0}, "relocated: expected the loads of the phase"),
-    ("08.1", LOADS | {"numbered": 6}, "numbered: .* came 6, those of all phases"),
+    ("08.1", LOADS | {"numbered": 6},
+     'numbered: expected the loads of the phase "dispatch"; came 6, those of all phases'),
     ("08.2", {"cortex-a55": 5, "cortex-a57": 1, "cortex-a72": 1, "neoverse-n1": 2},
-     "cortex-a55: .* came 5: that is what it saves without adr_l"),
-    ("08.2", SAVED | {"cortex-a72": -1}, "cortex-a72: .* saved cycles are positive"),
-    ("08.2", SAVED | {"neoverse-n1": 3}, "neoverse-n1: expected .* came 3"),
+     f"cortex-a55: {SAVES} 5: that is what it saves without adr_l"),
+    ("08.2", SAVED | {"cortex-a72": -1}, f"cortex-a72: {SAVES} -1: saved cycles are positive"),
+    ("08.2", SAVED | {"neoverse-n1": 3}, f"neoverse-n1: {SAVES} 3"),
     ("08.3", wrong_way, "expected the call to run"),
-    ("08.3", read_only, "steer stopped with MachineError.*EL1 cannot write"),
+    ("08.3", read_only, "steer stopped with MachineError, 1 line below its def: EL1 cannot write"),
     ("08.3", by_the_table, "steer has changed the table"),
     ("08.3", by_the_code, "steer has changed EL2's code"),
     ("08.3", stopped, "takes no call: this machine has stopped"),
     ("08.3", lambda machine, called, target: machine.close(), "After steer the machine takes no"),
-    ("08.3", forever, "did not return"),
     ("08.3", lambda machine, called, target: machine.call(target), "it ran "),
-    ("08.4", POOL, "With kimage_voffset overwritten by EL1: Expected .* to run"),
+    ("08.4", POOL,
+     "With kimage_voffset overwritten by EL1: Expected __kvm_tlb_flush_vmid to run and return"),
     ("08.4", RELATIVE, "With kimage_voffset overwritten by EL1"),
     ("08.4", RELATIVE.replace("        ldr_l   x10, physvirt_offset\n        add     x9, x9, x10\n",
                               "").replace("kimage_voffset", "kvm_lm_offset"),
      "With kvm_lm_offset overwritten by EL1"),
-    ("08.4", APART.replace("adr_l   x10", "adr_l   x9"), "expected .* to run"),
+    ("08.4", APART.replace("adr_l   x10", "adr_l   x9"),
+     "Expected __kvm_timer_set_cntvoff to run and return; the call panicked"),
     ("08.4", APART.replace("add     x0, x0, x10", "add     x0, x0, y10"), "does not assemble"),
-])
-def test_a_wrong_answer_is_told_what_came(number, answer, says):
-    verdict = check(number, answer)
-    assert verdict.kind == WRONG
-    assert re.search(says, verdict.sentence, re.IGNORECASE), verdict
-
-
-@pytest.mark.parametrize("number", ["08.1", "08.2", "08.3", "08.4"])
-@pytest.mark.parametrize("answer", NONSENSE, ids=lambda answer: type(answer).__name__)
-def test_nonsense_gets_a_sentence(number, answer):
-    assert check(number, answer).kind == WRONG
+]
+NONSENSE = [{"numbered": "four"}, dict.fromkeys(CORES, 1 << 200)]
 
 
 def test_an_empty_function_is_an_open_answer():

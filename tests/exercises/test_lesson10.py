@@ -1,35 +1,17 @@
-"""The checks of 10-what-linux-did: right answers, typical mistakes, nonsense, and its pictures."""
+"""Answers to the exercises of 10-what-linux-did, its policy and its timeline."""
 
 import pytest
 
-from hypkit import Machine, exercises, facts
+from hypkit import Machine, facts
 from hypkit.abi import HYPERCALLS
-from hypkit.check import RIGHT, WRONG, check
-from hypkit.exercises import lesson10
 from hypkit.exercises.lesson10 import BASE, ENOSYS, INIT_ONLY, policy
 from hypkit.pictures.lesson10 import show_timeline, sources_table
 
 LATER = [name for name in HYPERCALLS if name not in INIT_ONLY]
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """Nonsense does not keep the tests waiting."""
-    monkeypatch.setattr(exercises, "SECONDS", 0.3)
-    monkeypatch.setattr(exercises, "BUDGET", 20_000)
-
-
 def refused(machine, x0, *args):
     return machine.hvc(x0, *args).x0 == (1 << 64) - 1
-
-
-def raises(*_):
-    raise ZeroDivisionError("no")
-
-
-def never_ends(*_):
-    while True:
-        pass
 
 
 RIGHT_ANSWERS = [
@@ -42,7 +24,8 @@ MISTAKES = [
     ("10.1", {"fnptr", "jump_table", "relocated"}, "relocated loads 1 time in its dispatch, first"),
     ("10.1", {"vhe"}, "came 'vhe'"),
     ("10.2", lambda m, x0, *a: m.hvc(x0, *a).x1 == (1 << 64) - 1, "expected True; came False"),
-    ("10.2", lambda m, x0, *a: m.hvc(x0, *a).result in (ENOSYS, (1 << 64) - 1), "came "),
+    ("10.2", lambda m, x0, *a: m.hvc(x0, *a).result in (ENOSYS, (1 << 64) - 1),
+     "came False, after 73 steps that left 0xffffffffffffffff in x0"),
     ("10.2", lambda m, x0, *a: m.hvc(x0, *a).x0, "Expected True or False"),
     ("10.2", lambda m, x0, *a: x0 > 5, "made no call"),
     ("10.3", {"order": list(HYPERCALLS), "hcall_min": 4}, "is refused at step"),
@@ -50,28 +33,8 @@ MISTAKES = [
     ("10.3", {"order": [*INIT_ONLY, *LATER[1:]], "hcall_min": 4}, f"without {LATER[0]}"),
     ("10.3", {"order": [*INIT_ONLY, *LATER], "hcall_min": 99}, "from 0 to 14"),
 ]
-NONSENSE = [None, "junk", "", 10 ** 400, [None], [[]], {1: 2}, object(), raises, never_ends,
-            {"order": "x", "hcall_min": 1}, {"order": [1], "hcall_min": 1},
+NONSENSE = ["junk", [[]], {"order": "x", "hcall_min": 1}, {"order": [1], "hcall_min": 1},
             {"order": None, "hcall_min": "four"}]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT_ANSWERS)
-def test_a_right_answer_passes(number, answer):
-    verdict = check(number, answer)
-    assert verdict.kind == RIGHT, verdict
-
-
-@pytest.mark.parametrize(("number", "answer", "phrase"), MISTAKES)
-def test_a_typical_mistake_fails_and_is_named(number, answer, phrase):
-    verdict = check(number, answer)
-    assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
-
-
-@pytest.mark.parametrize("number", [exercise.id for exercise in lesson10.EXERCISES])
-def test_nonsense_gets_a_sentence_and_never_an_exception(number, impatient):
-    for answer in NONSENSE:
-        verdict = check(number, answer)
-        assert verdict.kind == WRONG and "cannot be judged" not in verdict.sentence, verdict
 
 
 def test_the_policy_refuses_what_lies_below_hcall_min_and_calls_the_rest():

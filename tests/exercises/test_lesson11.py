@@ -1,11 +1,11 @@
-"""The checks of 11-write-your-own: right answers, mistakes, cheats, nonsense, no Keystone."""
+"""Answers to the exercises of 11-write-your-own, its cheats and its picture."""
 
 import subprocess
 import sys
 
 import pytest
 
-from hypkit import Machine, exercises
+from hypkit import Machine
 from hypkit.abi import HYPERCALLS
 from hypkit.check import RIGHT, WRONG, check
 from hypkit.exercises import lesson11
@@ -21,14 +21,6 @@ from hypkit.exercises.lesson11 import (
 )
 from hypkit.pictures.lesson11 import show_scores
 from hypkit.proving import KNOWN, MEASURES, measure, prove
-
-
-@pytest.fixture
-def impatient(monkeypatch):
-    """Nonsense does not keep the tests waiting."""
-    monkeypatch.setattr(exercises, "SECONDS", 0.3)
-    monkeypatch.setattr(exercises, "BUDGET", 20_000)
-
 
 RIGHT_ANSWERS = [
     ("11.1", ORDER), ("11.1", "icg jf h e b k a d"), ("11.1", "JICGFHEBKAD"),
@@ -51,28 +43,9 @@ MISTAKES = [
     ("11.3", SMALL.replace("2:      divert_stub_calls", "2:      add sp, sp, #16"),
      "x0 = 0, a stub call"),
 ]
-NONSENSE = [None, "frob x0", "", " ", "\0", 10 ** 400, [], {}, object(), lambda: 1, "b .",
-            "eret\n" * 3, ".rept 100000\nnop\n.endr\n" * 9, "dispatch:\n        b dispatch\n",
-            "x: b hyp_panic\n", ".text", ".incbin \"/etc/passwd\""]
-
-
-@pytest.mark.parametrize(("number", "answer"), RIGHT_ANSWERS)
-def test_a_right_answer_passes(number, answer):
-    verdict = check(number, answer)
-    assert verdict.kind == RIGHT, verdict
-
-
-@pytest.mark.parametrize(("number", "answer", "phrase"), MISTAKES)
-def test_a_typical_mistake_fails_and_is_named(number, answer, phrase):
-    verdict = check(number, answer)
-    assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
-
-
-@pytest.mark.parametrize("number", [exercise.id for exercise in lesson11.EXERCISES])
-def test_nonsense_gets_a_sentence_and_never_an_exception(number, impatient):
-    for answer in NONSENSE:
-        verdict = check(number, answer)
-        assert verdict.kind == WRONG and "cannot be judged" not in verdict.sentence, verdict
+NONSENSE = ["frob x0", "b .", "eret\n" * 3, ".rept 100000\nnop\n.endr\n" * 9,
+            "dispatch:\n        b dispatch\n", "x: b hyp_panic\n", ".text",
+            ".incbin \"/etc/passwd\""]
 
 
 def test_each_cheat_of_the_lesson_loses_in_both_exercises():
