@@ -58,7 +58,7 @@ MISTAKES = [
     ("02.3", lambda m, n, w: (0, foretold(m, n, w)[1]), "came level 0, while FAR_EL2 is right"),
     ("02.3", lambda m, n, w: (2 * (w == "lm_alias"), foretold(m, n, w)[1]),
      "level 3; came level 2"),
-    ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "came 0"),
+    ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "FAR_EL2 0xffff000000285bb8; came 0"),
     ("02.3", lambda m, n, w: foretold(m, n, w)[1], "two numbers"),
 ]
 

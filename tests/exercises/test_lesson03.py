@@ -45,7 +45,7 @@ MISTAKES = [
     ("03.2", lambda m, n, c: [(m.address(n) & 0x3FFF_FFFF) | i << 48 for i in range(1, c + 1)],
      "and panicked"),
     ("03.2", lambda m, n, c: [m.x0_of(n) & 0x3FFF_FFFF | i << 48 | 4 for i in range(1, c + 1)],
-     "at step"),
+     "it went to __kvm_get_mdcr_el2+0x4 at step 25"),
     ("03.2", lambda m, n, c: other_names(m, n, 2), "Expected 3 different values of x0; came 2"),
     ("03.3", lambda m, v: [m.x0_of(CNTVOFF) + n for n in (0, 4, 8)], "is the front door"),
     ("03.3", lambda m, v: [m.x0_of(CNTVOFF) + n for n in (4, 8, 12)], "found 0x0"),

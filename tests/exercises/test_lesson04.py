@@ -35,7 +35,7 @@ MISTAKES = [
     ("04.3", lambda m, x0: m.hvc(x0).x0, "there is no such call"),
     ("04.3", lambda m, x0: ask(m, x0) if m.key != "smccc" else m.hvc(x0).x1, "expected None"),
     ("04.3", lambda m, x0: None if (x := m.hvc(x0).x0) >> 63 else x, "expected the result 0x"),
-    ("04.3", lambda m, x0: m.hvc(x0) and None, "came None"),
+    ("04.3", lambda m, x0: m.hvc(x0) and None, "expected the result 0x6 (after step 53"),
     ("04.3", lambda m, x0: 6, "made no call"),
     ("04.4", lesson04.START, "expected status 0 in x0; came 0x6, written at step"),
     ("04.4", lesson04.MISTAKES["result in x0"], "expected status 0 in x0; came 0x6"),

@@ -33,10 +33,12 @@ MISTAKES = [
     ("11.1", "ICGJF", "with A, B, D, E, H, K missing"),
     ("11.1", ORDER + "A", "with A there twice"),
     ("11.1", ORDER.replace("A", "Z"), "letters from A to K; came 'Z'"),
-    ("11.1", "ICGEJFHBKAD", "expected"),  # the number is overwritten too early
+    # the number is overwritten too early
+    ("11.1", "ICGEJFHBKAD", "expected this function to be called; EL2 panicked"),
     ("11.1", "ICGJFHKBEAD", "what the host had in x1"),  # the arguments from the wrong end
     ("11.1", "HICGJFEBKAD", "EL2's stack pointer"),  # what is refused leaves it on the stack
-    ("11.1", "ICGJFEBKADH", "step"),  # the way back is saved too late
+    # the way back is saved too late
+    ("11.1", "ICGJFEBKADH", "expected a way back to the host by eret"),
     ("11.2", PLAIN, "is right. Now expected at most 24 instructions"),
     ("11.2", SMALL, "is right and short. Now expected at most 2 loads; came 3"),
     ("11.3", SHORT, "is right. Now expected at most 144 bytes"),
