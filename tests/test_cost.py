@@ -3,7 +3,7 @@
 
 import pytest
 
-from hypkit import Machine, asm
+from hypkit import Machine
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.cost import (
     HYP_PHASES,
@@ -18,12 +18,11 @@ from hypkit.cost import (
 )
 from hypkit.decode import decode
 from hypkit.pipeline import simulate
+from tests.marks import needs_keystone
 from tests.scenarios import ARGUMENTS
 
 CNTVOFF, RUN = "__kvm_timer_set_cntvoff", "__kvm_vcpu_run_nvhe"
 KEYS = ("fnptr", "numbered")
-needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine")
 
 
 @pytest.fixture(scope="module")

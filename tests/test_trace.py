@@ -8,15 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hypkit import Machine, asm
+from hypkit import Machine
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.trace import REGISTERS, Access, Trace, is_hvc
+from tests.marks import needs_keystone
 from tests.scenarios import ARGUMENTS
 
 CNTVOFF = "__kvm_timer_set_cntvoff"
 KEYS = ("fnptr", "numbered")
-needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine")
 
 
 @pytest.fixture(scope="module")
