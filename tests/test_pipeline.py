@@ -123,7 +123,6 @@ def test_exceptions_and_barriers_have_no_price_and_drain(word):
 
 
 def test_words_of_any_integer_type_are_taken():
-    numpy = pytest.importorskip("numpy")
     words = np.array([ADD_IMM, LDR], dtype=np.uint32)
     assert simulate(words, "cortex-a57").rows == simulate([ADD_IMM, LDR], "cortex-a57").rows
 
