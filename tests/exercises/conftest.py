@@ -7,9 +7,11 @@ import pytest
 from hypkit import _compile, exercises, header
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
+@pytest.fixture(autouse=True, scope="package")
+def impatient():
     """Endless loops end soon, and C compiles in this process: test_header.py proves the other."""
-    monkeypatch.setattr(exercises, "SECONDS", 1.0)
-    monkeypatch.setattr(exercises, "BUDGET", 20_000)
-    monkeypatch.setattr(header, "_run", lambda job: json.dumps(_compile.answer(json.loads(job))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercises, "SECONDS", 1.0)
+        patch.setattr(exercises, "BUDGET", 20_000)
+        patch.setattr(header, "_run", lambda job: json.dumps(_compile.answer(json.loads(job))))
+        yield
