@@ -16,6 +16,7 @@ from hypkit.trace import Step
 
 # The host's, and no argument: whatever stands there, the next caller may leave something else.
 _HOSTS = {f"x{n}": f"x{n}" for n in range(7, 30)}
+_GIVEN_BACK = [f"x{n}" for n in range(19, 30)]
 
 
 def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[int]) -> str | None:
@@ -27,6 +28,7 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
     stored: set[int] = set()
     # Register, or place on the stack -> which of the host's registers it holds.
     held: dict[str | int, str] = dict(_HOSTS)
+    last: dict[str, Step] = {}
     arrived = False
     for step in way:
         arrived = arrived or physical(step.pc) in own
@@ -43,6 +45,12 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
         if wrong:
             return f"{wrong}; step {step.index} is {step.text}"
         _follow(step.word, places, held)
+        last.update(dict.fromkeys(operation(step.word).writes, step))
+    # Most of these are zero on our host: a zero of the dispatcher's own would look like them.
+    for name in _GIVEN_BACK:
+        if held.get(name) != name:
+            return (f"expected {name} to be given back as it was, whatever it was; the last to "
+                    f"write it is step {last[name].index}, {last[name].text}")
     return None
 
 

@@ -37,6 +37,8 @@ KNOWN = tuple(key for key, chosen in VARIANTS.items() if chosen.host_el == 1)
 SEEDS = 2  # machines that a text is proved on
 STEPS = 2000  # of a call, the longest of which runs a VM: what comes back later has lost its way
 
+ASIDE = 0x1000  # bytes that a kernel is put aside by its variables
+
 ERET, SB, ISB = 0xD69F03E0, 0xD50330FF, 0xD5033FDF  # this core has no SB
 _DSB = {0xD503309F | kind << 8 for kind in (0x3, 0x7, 0xB, 0xF)}  # osh, nsh, ish, sy
 
@@ -60,6 +62,7 @@ def _prove(text: str, name: str) -> Score:
         with _Pair(text, draw) as pair:
             pair.barriers()
             roads += pair.calls()
+            pair.elsewhere()
             pair.stub_calls()
     return total(name, roads)
 
@@ -227,8 +230,8 @@ class _Pair:
             raise Wrong(f"{what}: expected a way back to the host by eret; {_instead(came)}")
         handler = Handler(expected, name, arguments)
         self._whole(what, came, handler)
-        self._conduct(what, came, range(step, step + len(handler.places)))
         self._kept(what, came)
+        self._conduct(what, came, range(step, step + len(handler.places)))
         if came.x0 != expected.x0:
             raise Wrong(f"{what}: expected x0 = {expected.x0:#x}, what the function left there; "
                         f"came {came.x0:#x}")
@@ -269,8 +272,8 @@ class _Pair:
             if arrived and step.el == 2 and not inside:
                 raise Wrong(f"{what}: expected nothing but the entry and the dispatcher to run; "
                             f"step {step.index} is at {step.symbol}")
-        self._conduct(what, came, range(0))
         self._kept(what, came)
+        self._conduct(what, came, range(0))
 
     def _bulk(self, numbers: list[int]) -> None:
         """All of these numbers are refused; the first that is not is called again to see why."""
@@ -315,7 +318,6 @@ class _Pair:
             if came.outcome != outcome:
                 raise Wrong(f"{what}: expected the stub's handler to do its work; {_instead(came)}")
             self.subject.reboot()
-        self._not_by_heart()
 
     def _diverted(self, what: str, came: Call, host: tuple[int, ...]) -> None:
         """The stub's handler was entered with what the host had in x0 to x4."""
@@ -332,19 +334,26 @@ class _Pair:
                             f"{there}")
         self._conduct(what, came, range(there, len(trace)))
 
-    def _not_by_heart(self) -> None:
-        """The stub's handler is sought where the kernel's variables say that the kernel is.
+    def elsewhere(self) -> None:
+        """What is called is sought where the kernel's variables say that the kernel is.
 
         No seed of ours moves the kernel in physical memory. So the variables are moved instead.
         """
-        for name in ("kimage_voffset", "physvirt_offset"):
-            word = int.from_bytes(self.subject.read(self.subject.address(name), 8, el=1), "little")
-            overwrite(self.subject, name, word + 0x1000)
+        for machine in (self.reference, self.subject):
+            for name, by in (("kimage_voffset", -ASIDE), ("physvirt_offset", ASIDE)):
+                word = int.from_bytes(machine.read(machine.address(name), 8, el=1), "little")
+                overwrite(machine, name, word + by)
+        try:
+            self._hit(*self.draw.choice(list(_hits(self.draw))))
+        except Wrong as wrong:
+            raise Wrong(f"With kimage_voffset {ASIDE:#x} less and physvirt_offset as much more, as "
+                        f"for a kernel elsewhere in physical memory: {wrong}") from None
         handler = self.subject.image.pa("__kvm_handle_stub_hvc")
         if handler in self.subject.hvc(0).trace.pcs:
             raise Wrong("x0 = 0, a stub call: expected the stub's handler to be found with "
                         "kimage_voffset, because a kernel may lie anywhere in physical memory; "
                         f"this dispatcher goes to {handler:#x} whatever the variable says")
+        self.subject.reboot()
 
 
 def _entered(call: Call) -> list[tuple[int, str]]:

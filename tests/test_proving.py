@@ -31,6 +31,8 @@ ldp     x0, x1, [sp], #16
         br      x5
 9:"""
 
+PLACES = "        .balign 8\ntable:\n" + "".join(f"        .quad   {name}\n" for name in HYPERCALLS)
+
 # One way each to break the specification, and what the sentence must name.
 FAULTS = {
     "the signed test": (PLAIN.replace("b.hs    refuse", "b.ge    refuse"), "no call's number"),
@@ -54,6 +56,16 @@ FAULTS = {
     "a barrier one instruction late": (
         PLAIN.replace(BARRIER + "table:", "        nop\n" + BARRIER + "table:"), "barrier"),
     "a register of the host's": (PLAIN.replace(" x10", " x19"), "expected x19 = "),
+    "a zero that the host's register held as well": (
+        with_line(PLAIN, "mov     x1, x2", "mov x22, #0"),
+        "expected x22 to be given back as it was, whatever it was; the last to write it is step"),
+    "memory that begins where it always begins": (
+        with_line(PLAIN, "str     lr", """\
+ldr     x10, [x10]
+        ldr_l   x11, kimage_voffset     // and no physvirt_offset
+        sub     x10, x10, x11
+        kern_hyp_va x10""").replace("x0, lsl #2", "x0, lsl #3").replace(TABLE, PLACES),
+        "as for a kernel elsewhere in physical memory: x0 = "),
     "the way back": (PLAIN.replace("        str     lr, [sp, #-16]!\n", "").replace(
         "        ldr     lr, [sp], #16\n", ""), "step"),
     "eight bytes of stack": (PLAIN.replace("#-16]!", "#-8]!").replace("[sp], #16\n        eret",
@@ -269,6 +281,14 @@ def test_erets_without_a_barrier_are_found_by_line():
     program = assemble("nop\neret\ndsb nsh\nisb\neret\neret\ndsb ish\nisb\neret\n")
     assert [where for where, _ in unguarded(program)] == ["line 5", "line 9"]
     assert unguarded(assemble("nop\n")) == []
+
+
+def test_a_table_of_image_addresses_is_right_when_both_offsets_are_taken_away():
+    text = with_line(PLAIN, "str     lr", """\
+ldr     x10, [x10]
+        lm_alias x10, x11
+        kern_hyp_va x10""").replace("x0, lsl #2", "x0, lsl #3").replace(TABLE, PLACES)
+    assert prove(text).loads == prove(PLAIN).loads + 3
 
 
 def test_registers_and_the_stack_may_be_used_freely():
