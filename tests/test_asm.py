@@ -19,11 +19,9 @@ from hypkit.abi import VARIANTS
 from hypkit.asm import AsmError, Program, Unit, assemble, link
 from tests.corpus import BASES, bad_inputs, golden, snippets
 from tests.judges import judged
+from tests.marks import needs_keystone
 from tests.record_encodings import record
 
-needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine"
-)
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 WORD = {"nop": 0xD503201F, "ret": 0xD65F03C0}
 

@@ -5,13 +5,14 @@ import re
 
 import pytest
 
-from hypkit import arch, asm
+from hypkit import arch
 from hypkit._operands import operation
 from hypkit.abi import VARIANTS
 from hypkit.asm import assemble
 from hypkit.decode import decode
 from hypkit.image import build
 from tests.judges import judge, judged
+from tests.marks import needs_keystone
 from tests.oracle import disassembly
 
 CORPUS = disassembly.recorded()
@@ -245,7 +246,7 @@ def test_every_instruction_of_the_guest_decodes():
     assert total > 600
 
 
-@pytest.mark.skipif(not asm.keystone.present(), reason="there is no Keystone on this machine")
+@needs_keystone
 def test_every_instruction_of_the_guest_assembles_back_from_its_text():
     for address, words in runs():
         targets = {}  # to an assembler a bare number is a distance: give every target a name

@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from unicorn import UC_ARCH_ARM64, UC_MODE_ARM, Uc, arm64_const
 
-from hypkit import asm
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.asm import AsmError
 from hypkit.decode import decode
@@ -38,11 +37,10 @@ from hypkit.vmem import (
     Walk,
     WalkLevel,
 )
+from tests.marks import needs_keystone
 
 NVHE = [key for key in VARIANTS if key != "vhe"]
 ONE, TWO = Layout.from_seed(1), Layout.from_seed(2)
-needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine")
 
 
 @pytest.fixture(scope="module", params=VARIANTS)

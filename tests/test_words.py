@@ -4,12 +4,10 @@ import re
 
 import pytest
 
-from hypkit import VARIANTS, Machine, asm
+from hypkit import VARIANTS, Machine
 from hypkit.payload import Payload
 from hypkit.words import in_words, meaning, with_meaning
-
-needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine")
+from tests.marks import needs_keystone
 
 
 @pytest.fixture(scope="module")

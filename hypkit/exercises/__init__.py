@@ -190,6 +190,15 @@ class Bench(Machine):
         return self.calls[-1]
 
 
+@contextmanager
+def after(name: str) -> Iterator[None]:
+    """For a look at the machine that a learner's function has had; Wrong when it is of no use."""
+    try:
+        yield
+    except (MachineError, TypeError, ValueError, KeyError) as error:
+        raise Wrong(f"After {name} the machine takes no call: {_words(error)[:200]}") from None
+
+
 def attempt(call: Callable[..., Call], *arguments: object) -> Call:
     """One call on a check's machine; Wrong when the machine refuses it."""
     try:

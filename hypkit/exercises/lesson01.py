@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypkit import arch
-from hypkit.exercises import Bench, Exercise, Wrong, call_function, number, shown
+from hypkit.exercises import Bench, Exercise, Wrong, after, call_function, number, shown
 from hypkit.image import VM_IPA
 from hypkit.words import meaning
 
@@ -70,7 +70,8 @@ def _count_to(answer: object) -> str:
             call_function(answer, machine, n, name="count_to")
             counter = machine.image.programs[-1].symbols["vm_counter"] - VM_IPA
             at = machine.address("vm_memory", "linear") + counter
-            found = int.from_bytes(machine.read(at, 8, el=1), "little")
+            with after("count_to"):
+                found = int.from_bytes(machine.read(at, 8, el=1), "little")
             if found == n:
                 continue
             if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from hypkit.abi import HYPERCALLS
-from hypkit.exercises import Bench, Exercise, Wrong, call_function, number, shown
+from hypkit.exercises import Bench, Exercise, Wrong, after, call_function, number, shown
 from hypkit.exercises.lesson07 import POOL, machine_with, tried
 from hypkit.vmem import AP_RO, MASK64
 
@@ -82,16 +82,12 @@ def _steer(answer: object) -> str:
             table = machine.address("kvm_hcall_table", "hyp")
             slots = machine.read(table, 8 * (3 + len(HYPERCALLS)))
             call_function(answer, machine, called, target, name="steer")
-            try:
+            with after("steer"):
                 if machine.read(machine.address("dispatch", "hyp"), 0x400) != code:
                     raise Wrong("steer has changed EL2's code; expected only the offset to change")
                 if machine.read(table, len(slots)) != slots:
                     raise Wrong("steer has changed the table; expected only the offset to change")
                 trace = machine.call(called, 0x5EED).trace
-            except Wrong:
-                raise
-            except Exception as error:
-                raise Wrong(f"After steer the machine takes no call: {error}") from None
             if trace.find(target) is not None:
                 continue
             end = trace[max(i for i, step in enumerate(trace) if step.el == 2)]

@@ -10,12 +10,9 @@ from hypkit.abi import VARIANTS
 from hypkit.asm import AsmError, Program, Unit, assemble
 from tests.corpus import BASES, golden, snippets, write_golden
 from tests.judges import judge, judged, tool
+from tests.marks import needs_keystone
 from tests.oracle.forms import forms
 from tests.oracle.gnu import MARCH, gnu_bytes, gnu_object, text_section
-
-needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine"
-)
 
 
 @pytest.fixture(scope="module")
