@@ -283,6 +283,48 @@ def test_erets_without_a_barrier_are_found_by_line():
     assert unguarded(assemble("nop\n")) == []
 
 
+def by_bits(bit, index=0):
+    """A tree of bit tests that leaves the address of function x0 in x10."""
+    if index >= len(HYPERCALLS):
+        return "b refuse\n"
+    if bit < 0:
+        return f"adr x10, {HYPERCALLS[index]}\nb found\n"
+    label = f"bit{bit}_of_{index}"
+    return (f"tbnz x0, #{bit}, {label}\n{by_bits(bit - 1, index)}"
+            f"{label}: {by_bits(bit - 1, index | 1 << bit)}")
+
+
+# From a number below 14 in x0 to the function's address in x10, and the data for it.
+WAYS = {
+    "a tree of bits": (by_bits(3) + "found:", ""),
+    "a chain of choices": ("".join(f"adr x9, {name}\ncmp x0, #{n}\ncsel x10, x9, x10, eq\n"
+                                   if n else f"adr x10, {name}\n"
+                                   for n, name in enumerate(HYPERCALLS)), ""),
+    "a search": ("adr x10, table\n1: cbz x0, 2f\nadd x10, x10, #4\nsub x0, x0, #1\nb 1b\n2:",
+                 TABLE),
+    "addresses on the stack": (
+        "sub sp, sp, #112\n" + "".join(f"adr x9, {name}\nstr x9, [sp, #{8 * n}]\n"
+                                        for n, name in enumerate(HYPERCALLS))
+        + "ldr x10, [sp, x0, lsl #3]\nadd sp, sp, #112", ""),
+    "distances of 32 bits": ("adr x10, table\nldrsw x9, [x10, x0, lsl #2]\nadd x10, x10, x9",
+                             "table:\n" + "".join(f".word {name} - table\n"
+                                                  for name in HYPERCALLS)),
+    "a function of its own": ("str lr, [sp, #-16]!\nbl find\nldr lr, [sp], #16",
+                              "find: adr x10, table\nadd x10, x10, x0, lsl #2\nret\n" + TABLE),
+    "registers of the host's, saved": (
+        "stp x19, x20, [sp, #-16]!\nadr x19, table\nmov x20, x0\nadd x10, x19, x20, lsl #2\n"
+        "ldp x19, x20, [sp], #16", TABLE),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_there_are_many_right_ways_to_a_function(way):
+    find, data = WAYS[way]
+    text = PLAIN.replace("        adr     x10, table\n        add     x10, x10, x0, lsl #2\n",
+                         find + "\n").replace(TABLE, data)
+    assert find in text and prove(text).instructions >= prove(PLAIN).instructions
+
+
 def test_a_table_of_image_addresses_is_right_when_both_offsets_are_taken_away():
     text = with_line(PLAIN, "str     lr", """\
 ldr     x10, [x10]
