@@ -27,6 +27,11 @@ class Panic:
     par: int
     vcpu: int
 
+    @property
+    def why(self) -> str:
+        """The exception in words."""
+        return arch.exception_text(self.esr, self.far, "FAR_EL2")
+
     def __repr__(self) -> str:
         return f"Panic({arch.esr_text(self.esr)}; ELR_EL2 {self.elr:#x}, FAR_EL2 {self.far:#x})"
 

@@ -68,6 +68,8 @@ EC_NAMES = {
     EC_SP_ALIGN: "SP alignment fault",
     EC_BRK64: "BRK instruction",
 }
+# Those that write FAR_ELx; after any other it holds what an earlier one left (D17.2.40).
+EC_WITH_FAR = {EC_IABT_LOWER, EC_IABT_SAME, EC_PC_ALIGN, EC_DABT_LOWER, EC_DABT_SAME}
 ESR_EC_SHIFT = 26
 ESR_IL = 1 << 25
 
@@ -103,6 +105,12 @@ def esr_text(esr: int) -> str:
     if ec in (EC_HVC32, EC_SVC64, EC_HVC64, EC_SMC64, EC_BRK64):
         return f"{text}, immediate {esr & 0xFFFF:#x}"
     return text
+
+
+def exception_text(esr: int, far: int, name: str) -> str:
+    """A syndrome in words, with the fault address register *name* where the exception wrote it."""
+    with_far = esr >> ESR_EC_SHIFT & 0x3F in EC_WITH_FAR
+    return esr_text(esr) + (f", {name} {far:#x}" if with_far else "")
 
 
 # --- System registers --------------------------------------------------------------------------

@@ -279,12 +279,12 @@ class Machine:
         elif self._where == "host_panicked":
             self._panic = Panic(*self._record("panic_record", 7))
             at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)
-            self.stopped = (f"EL2 panicked at {at}: {arch.esr_text(self._panic.esr)}, "
-                            f"FAR_EL2 {self._panic.far:#x}")
+            self.stopped = f"EL2 panicked at {at}: {self._panic.why}"
         elif self._where == "host_oops":
             esr, elr, far, _ = self._record("oops_record", 4)
             at = self.image.symbolize(elr) or hex(elr)
-            self.stopped = f"the host took an exception at {at}: {arch.esr_text(esr)}, FAR {far:#x}"
+            self.stopped = (f"the host took an exception at {at}: "
+                            f"{arch.exception_text(esr, far, 'FAR')}")
         else:
             self.stopped = None
 

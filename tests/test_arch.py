@@ -5,7 +5,16 @@ import random
 import pytest
 
 from hypkit import arch
-from hypkit.arch import FIELDS, SYSREGS, Encoding, decode, decode_sysreg_move, esr_text, sysreg
+from hypkit.arch import (
+    FIELDS,
+    SYSREGS,
+    Encoding,
+    decode,
+    decode_sysreg_move,
+    esr_text,
+    exception_text,
+    sysreg,
+)
 from tests.judges import find, judged
 from tests.oracle import disassembly
 
@@ -165,6 +174,17 @@ def test_the_modes_the_guest_uses_are_those_of_pstate_modes():
 ])
 def test_a_syndrome_is_put_into_words(esr, text):
     assert esr_text(esr) == text
+
+
+@pytest.mark.parametrize(("esr", "text"), [
+    (0x02000000, "undefined instruction"), (0x5A000010, "HVC from AArch64, immediate 0x10"),
+    (0x8A000000, "PC alignment fault, FAR_EL2 0x1003"), (0x9A000000, "SP alignment fault"),
+    (0x96000061, "data abort, same exception level: alignment fault (write), FAR_EL2 0x1003"),
+    (0x82000007, "instruction abort from a lower exception level: translation fault, level 3, "
+                 "FAR_EL2 0x1003"),
+])
+def test_an_address_is_told_only_of_an_exception_that_wrote_one(esr, text):
+    assert exception_text(esr, 0x1003, "FAR_EL2") == text
 
 
 def test_fault_status_codes_are_read_as_their_constants_are_called():

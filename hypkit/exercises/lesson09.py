@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypkit.abi import HYPERCALLS, variant
 from hypkit.asm import AsmError
-from hypkit.exercises import Bench, Exercise, Wrong, attempt, call_function, number, shown
+from hypkit.exercises import Bench, Exercise, Wrong, after, attempt, call_function, number, shown
 from hypkit.image import CONSTANTS
 from hypkit.proving import unguarded
 from hypkit.vmem import MASK64
@@ -164,7 +164,9 @@ def _enter(answer: object) -> str:
             before = machine.read(believed, size)
             call_function(answer, machine, label, name="enter")
             call = machine.last_call("enter")
-            if machine.read(believed, size) != before:
+            with after("enter"):
+                changed = machine.read(believed, size) != before
+            if changed:
                 raise Wrong("enter has changed the table or a variable; expected x0 and x1 to be "
                             "enough")
             goal = machine.address(label, "hyp")
