@@ -19,14 +19,14 @@ RIGHT_ANSWERS = [*test_lesson00.RIGHT_ANSWERS, *test_lesson01.RIGHT_ANSWERS]
 MISTAKES = [*test_lesson00.MISTAKES, *test_lesson01.MISTAKES]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch):
-    """No test waits long for a learner's endless loop."""
+    """A test does not wait long for a learner's endless loop."""
     monkeypatch.setattr(exercises, "SECONDS", 0.3)
 
 
 @pytest.mark.parametrize("endless", [forever, stubborn])
-def test_an_endless_loop_in_a_function_is_stopped_and_named(endless):
+def test_an_endless_loop_in_a_function_is_stopped_and_named(endless, impatient):
     assert "set_offset ran for 0.3 seconds and did not return" in check("00.3", endless).sentence
 
 
