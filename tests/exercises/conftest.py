@@ -9,7 +9,7 @@ from hypkit import _compile, exercises, header
 
 @pytest.fixture(autouse=True, scope="package")
 def impatient():
-    """Endless loops at EL2 end soon; C compiles in this process: test_header.py proves the other."""
+    """Loops at EL2 end soon, and C compiles in this process: test_header.py proves the other."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exercises, "BUDGET", 20_000)
         patch.setattr(header, "_run", lambda job: json.dumps(_compile.answer(json.loads(job))))
