@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from hypkit.abi import HYPERCALLS
@@ -149,17 +149,24 @@ def _less(whole: Counts, part: Counts) -> Counts:
     return Counts(whole.instructions - part.instructions, whole.loads - part.loads)
 
 
-def _dispatched(answer: object, check: Callable[[str, Counts], None]) -> Counts:
+def _frugal(answer: object, loads: int, of_loads: str, instructions: int,
+            of_instructions: str) -> Counts:
     """Try a dispatcher on machines of three seeds; the counts of the last call's dispatch.
 
     All that comes on top of what POOL needs elsewhere is the dispatch, wherever the text puts the
-    labels that part the phases of a call.
+    labels that part the phases of a call. Wrong for one with more loads or instructions than given;
+    of_loads and of_instructions say what was expected.
     """
     for seed in (71, 72, 73):
         with machine_with(answer, "numbered", seed) as machine:
             for name, counts in tried(machine, random.Random(seed)):
                 dispatch = _less(counts, _around())
-                check(name, dispatch)
+                if dispatch.loads > loads:
+                    raise Wrong(f"{name} is called, with {dispatch.loads} loads in the dispatch; "
+                                f"expected {of_loads}")
+                if dispatch.instructions > instructions:
+                    raise Wrong(f"{name} is called, after {dispatch.instructions} instructions of "
+                                f"dispatch; expected {of_instructions}")
     return dispatch
 
 
@@ -216,29 +223,14 @@ def _reaches(answer: object) -> str:
 
 
 def _no_pool(answer: object) -> str:
-    def check(name: str, counts: Counts) -> None:
-        if counts.loads > 3:
-            raise Wrong(f"{name} is called, with {counts.loads} loads in the dispatch; expected "
-                        "three at most: the table's address can come without one")
-        if counts.instructions > 20:
-            raise Wrong(f"{name} is called, after {counts.instructions} instructions of dispatch; "
-                        "expected 20 at most: what adr_l gives needs no conversion")
-
-    last = _dispatched(answer, check)
+    last = _frugal(answer, 3, "three at most: the table's address can come without one",
+                   20, "20 at most: what adr_l gives needs no conversion")
     return (f"{last.instructions} instructions and {last.loads} loads, in place of 25 and 4, on "
             "machines of three seeds")
 
 
 def _no_conversion(answer: object) -> str:
-    def check(name: str, counts: Counts) -> None:
-        if counts.loads > 1:
-            raise Wrong(f"{name} is called, with {counts.loads} loads in the dispatch; expected "
-                        "one, of a distance")
-        if counts.instructions > 10:
-            raise Wrong(f"{name} is called, after {counts.instructions} instructions of dispatch; "
-                        "expected 10 at most, and no kern_hyp_va")
-
-    last = _dispatched(answer, check)
+    last = _frugal(answer, 1, "one, of a distance", 10, "10 at most, and no kern_hyp_va")
     return (f"{last.instructions} instructions, {last.loads} load"
             f"{'s' * (last.loads != 1)}, no conversion: a distance is the same in every space")
 
