@@ -28,6 +28,11 @@ JUDGES = {
     "browser": Judge(("chromium", "chromium-browser"), "chromium"),
 }
 
+# What Chromium needs as root in a container, and what keeps it from the network and from waiting.
+BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                 "--disable-sync", "--disable-background-networking",
+                 "--disable-component-update"]
+
 BINUTILS = ("as", "ld", "objcopy", "objdump", "nm", "readelf")
 
 _counts: Counter[str] = Counter()

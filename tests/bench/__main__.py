@@ -7,7 +7,6 @@ import pkgutil
 import sys
 
 import tests.bench
-from tests.bench.figures import Figure
 
 
 def main(names: list[str]) -> None:
@@ -20,8 +19,7 @@ def main(names: list[str]) -> None:
     print(f"{'what':58} {'value':>12}  {'goal':<12}")
     missed = 0
     for name in names or modules:
-        for item in importlib.import_module(f"tests.bench.{name}").run():
-            figure = item if isinstance(item, Figure) else Figure(*item)
+        for figure in importlib.import_module(f"tests.bench.{name}").run():
             print(figure.line(), flush=True)
             missed += figure.reached is False
     print(f"{missed} goals missed" if missed else "all goals reached")

@@ -8,36 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from hypkit import Machine
 from hypkit.cost import count
 from hypkit.payload import Payload
 from hypkit.pipeline import simulate
 from hypkit.trace import Trace
 from tests.bench.figures import Figure
 from tests.bench.machine import best
+from tests.bench.stepper import LOOP, looping
 
-# A dispatcher that goes round a loop for ever, with a load and a store each time.
-RUNAWAY = """
-dispatch:
-1:      str     x9, [sp, #-16]!
-        ldr     x10, [sp], #16
-        add     x9, x9, #1
-        eor     x11, x10, x9
-        cbnz    x9, 1b
-        eret
-"""
 FEW, MANY = 100_000, 1_000_000
 DIVISION = 0x9AC30841  # udiv x1, x2, x3: they all wait for one pipe
 
 
 def run() -> Iterator[Figure]:
-    yield from _growth("the cost of", FEW, MANY, "steps", _cold(count), _trace)
+    yield from _growth("the cost of", FEW, MANY, "steps", _cold(count), looping)
     yield from _growth("the stepper's data of", FEW, MANY, "steps",
-                       _cold(lambda trace: Payload(trace).data()), _trace)
+                       _cold(lambda trace: Payload(trace).data()), looping)
     yield from _growth("two alike side by side,", FEW, MANY, "steps",
-                       lambda trace: trace.diff(trace), _trace)
+                       lambda trace: trace.diff(trace), looping)
     # Of two that differ everywhere every pair of steps is looked at: the square is expected.
-    one, other = _trace(4_000), _trace(4_000, RUNAWAY.replace("1:", "1: nop\n"))
+    one, other = looping(4_000), looping(4_000, LOOP.replace("1:", "1: nop\n"))
     unlike = best(lambda: one.diff(other), 3)
     yield Figure("two unlike side by side, 4,000 steps each", unlike * 1000, "ms")
     yield from _growth("timing", 400, 4_000, "divisions",
@@ -59,8 +49,3 @@ def _growth(what: str, few: int, many: int, unit: str, work: Callable[[object], 
 def _cold(work: Callable[[Trace], object]) -> Callable[[Trace], object]:
     """The same on a trace of which nothing has been derived yet."""
     return lambda trace: work(trace[:])
-
-
-def _trace(steps: int, text: str = RUNAWAY) -> Trace:
-    with Machine("numbered", seed=3, dispatcher=text, budget=steps) as machine:
-        return machine.hvc(0x100).whole_trace

@@ -12,12 +12,10 @@ from hypkit import Machine
 from hypkit.abi import HYPERCALLS
 from hypkit.payload import Payload
 from hypkit.timetravel import _usual_args, parse_args, stepper
+from hypkit.trace import Trace
 from tests.bench.figures import Figure
 from tests.browser.long import page_text, show_long
-from tests.judges import find
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update"]
+from tests.judges import BROWSER_FLAGS, find
 
 # A dispatcher that goes round a loop: COUNT times 5 steps, with a store and a load each.
 LOOP = """
@@ -68,11 +66,11 @@ SEARCH = """async () => {
 }"""
 
 
-def looping(steps: int):
+def looping(steps: int, text: str = LOOP) -> Trace:
     """The trace of a call of about so many steps."""
-    machine = Machine("numbered", dispatcher=LOOP.replace("COUNT", str(steps // 20)),
-                      budget=2 * steps + 1000)
-    return machine.call("__kvm_get_mdcr_el2").trace
+    with Machine("numbered", dispatcher=text.replace("COUNT", str(steps // 20)),
+                 budget=2 * steps + 1000) as machine:
+        return machine.call("__kvm_get_mdcr_el2").trace
 
 
 def _p95(times: list[float]) -> float:
@@ -114,7 +112,7 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
     if chromium is None:
         return found
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_FLAGS)
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         path = Path(folder, "short.html")
         short.to_html(path)

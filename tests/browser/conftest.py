@@ -14,13 +14,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.judges import judge, required
+from tests.judges import BROWSER_FLAGS, judge, required
 
 ROOT = Path(__file__).resolve().parents[2]
 AXE = "axe-core@4.10.3"
 PATIENCE = 60_000  # milliseconds: on a busy machine a kernel alone takes many seconds to start
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-         "--disable-background-networking", "--disable-component-update"]
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +28,7 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
         yield browser
         browser.close()
 
