@@ -575,3 +575,14 @@ def test_the_page_never_scrolls_sideways(offline, vm_call, width):
     for at in (0, 60, 130, 140):
         page.evaluate("step => hypkit.go(step)", at)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [600, 860, 950, 1400])
+def test_no_value_of_a_register_lies_on_the_next_column(offline, call, width):
+    page = offline(stepper(call).to_html(), width=width)
+    press(page, *"nnnnn")
+    assert page.evaluate("""() => [...document.querySelectorAll(".hk-registers td")].flatMap(
+        (cell) => [...cell.querySelectorAll(".hk-value")].filter((value) =>
+            value.getBoundingClientRect().right > cell.getBoundingClientRect().right + 0.5)
+            .map((value) => value.textContent))""") == []
+    assert page.locator(".hk-registers .hk-new .hk-value").count()
