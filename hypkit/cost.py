@@ -70,11 +70,6 @@ def is_branch(instruction: Instruction) -> bool:
     return name in ("b", "bl", *_INDIRECT, "cbz", "cbnz", "tbz", "tbnz") or name.startswith("b.")
 
 
-def is_indirect(instruction: Instruction) -> bool:
-    """Whether an instruction is a branch whose target is in a register."""
-    return instruction.mnemonic in _INDIRECT
-
-
 # The dispatcher's labels, and what ends a call early, by the phase that begins there.
 BEGINS = {"dispatch_find": "dispatch", "dispatch_call": "call", "hyp_panic": "panic",
           "__kvm_handle_stub_hvc": "stub"}
@@ -211,17 +206,17 @@ def count(trace: Trace) -> Cost:
 def counted(trace: Trace) -> tuple[np.ndarray, ...]:
     """For every field of Counts, and every step: whether the step counts there; bool."""
     pcs, site = trace.sites
-    kinds = [_kind(decode(trace.words[pc])) for pc in pcs.tolist()]
+    kinds = [counts_as(decode(trace.words[pc])) for pc in pcs.tolist()]
     load, store, branch, indirect = np.array(kinds, dtype=bool).reshape(-1, 4).T[:, site]
     went = trace.pcs[1:] != trace.pcs[:-1] + np.uint64(4)
     return np.ones(len(trace), bool), load, store, branch & went, branch & ~went, indirect
 
 
-def _kind(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
+def counts_as(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
     """Whether an instruction is a load, a store, a branch, an indirect branch."""
     moves = instruction.memory.kind if instruction.memory else ""
     return (moves == "load", moves == "store", is_branch(instruction),
-            is_indirect(instruction))
+            instruction.mnemonic in _INDIRECT)
 
 
 def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:

@@ -77,22 +77,23 @@ def is_hvc(word: int) -> bool:
     return word & 0xFFE0001F == 0xD4000002
 
 
-def _signed(value: int, bits: int) -> int:
+def sign_extended(value: int, bits: int) -> int:
+    """A field of so many bits as the signed number that it stands for."""
     return value - (1 << bits) if value >> bits - 1 & 1 else value
 
 
 def _relative(word: int) -> int | None:
     """The signed byte offset of a PC-relative operand (C4.1.66), None when there is none."""
     if word & 0x7C000000 == 0x14000000:  # B, BL
-        return _signed(word & 0x3FFFFFF, 26) * 4
+        return sign_extended(word & 0x3FFFFFF, 26) * 4
     if word & 0xFF000010 == 0x54000000 or word & 0x7E000000 == 0x34000000:  # B.cond, CBZ, CBNZ
-        return _signed(word >> 5 & 0x7FFFF, 19) * 4
+        return sign_extended(word >> 5 & 0x7FFFF, 19) * 4
     if word & 0x7E000000 == 0x36000000:  # TBZ, TBNZ
-        return _signed(word >> 5 & 0x3FFF, 14) * 4
+        return sign_extended(word >> 5 & 0x3FFF, 14) * 4
     if word & 0x3B000000 == 0x18000000:  # LDR (literal)
-        return _signed(word >> 5 & 0x7FFFF, 19) * 4
+        return sign_extended(word >> 5 & 0x7FFFF, 19) * 4
     if word & 0x1F000000 == 0x10000000:  # ADR, ADRP
-        offset = _signed((word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3, 21)
+        offset = sign_extended((word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3, 21)
         return offset << 12 if word >> 31 else offset
     return None
 
@@ -152,7 +153,8 @@ def _literal(word: int) -> MemoryOperand | None:
         return None
     signed = option == 2 and not vector
     size = 4 if signed else 4 << option
-    return MemoryOperand("load", None, None, "", 0, _signed(word >> 5 & 0x7FFFF, 19) * 4, size,
+    offset = sign_extended(word >> 5 & 0x7FFFF, 19) * 4
+    return MemoryOperand("load", None, None, "", 0, offset, size,
                          (_register(word & 31, size, vector),), signed, bool(option))
 
 
@@ -165,7 +167,7 @@ def _pair(word: int) -> MemoryOperand | None:
     size = 4 << option if vector else 8 if option == 2 else 4
     return MemoryOperand(
         _kind(word), _base(word), None, "", 0,
-        0 if mode == 1 else _signed(word >> 15 & 0x7F, 7) * size, 2 * size,
+        0 if mode == 1 else sign_extended(word >> 15 & 0x7F, 7) * size, 2 * size,
         (_register(word & 31, size, vector), _register(word >> 10 & 31, size, vector)),
         signed, bool(option), mode in (1, 3))
 
@@ -196,7 +198,7 @@ def _single(word: int) -> MemoryOperand | None:
         if mode == 2 and vector:
             return None
         writeback = mode in (1, 3)
-        offset = 0 if mode == 1 else _signed(word >> 12 & 0x1FF, 9)
+        offset = 0 if mode == 1 else sign_extended(word >> 12 & 0x1FF, 9)
     return MemoryOperand("load" if load else "store", _base(word), index, extend, shift, offset,
                          size, (_register(word & 31, size, vector),), signed, wide, writeback)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hypkit import explain
-from hypkit.cost import is_branch, is_indirect
+from hypkit.cost import counts_as
 from hypkit.decode import Instruction, decode
 from hypkit.image import HEAP, KIMAGE_PA, VM_IPA, Image
 from hypkit.vmem import KIMAGE_VADDR, PAGE_SIZE
@@ -39,12 +39,9 @@ class Row:
 
 def _kind(instruction: Instruction) -> int:
     name, memory = instruction.mnemonic, instruction.memory
-    kind = 0
-    if memory is not None:
-        kind |= LOAD if memory.kind == "load" else STORE
-        kind |= POOL if memory.base is None else 0
-    kind |= BRANCH if is_branch(instruction) else 0
-    kind |= INDIRECT if is_indirect(instruction) else 0
+    bits = zip((LOAD, STORE, BRANCH, INDIRECT), counts_as(instruction), strict=True)
+    kind = sum(bit for bit, counts in bits if counts)
+    kind |= POOL if memory is not None and memory.base is None else 0
     kind |= {"hvc": HVC, "eret": ERET, "bl": CALL, "blr": CALL, "ret": RETURN}.get(name, 0)
     return kind
 

@@ -106,28 +106,24 @@ class Payload:
                          | moved["faulted"].astype(np.uint8) << 6 | pool.astype(np.uint8) << 7)
         return found
 
-    @property
-    def sysreg_changes(self) -> np.ndarray:
-        """What the traced system registers become: step, value, register (index), in order."""
-        return self.trace.sysreg_changes
-
     @cached_property
     def phases(self) -> np.ndarray:
         """The phase of every step, as an index into PHASE_NAMES."""
         return phase_numbers(self.trace)
 
     @cached_property
-    def _counters(self) -> dict[str, np.ndarray]:
-        """For every step, whether it counts in each of COUNTERS."""
-        return dict(zip(COUNTERS, counted(self.trace), strict=True))
+    def _counters(self) -> tuple[np.ndarray, ...]:
+        """For each of COUNTERS, and every step: whether it counts there."""
+        return counted(self.trace)
 
     @cached_property
     def _cost_before(self) -> np.ndarray:
         """For every chunk the cost of the steps before it: chunk by phase by counter."""
         wide = len(PHASE_NAMES)
         cell = np.arange(len(self)) // CHUNK * wide + self.phases
-        cost = np.stack([np.bincount(cell[self._counters[name]], minlength=self.chunks * wide)
-                         for name in COUNTERS], axis=-1).reshape(self.chunks, wide, len(COUNTERS))
+        cost = np.stack([np.bincount(cell[counts], minlength=self.chunks * wide)
+                         for counts in self._counters], axis=-1)
+        cost = cost.reshape(self.chunks, wide, len(COUNTERS))
         return (np.cumsum(cost, axis=0) - cost).astype("<u4")
 
     def counts(self, steps: int) -> dict[str, Counts]:
@@ -136,7 +132,7 @@ class Payload:
         for number in dict.fromkeys(self.phases[:steps].tolist()):
             here = self.phases[:steps] == number
             found[PHASE_NAMES[number]] = Counts(*(
-                int(np.count_nonzero(self._counters[name][:steps] & here)) for name in COUNTERS))
+                int(np.count_nonzero(counts[:steps] & here)) for counts in self._counters))
         return found
 
     @cached_property
@@ -187,7 +183,7 @@ class Payload:
         writers = [NONE if step is None else step for step in
                    (self.trace.last_write(name, start) for name in REGISTERS)]
         acc, news = (column[slice(*np.searchsorted(column["step"], (start, stop)))]
-                     for column in (self.accesses, self.sysreg_changes))
+                     for column in (self.accesses, self.trace.sysreg_changes))
         # The state after the last step has a row like any other, but no place and no phase.
         site, phase = np.full(rows, NONE, dtype="<u4"), np.zeros(rows, np.uint8)
         end = min(rows, len(self) - start)

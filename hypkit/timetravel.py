@@ -14,7 +14,7 @@ import traitlets
 from hypkit.abi import HYPERCALLS, VARIANTS
 from hypkit.asm import AsmError
 from hypkit.emu import RESTARTED, RETURNED, RUNAWAY, Call, Machine, MachineError
-from hypkit.header import DEFINES, HeaderError
+from hypkit.header import DEFINES, NUMBERS, HeaderError
 from hypkit.image import load
 from hypkit.payload import Payload
 from hypkit.trace import REGISTERS, Trace
@@ -24,7 +24,6 @@ STATIC = Path(__file__).with_name("static")
 TABLE_ROWS = 400  # of the plain table: what fits a page that somebody reads
 DIFF_ROWS = 20_000
 KEPT_MACHINES = 8  # each edit and each variant makes one, and one takes tens of megabytes
-NUMBERS = "kvm_hcalls.h"  # the file of a header that has the numbers
 WAITING = "No call has been made yet: choose one above and run it."
 
 
@@ -290,7 +289,7 @@ class Stepper(anywidget.AnyWidget):
             raise ValueError("no call has been made yet: nothing to write")
         extra = {"bookmarks": self.bookmarks, "step": self.step}
         if len(self._payloads) == 2:
-            data = {"diff": self._diff_rows, "sides": [p.inline() for p in self._payloads]}
+            data = {"diff": self.data["diff"], "sides": [p.inline() for p in self._payloads]}
         else:
             data = self._payloads[0].inline()
         # Inside a script element, only "</" could end it early.

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hypkit.decode import sign_extended
 from hypkit.emu import Machine
 from hypkit.image import HEAP, SECTIONS
 from hypkit.vmem import DRAM_BASE, DRAM_SIZE, PAGE_SIZE, SPACES, Walk
@@ -18,6 +19,7 @@ INK, DIM = "#1b1f24", "#50575f"
 FILLS = {"kernel": "#dcebfa", "code": "#fde3d0", "data": "#e6f2d8", "gap": "#ffffff"}
 FONT = "DejaVu Sans, Arial, sans-serif"
 MONO = "DejaVu Sans Mono, Consolas, monospace"
+_ELS = {"image": 1, "linear": 1, "hyp": 2}  # who translates an address of a space; physical: none
 NOBODY = "nobody"  # whom an empty slot's number means
 
 
@@ -134,14 +136,13 @@ def show_layout(machine: Machine) -> Drawing:
     _needs_machine(machine, "show_layout")
     layout = machine.layout
     regions = _regions()
-    els = {"image": 1, "linear": 1, "hyp": 2}
     heads = ("Region", "Size", *(f"{space}, {_whose(space)}" for space in SPACES),
              "Rights at EL1: image", "linear", "Rights at EL2: hyp")
     rows = []
     for region in reversed(regions):
         names = layout.names(layout.image_va(region.pa))
         rights = [_rights(machine.translate(names[space], el)) or "not mapped"
-                  for space, el in els.items()]
+                  for space, el in _ELS.items()]
         rows.append((region.name, _size(region.size), *(f"{names[s]:#018x}" for s in SPACES),
                      *rights))
     idmap = next(region for region in regions if region.name == ".hyp.idmap.text")
@@ -168,14 +169,14 @@ def _draw_layout(machine: Machine, regions: Sequence[_Region], title: str, alt: 
     layout, width, left, gap = machine.layout, 262, 12, 20
     svg = _Svg(left * 2 + 4 * width + 3 * gap, title, alt)
     svg.text(left, 26, title, 15, bold=True)
-    tops = {space: 64 for space in SPACES}
+    bottom = 0.0
     for column, space in enumerate(SPACES):
         x = left + column * (width + gap)
         svg.text(x, 54, f"{space} ({_whose(space)})", 16, bold=True)
-        y, above = tops[space], None
+        y, above = 64, None
         for region in reversed(regions):
             va = layout.names(layout.image_va(region.pa))[space]
-            el = {"image": 1, "linear": 1, "hyp": 2}.get(space)
+            el = _ELS.get(space)
             rights = _rights(machine.translate(va, el)) if el else "mem"
             height = 30 + 4 * math.log2(region.size / PAGE_SIZE)
             if above is not None and region.pa + region.size < above:
@@ -204,8 +205,8 @@ def _draw_layout(machine: Machine, regions: Sequence[_Region], title: str, alt: 
             rights = _rights(machine.translate(idmap.pa, 2)) or "not mapped"
             svg.text(x + width - 6, y + 13, rights, 12, mono=True, bold=True, anchor="end")
             y += 32
-        tops[space] = y
-    bottom = max(tops.values()) + 22
+        bottom = max(bottom, y)
+    bottom += 22
     svg.text(left, bottom, f"RAM is {_size(DRAM_SIZE)} from {DRAM_BASE:#x}. Higher addresses are "
              "further up; a box grows with the logarithm of its size; a torn line leaves addresses "
              "out.", 12, fill=DIM)
@@ -262,10 +263,10 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
             case "hyp":
                 hyp, says = word, "hyp address"
             case "branches":
-                distance = (word & 0x3FF_FFFF) - ((word & 0x200_0000) << 1)
-                hyp, says = table + size * index + 4 * distance, "branch"
+                distance = 4 * sign_extended(word & 0x3FF_FFFF, 26)
+                hyp, says = table + size * index + distance, "branch"
             case _:
-                distance = word - ((word & 1 << 31) << 1)
+                distance = sign_extended(word, 32)
                 hyp, says = table + distance, f"{distance:+#x} from the table to"
         target = image.symbolize(hyp) or "nothing"
         number = f"{numbers[name]:#x}" if name in numbers else "none"

@@ -106,7 +106,7 @@ def test_system_registers_followed_to_the_end_are_the_machines(what, argument):
     machine = Machine("numbered", seed=7)
     call = machine.call(what, *([] if argument is None else [argument]))
     found = dict(call.whole_trace.sysregs)
-    for change in Payload(call.whole_trace).sysreg_changes:
+    for change in Payload(call.whole_trace).trace.sysreg_changes:
         found[list(found)[change["register"]]] = int(change["value"])
     assert found == {name: machine.sysreg(name) for name in found}
 
@@ -114,7 +114,7 @@ def test_system_registers_followed_to_the_end_are_the_machines(what, argument):
 def test_system_registers_followed_through_the_boot_are_the_machines():
     machine = Machine("fnptr", seed=3)
     found = dict(machine.boot_trace.sysregs)
-    for change in Payload(machine.boot_trace).sysreg_changes:
+    for change in Payload(machine.boot_trace).trace.sysreg_changes:
         found[list(found)[change["register"]]] = int(change["value"])
     assert found == {name: machine.sysreg(name) for name in found}
 

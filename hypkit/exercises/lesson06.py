@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from hypkit.abi import FIRST_AFTER_STUB, HYPERCALLS, SPARE
 from hypkit.asm import AsmError
 from hypkit.exercises import Bench, Exercise, Wrong, shown
-from hypkit.header import DEFINES, Header, HeaderError, read_header
+from hypkit.header import DEFINES, LIST, NUMBERS, Header, HeaderError, read_header
 from hypkit.image import CONSTANTS
 from hypkit.vmem import MASK64
 
-NUMBERS, LIST = "kvm_hcalls.h", "kvm_hcall_list.h"
 ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 POINTERS = {"__kvm_tlb_flush_local_vmid": "vcpu0", "__kvm_vcpu_run_nvhe": "vcpu0",
             "__kvm_tlb_flush_vmid": "kvm0", "__kvm_tlb_flush_vmid_ipa": "kvm0",

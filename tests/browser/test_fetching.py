@@ -142,7 +142,7 @@ def test_a_search_looks_into_no_chunk_without_the_value(page):
 def test_who_wrote_a_system_register_is_looked_for_where_it_is_not_here(page, payload):
     page = page(start=2 * CHUNK)
     at(page, 2 * CHUNK)
-    assert not len(payload.sysreg_changes)
+    assert not len(payload.trace.sysreg_changes)
     page.get_by_role("button", name="Who wrote ESR_EL2 last").click()
     said = page.locator(".hk-status", has_text="ESR_EL2 has had this value since before the trace.")
     said.wait_for()

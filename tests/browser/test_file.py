@@ -65,7 +65,7 @@ WHOLE_REEL = """() => {
 def expected(trace):
     """The same from Python, by other ways."""
     found, system = Payload(trace), dict(trace.sysregs)
-    changes = found.sysreg_changes
+    changes = found.trace.sysreg_changes
     for row in range(len(trace) + 1):
         for change in changes[changes["step"] == row - 1]:
             system[found.sysregs[change["register"]]] = int(change["value"])
