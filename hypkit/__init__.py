@@ -5,16 +5,16 @@ from importlib import import_module
 # A name is loaded when it is first asked for: a machine alone needs no widgets and no pictures, and
 # the check of the environment no machine.
 _PUBLIC = {
-    "VARIANTS": "hypkit.abi",
+    "VARIANTS": "hypkit.kernel.variants",
     "AsmError": "hypkit.asm",
     "assemble": "hypkit.asm",
     "Machine": "hypkit.emu",
-    "MachineError": "hypkit.emu",
-    "compare": "hypkit.comparison",
-    "ladder": "hypkit.comparison",
-    "show_layout": "hypkit.views",
-    "show_table": "hypkit.views",
-    "stepper": "hypkit.timetravel",
+    "MachineError": "hypkit.machine.errors",
+    "compare": "hypkit.comparison.show",
+    "ladder": "hypkit.comparison.show",
+    "show_layout": "hypkit.pictures.memory_map",
+    "show_table": "hypkit.pictures.hypercall_table",
+    "stepper": "hypkit.timetravel.widget",
 }
 
 __all__ = [*_PUBLIC]

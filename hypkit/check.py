@@ -1,6 +1,6 @@
 """Checks of the exercises: check(number, answer) says how it went, hint(number) helps.
 
-What an exercise is, and the exercises themselves, are data in hypkit/exercises.
+What an exercise is, and the exercises themselves, are data in hypkit/lessons/exercises.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pkgutil
 from dataclasses import dataclass
 from functools import cache
 
-import hypkit.exercises
-from hypkit.exercises import Exercise, Wrong, shown, unanswered
+import hypkit.lessons.exercises
+from hypkit.lessons.judge import Exercise, Wrong, shown, unanswered
 
 RIGHT, WRONG, OPEN = "right", "not right yet", "not answered yet"
 _MARKS = {RIGHT: "\u2714", WRONG: "\u2718", OPEN: "\u25cb"}
@@ -56,13 +56,13 @@ class Hint:
         return f"{self.exercise}, hint {self.stage} of {self.stages}: {self.text}"
 
 
-_MODULES = sorted(module.name for module in pkgutil.iter_modules(hypkit.exercises.__path__))
+_MODULES = sorted(module.name for module in pkgutil.iter_modules(hypkit.lessons.exercises.__path__))
 
 
 @cache
 def _of_lesson(module: str) -> dict[str, Exercise]:
     """A lesson's exercises by number; each lesson is loaded when it is first asked for."""
-    found = importlib.import_module(f"hypkit.exercises.{module}").EXERCISES
+    found = importlib.import_module(f"hypkit.lessons.exercises.{module}").EXERCISES
     return {exercise.id: exercise for exercise in found}
 
 

@@ -10,27 +10,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hypkit import arch
-from hypkit._call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
-from hypkit._mailbox import MAX_ARGS, ROOM, bulk, mailbox, mailbox_header, whole, word
-from hypkit.cpu import Cpu, MachineError, Recording, Saved
+from hypkit.a64 import syndrome
+from hypkit.a64.pagetables import PAGE_SIZE, Walk
+from hypkit.a64.registers import MASK64
+from hypkit.call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
 from hypkit.header import Header, read_header
-from hypkit.hooks import Stop
-from hypkit.image import (
+from hypkit.kernel.addresses import KIMAGE_PA, Layout
+from hypkit.kernel.image import Image, load
+from hypkit.kernel.memory_map import (
     CONSTANTS,
     HEAP,
-    KIMAGE_PA,
     REQUEST_SIZE,
     REQUESTS_PA,
     REQUESTS_SIZE,
     SECTION,
     VM_IPA,
     VTCR_EL2,
-    Image,
-    load,
 )
+from hypkit.machine.cpu import Cpu, Recording, Saved
+from hypkit.machine.errors import MachineError
+from hypkit.machine.hooks.state import Stop
+from hypkit.machine.mailbox import MAX_ARGS, ROOM, bulk, mailbox, mailbox_header, whole, word
 from hypkit.trace import Trace
-from hypkit.vmem import MASK64, PAGE_SIZE, Layout, Walk
 
 STEP_BUDGET = 1_000_000
 MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
@@ -272,7 +273,7 @@ class Machine:
         elif reason is Stop.STUCK:
             esr = cpu.sysreg(f"ESR_EL{cpu.el}")
             self.stopped = (f"it takes one exception after another at {self._here()} and executes "
-                            f"nothing in between: {arch.esr_text(esr)}")
+                            f"nothing in between: {syndrome.esr_text(esr)}")
         elif reason is Stop.ASLEEP:
             self.stopped = (f"before {self._here()} it went to sleep with WFI, and this machine "
                             "has no interrupt to wake it")
@@ -284,7 +285,7 @@ class Machine:
             esr, elr, far, _ = self._record("oops_record", 4)
             at = self.image.symbolize(elr) or hex(elr)
             self.stopped = (f"the host took an exception at {at}: "
-                            f"{arch.exception_text(esr, far, 'FAR')}")
+                            f"{syndrome.exception_text(esr, far, 'FAR')}")
         else:
             self.stopped = None
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from hypkit import facts
-from hypkit.abi import VARIANTS, variant
+from hypkit.comparison.ladder import ARGUMENTS, CALL, REVIEW, SEED
 from hypkit.cost import phases
+from hypkit.cost.pipeline import simulate
 from hypkit.emu import Machine
-from hypkit.measure import ARGUMENTS, CALL, REVIEW, SEED
-from hypkit.pipeline import simulate
+from hypkit.kernel.variants import VARIANTS, variant
 
 KEYS = tuple(key for key in dict.fromkeys((*VARIANTS, *REVIEW)) if variant(key).host_el == 1)
 

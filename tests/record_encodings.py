@@ -5,10 +5,11 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 
-import hypkit.exercises
-from hypkit import asm, image
-from hypkit.abi import VARIANTS
+from hypkit import asm
 from hypkit.header import DEFINES, read_header
+from hypkit.kernel import programs
+from hypkit.kernel.variants import VARIANTS
+from hypkit.lessons import exercises
 
 
 def shipped() -> Iterator[tuple[str, str]]:
@@ -17,7 +18,7 @@ def shipped() -> Iterator[tuple[str, str]]:
     A name that is a variant's key, or begins with one and a space ("numbered 02.3"), says that the
     text is a dispatcher in that variant; any other name stands for text that is its own program.
     """
-    for module in pkgutil.iter_modules(hypkit.exercises.__path__, "hypkit.exercises."):
+    for module in pkgutil.iter_modules(exercises.__path__, f"{exercises.__name__}."):
         yield from getattr(importlib.import_module(module.name), "ASSEMBLY", ())
 
 
@@ -25,12 +26,12 @@ def record() -> dict[str, int]:
     """Canonical text -> word, of every instruction in every variant's guest and in the lessons."""
     with asm.recording() as words:
         for key in VARIANTS:
-            image.build.__wrapped__(key)  # past its cache
-        image.build.__wrapped__("numbered", None, read_header(DEFINES).numbering)
+            programs.build.__wrapped__(key)  # past its cache
+        programs.build.__wrapped__("numbered", None, read_header(DEFINES).numbering)
         for name, text in shipped():
             key = name.partition(" ")[0]
             if key.partition("+")[0] in VARIANTS:
-                image.build.__wrapped__(key, text)
+                programs.build.__wrapped__(key, text)
             else:
                 asm.assemble(text, name=name)
     return words

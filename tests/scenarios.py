@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hypkit import VARIANTS, Machine
-from hypkit.abi import HYPERCALLS, review_combinations
+from hypkit.kernel.variants import HYPERCALLS, review_combinations
 
 Requests = list[tuple[int, ...]]
 ALL_ONES = (1 << 64) - 1

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from hypkit import Machine, exercises
+from hypkit import Machine
 from hypkit.check import OPEN, check, hint
 from hypkit.check import exercises as all_exercises
-from hypkit.exercises import Bench, Wrong, call_function, shown, unanswered
-from tests.exercises import test_lesson00, test_lesson01
-from tests.exercises.test_lesson00 import set_offset
-from tests.exercises.test_lesson01 import half_break
+from hypkit.lessons import judge
+from hypkit.lessons.judge import Bench, Wrong, call_function, shown, unanswered
+from tests.lessons.exercises import test_lesson00, test_lesson01
+from tests.lessons.exercises.test_lesson00 import set_offset
+from tests.lessons.exercises.test_lesson01 import half_break
 from tests.nonsense import Hostile, forever, stubborn
 
 RIGHT_ANSWERS = [*test_lesson00.RIGHT_ANSWERS, *test_lesson01.RIGHT_ANSWERS]
@@ -22,7 +23,7 @@ MISTAKES = [*test_lesson00.MISTAKES, *test_lesson01.MISTAKES]
 @pytest.fixture
 def impatient(monkeypatch):
     """A test does not wait long for a learner's endless loop."""
-    monkeypatch.setattr(exercises, "SECONDS", 0.3)
+    monkeypatch.setattr(judge, "SECONDS", 0.3)
 
 
 @pytest.mark.parametrize("endless", [forever, stubborn])
@@ -44,7 +45,7 @@ def test_the_tracer_that_was_there_before_is_there_again():
 
 
 def test_an_endless_loop_at_el2_ends_with_the_budget(monkeypatch):
-    monkeypatch.setattr(exercises, "BUDGET", 5_000)
+    monkeypatch.setattr(judge, "BUDGET", 5_000)
     pytest.importorskip("keystone")
     loop = "dispatch:\n b dispatch\ndispatch_find:\ndispatch_call:\n"
     with Bench("numbered", dispatcher=loop) as machine:
@@ -151,9 +152,10 @@ def test_a_sentence_with_markup_is_escaped():
 
 def test_a_lesson_is_loaded_only_when_one_of_its_exercises_is_asked_for():
     code = ("import sys; from hypkit.check import check; check('01.2');"
-            "print([name for name in sys.modules if name.startswith('hypkit.exercises.lesson')])")
+            "print([name for name in sys.modules "
+            "if name.startswith('hypkit.lessons.exercises.lesson')])")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "['hypkit.exercises.lesson01']\n"
+    assert run.stdout == "['hypkit.lessons.exercises.lesson01']\n"
 
 
 # The parts.

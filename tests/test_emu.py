@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from hypkit import AsmError, Machine, MachineError, assemble
-from hypkit.abi import HYPERCALLS
+from hypkit.a64.pagetables import AP_RO
 from hypkit.emu import MAX_BUDGET, SLICE
-from hypkit.image import HEAP, VM_IPA
-from hypkit.vmem import AP_RO, PAGE_OFFSET
+from hypkit.kernel.addresses import PAGE_OFFSET
+from hypkit.kernel.memory_map import HEAP, VM_IPA
+from hypkit.kernel.variants import HYPERCALLS
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
 

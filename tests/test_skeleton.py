@@ -89,8 +89,8 @@ def imported(*folders):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.partition(".")[0])
-    # A child process imports the private module beside it without the package.
-    ours = {"hypkit", "notebooks", "tests"} | {p.stem for p in (TOP / "hypkit").glob("_*.py")}
+    # A child process imports the module beside it without the package.
+    ours = {"hypkit", "notebooks", "tests"} | {p.stem for p in (TOP / "hypkit/header").glob("*.py")}
     known = {"keystone": ["keystone-engine"]} | packages_distributions()  # not there on arm64
     return {canonicalize_name(known[name][0]) for name in found - sys.stdlib_module_names - ours}
 
@@ -210,7 +210,8 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
-PROSE = ("README.md", "INSTRUCTOR.md", "notebooks/src", "notebooks/handout", "data", "hypkit/guest")
+PROSE = ("README.md", "INSTRUCTOR.md", "notebooks/src", "notebooks/handout", "data",
+         "hypkit/kernel/guest")
 
 
 def misspelt(*paths):
@@ -325,7 +326,7 @@ def say(python, program, folder):
 
 def test_the_wheel_carries_the_data_the_guest_and_the_views(elsewhere, tmp_path):
     program = "import hypkit.facts as f; print(f.__file__)"
-    room = Path(say(elsewhere, program, tmp_path)).parent
+    room = Path(say(elsewhere, program, tmp_path)).parents[1]
     assert elsewhere.parents[1] in room.parents
     carried = {path.relative_to(room).as_posix() for path in room.rglob("*") if path.is_file()}
     ours = [*(TOP / "hypkit").rglob("*"), *(TOP / "data").rglob("*")]

@@ -1,1 +1,1 @@
-"""Pictures that one lesson needs and no other: a module a lesson, on viz's figure and canvas."""
+"""Drawings: the tools, and the pictures that several lessons share."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hypkit import Machine, facts
-from hypkit.abi import HYPERCALLS, OPTIONS, SMCCC_ORDER, VARIANTS
-from hypkit.arch import (
+from hypkit.a64.syndrome import (
     EC_NAMES,
     ESR_EC_SHIFT,
     FAULT_KINDS,
@@ -16,10 +15,11 @@ from hypkit.arch import (
     VECTOR_SAME_SPX,
     VECTOR_SLOT,
 )
-from hypkit.comparison import ladder
-from hypkit.measure import COLUMNS, REVIEW, Rung
-from hypkit.pictures.lesson02 import show_names
-from hypkit.viz import show_road
+from hypkit.comparison.ladder import COLUMNS, REVIEW, Rung
+from hypkit.comparison.show import ladder
+from hypkit.kernel.variants import HYPERCALLS, OPTIONS, SMCCC_ORDER, VARIANTS
+from hypkit.lessons.pictures.lesson02 import show_names
+from hypkit.pictures.calls import show_road
 from notebooks.handout.lessons import HandoutError, image
 
 SEED = 2020

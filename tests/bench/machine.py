@@ -17,7 +17,7 @@ from unicorn import unicorn_const as uc_const
 
 from hypkit import Machine
 from hypkit.emu import SLICE
-from hypkit.hooks import TRACE_IDS
+from hypkit.machine.hooks.state import TRACE_IDS
 from tests.bench.figures import Figure
 from tests.judges import find
 from tests.oracle import qemu

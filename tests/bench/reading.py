@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hypkit.cost import count
-from hypkit.payload import Payload
-from hypkit.pipeline import simulate
+from hypkit.cost.pipeline import simulate
+from hypkit.timetravel.payload import Payload
 from hypkit.trace import Trace
 from tests.bench.figures import Figure
 from tests.bench.machine import best

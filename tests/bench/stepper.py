@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hypkit import Machine
-from hypkit.abi import HYPERCALLS
-from hypkit.payload import Payload
-from hypkit.timetravel import _usual_args, parse_args, stepper
+from hypkit.kernel.variants import HYPERCALLS
+from hypkit.timetravel.payload import Payload
+from hypkit.timetravel.widget import _usual_args, parse_args, stepper
 from hypkit.trace import Trace
 from tests.bench.figures import Figure
 from tests.browser.long import page_text, show_long

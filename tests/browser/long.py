@@ -2,8 +2,8 @@
 
 import base64
 
-from hypkit.payload import Payload
-from hypkit.timetravel import STATIC
+from hypkit.timetravel.payload import Payload
+from hypkit.timetravel.widget import STATIC
 
 SHOW = """
 globalThis.show = async (meta, chunks, delay, start) => {

@@ -3,7 +3,7 @@
 import pytest
 
 from hypkit import Machine
-from hypkit.payload import CHUNK, Payload
+from hypkit.timetravel.payload import CHUNK, Payload
 from tests.browser.long import page_text, show_long
 
 LOOP = """

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from hypkit import Machine, payload
+from hypkit import Machine
+from hypkit.a64.registers import REGISTERS
 from hypkit.cost import HYP_PHASES
-from hypkit.payload import Payload
-from hypkit.timetravel import stepper
-from hypkit.trace import REGISTERS
+from hypkit.timetravel import payload
+from hypkit.timetravel.payload import Payload
+from hypkit.timetravel.widget import stepper
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import nbformat
 from playwright.sync_api import TimeoutError
 
 from hypkit import Machine
-from hypkit.timetravel import stepper
+from hypkit.timetravel.widget import stepper
 from tests.browser.conftest import command
 
 MAKE = """

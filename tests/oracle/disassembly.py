@@ -8,7 +8,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from hypkit import arch
+from hypkit.a64 import sysregs
 from tests.judges import tool
 from tests.oracle.gnu import gnu_object
 
@@ -199,7 +199,7 @@ fmov d0, x1"""
 
 def forms() -> list[str]:
     """The corpus as assembler text: loads and stores of every form, branches, system registers."""
-    moves = [f"mrs x{index % 31}, {name.lower()}" for index, name in enumerate(arch.SYSREGS)]
+    moves = [f"mrs x{index % 31}, {name.lower()}" for index, name in enumerate(sysregs.SYSREGS)]
     return [*_singles(), *_pairs(), *_exclusives(), *_literals(), *_NO_ACCESS.splitlines(),
             *_OTHERS.splitlines(), *moves]
 

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from hypkit.emu import mailbox
-from hypkit.image import Image
+from hypkit.kernel.image import Image
+from hypkit.machine.mailbox import mailbox
 from tests.judges import judge
 
 # The virt board as our machine is: EL2 there, a GICv3 for the ICH_* registers, no EL3.

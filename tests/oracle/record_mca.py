@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hypkit import facts
-from hypkit.measure import CORES
+from hypkit.comparison.ladder import CORES
 from tests.dispatch_paths import WORDS
 from tests.judges import JUDGES, find
 from tests.oracle import mca

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from hypkit import arch
-from hypkit.trace import REGISTERS, Trace
+from hypkit.a64 import syndrome
+from hypkit.a64.registers import REGISTERS
+from hypkit.trace import Trace
 
 Row = tuple[int, ...]  # pc, x0 .. x30, sp, nzcv, el
 COLUMNS = ("pc", *REGISTERS[:-1], "nzcv", "el")
@@ -24,15 +25,16 @@ ISV_BITS = 0x7FF << 14
 # page up first and reports an instruction abort. The Arm ARM (D1.3.5.5, priorities of synchronous
 # exceptions) puts the PC alignment fault first, and so does our machine. ELR_EL2 and FAR_EL2 are
 # the same. hyp_panic holds the odd ELR_EL2 in x2 when it reads the syndrome into x3.
-PC_ALIGNMENT = arch.EC_PC_ALIGN << arch.ESR_EC_SHIFT | arch.ESR_IL
-UNMAPPED_FETCH = arch.EC_IABT_SAME << arch.ESR_EC_SHIFT | arch.ESR_IL | arch.FSC_TRANSLATION
+PC_ALIGNMENT = syndrome.EC_PC_ALIGN << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL
+UNMAPPED_FETCH = (syndrome.EC_IABT_SAME << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL
+                  | syndrome.FSC_TRANSLATION)
 X2, X3 = COLUMNS.index("x2"), COLUMNS.index("x3")
 
 
 def normalized(row: Row) -> Row:
     """A row without what is known to differ: x3 holds the syndrome in hyp_panic and after it."""
     esr = row[X3]
-    if esr >> arch.ESR_EC_SHIFT == arch.EC_DABT_SAME:
+    if esr >> syndrome.ESR_EC_SHIFT == syndrome.EC_DABT_SAME:
         esr &= ~ISV_BITS
     elif esr & ~3 == UNMAPPED_FETCH and row[X2] & 3:
         esr = PC_ALIGNMENT
@@ -50,7 +52,7 @@ def of_trace(trace: Trace) -> Iterator[Row]:
                     registers[bit] = int(trace.values[value])
                     value += 1
         pstate = registers[-1]
-        yield (pc, *registers[:-1], pstate >> 28, arch.el_of(pstate))
+        yield (pc, *registers[:-1], pstate >> 28, pstate.el_of(pstate))
 
 
 def digest(rows: Iterable[Row]) -> list[str]:

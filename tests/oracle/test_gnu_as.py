@@ -5,9 +5,10 @@ import subprocess
 
 import pytest
 
-from hypkit import asm, image
-from hypkit.abi import VARIANTS
+from hypkit import asm
 from hypkit.asm import AsmError, Program, Unit, assemble
+from hypkit.kernel import programs
+from hypkit.kernel.variants import VARIANTS
 from tests.corpus import BASES, golden, snippets, write_golden
 from tests.judges import judge, judged, tool
 from tests.marks import needs_keystone
@@ -58,9 +59,9 @@ def guest_units(monkeypatch) -> list[tuple[Unit, Program, dict[str, int], dict[s
             found[key] = unit, program, outside, constants, prelude
         return programs
 
-    monkeypatch.setattr(image, "link", spy)
+    monkeypatch.setattr(programs, "link", spy)
     for key in VARIANTS:
-        image.build.__wrapped__(key)
+        programs.build.__wrapped__(key)
     return list(found.values())
 
 

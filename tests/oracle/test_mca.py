@@ -15,9 +15,9 @@ import subprocess
 import pytest
 
 from hypkit import facts
-from hypkit._operands import operation
-from hypkit.measure import CORES
-from hypkit.pipeline import simulate
+from hypkit.a64.effects import operation
+from hypkit.comparison.ladder import CORES
+from hypkit.cost.pipeline import simulate
 from tests.dispatch_paths import KEYS, WORDS, executed, hundred, is_call
 from tests.judges import judge, judged, tool
 from tests.oracle import mca

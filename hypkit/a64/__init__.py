@@ -1,0 +1,1 @@
+"""The A64 architecture as data: registers, syndromes, instructions, page tables."""

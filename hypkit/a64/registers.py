@@ -1,0 +1,9 @@
+"""The registers of a processor's state at an instruction, and the size of one."""
+
+from __future__ import annotations
+
+MASK64 = (1 << 64) - 1
+
+# In the order in which everything that keeps a state has them: bit i of a trace row's mask, and
+# place i of what the hooks read.
+REGISTERS = (*(f"x{n}" for n in range(31)), "sp", "pstate")

@@ -1,0 +1,222 @@
+"""The words of A64 instructions that depend on the PC or that Keystone does not know (Arm ARM C4.1,
+C6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypkit.asm.canonical import REGISTERS, Evaluate, Operand, immediate, value_of
+from hypkit.asm.expressions import MASK64, Complaint, complain_relocation, signed
+
+CONDITIONS = (
+    "eq ne hs lo mi pl vs vc hi ls ge lt gt le al nv".split()
+)  # number = position; cs and cc are other names of hs and lo
+CONDITION = {name: i for i, name in enumerate(CONDITIONS)} | {"cs": 2, "cc": 3}
+
+# The hint space, C6.2.97, and two barriers that Keystone 0.9.2 lacks.
+PLAIN_WORDS = {
+    name: 0xD503201F | number << 5
+    for name, number in {
+        "nop": 0, "yield": 1, "wfe": 2, "wfi": 3, "sev": 4, "sevl": 5, "dgh": 6, "xpaclri": 7,
+        "pacia1716": 8, "pacib1716": 10, "autia1716": 12, "autib1716": 14, "esb": 16,
+        "psb csync": 17, "tsb csync": 18, "csdb": 20, "paciaz": 24, "paciasp": 25, "pacibz": 26,
+        "pacibsp": 27, "autiaz": 28, "autiasp": 29, "autibz": 30, "autibsp": 31, "bti": 32,
+        "bti c": 34, "bti j": 36, "bti jc": 38,
+    }.items()
+} | {"sb": 0xD50330FF, "ssbb": 0xD503309F, "pssbb": 0xD503349F}  # fmt: skip
+
+
+def plain_word(parts: tuple[str, ...]) -> int | None:
+    """The word of a hint, and of UDF, which Keystone does not know."""
+    if parts[0] == "udf" and len(parts) == 2 and parts[1][0] == "#":
+        n = int(parts[1][1:], 0)
+        return n if 0 <= n <= 0xFFFF else None
+    return PLAIN_WORDS.get(" ".join(parts))
+
+
+def is_pc_relative(mnemonic: str, ops: Sequence[Operand]) -> bool:
+    if mnemonic in ("b", "bl", "cbz", "cbnz", "tbz", "tbnz", "adr", "adrp"):
+        return True
+    if mnemonic in ("ldr", "ldrsw", "prfm"):
+        return len(ops) == 2 and ops[1][0][0] != "[" and ops[1][0].lower() not in REGISTERS
+    return branch_condition(mnemonic) is not None
+
+
+def branch_condition(mnemonic: str) -> int | None:
+    """`b.eq` or, as GNU as takes it, `beq`: the condition's number."""
+    if mnemonic.startswith("b."):
+        return CONDITION.get(mnemonic[2:])
+    if len(mnemonic) == 3 and mnemonic[0] == "b" and mnemonic != "bal":
+        return CONDITION.get(mnemonic[1:])
+    return None
+
+
+def register(op: Operand, kinds: str, zero: bool = True) -> tuple[int, str]:
+    """(number, width letter) of a general register; `kinds` says which widths are allowed."""
+    text, at = op
+    name = REGISTERS.get(text.lower())
+    if name is None or name[0] not in "xw":
+        wanted = " or ".join(f"{k}0 to {k}30" for k in kinds)
+        raise Complaint(f"expected a register ({wanted}), not {text!r}", at)
+    if name[0] not in kinds:
+        raise Complaint(f"{text!r} has the wrong width here, {kinds}{name[1:]} would fit", at)
+    if name == "wsp":
+        raise Complaint("the stack pointer cannot be used here", at)
+    return (31 if name[1:] == "zr" else int(name[1:])), name[0]
+
+
+def _count(mnemonic: str, ops: Sequence[Operand], want: int, shape: str) -> None:
+    if len(ops) != want:
+        raise Complaint(f"{mnemonic} takes {want} operand{'s' * (want != 1)}: {shape}", None)
+
+
+def offset_of(op: Operand, pc: int, evaluate: Evaluate) -> int:
+    """Distance from the instruction to its target. As in GNU as, a plain number is a distance."""
+    text, at = op
+    if text.startswith("#"):
+        text, at = text[1:], at + 1
+    if text.startswith(":"):
+        raise complain_relocation(at)
+    if text.startswith("="):
+        raise Complaint("`=value` is for ldr only, written `ldr x0, =value`", at)
+    if text.startswith("[") or text.lower() in REGISTERS:
+        hint = "" if text[0] == "[" else " (a branch to a register is `br x0` or `blr x0`)"
+        raise Complaint(f"expected a label, not {text!r}{hint}", at)
+    value = value_of(text, at, evaluate, "label")
+    if value.places not in (0, 1):
+        raise Complaint(f"{text!r} adds up addresses", at)
+    return signed(value.n - pc) if value.places else signed(value.n)
+
+
+def field(offset: int, bits: int, scale: int, what: str, at: int) -> int:
+    """A signed, scaled offset as an instruction field of `bits - scale` bits."""
+    reach = 1 << bits
+    if not -reach <= offset < reach:
+        unit = f"{reach >> 20} MiB" if reach >= 1 << 20 else f"{reach >> 10} KiB"
+        raise Complaint(
+            f"the target is {abs(offset):#x} bytes {'ahead' if offset > 0 else 'behind'}, "
+            f"out of range: {what} reaches {unit} either way"
+            + ("; use `adr_l`" if what == "adr" else ""),
+            at,
+        )
+    if offset & ((1 << scale) - 1):
+        raise Complaint(
+            f"the target is {offset:#x} bytes away, not a multiple of {1 << scale}: misaligned", at
+        )
+    return (offset >> scale) & ((1 << (bits + 1 - scale)) - 1)
+
+
+def adr_word(rd: int, offset: int) -> int:
+    return 0x10000000 | (offset & 3) << 29 | (offset >> 2 & 0x7FFFF) << 5 | rd
+
+
+def adrp_word(rd: int, target: int, pc: int, at: int) -> int:
+    pages = signed((target & ~0xFFF) - (pc & ~0xFFF)) >> 12
+    if not -(1 << 20) <= pages < 1 << 20:
+        raise Complaint(
+            f"the target is {abs(pages)} pages of 4 KiB away, out of range: adrp reaches 4 GiB "
+            "either way",
+            at,
+        )
+    return adr_word(rd, pages) | 1 << 31
+
+
+def pc_relative(mnemonic: str, ops: Sequence[Operand], pc: int, evaluate: Evaluate) -> int:
+    """The word of a branch, adr, adrp or literal load at address `pc`."""
+    condition = branch_condition(mnemonic)
+    if mnemonic in ("b", "bl"):
+        _count(mnemonic, ops, 1, f"{mnemonic} label")
+        base = 0x14000000 if mnemonic == "b" else 0x94000000
+        return base | field(offset_of(ops[0], pc, evaluate), 27, 2, mnemonic, ops[0][1])
+    if condition is not None:
+        _count(mnemonic, ops, 1, f"{mnemonic} label")
+        offset = offset_of(ops[0], pc, evaluate)
+        return 0x54000000 | field(offset, 20, 2, mnemonic, ops[0][1]) << 5 | condition
+    if mnemonic in ("cbz", "cbnz"):
+        _count(mnemonic, ops, 2, f"{mnemonic} x0, label")
+        rt, width = register(ops[0], "xw")
+        base = (0x34000000 if mnemonic == "cbz" else 0x35000000) | (width == "x") << 31
+        return base | field(offset_of(ops[1], pc, evaluate), 20, 2, mnemonic, ops[1][1]) << 5 | rt
+    if mnemonic in ("tbz", "tbnz"):
+        _count(mnemonic, ops, 3, f"{mnemonic} x0, #bit, label")
+        rt, width = register(ops[0], "xw")
+        bit = immediate(*ops[1], evaluate)
+        if not 0 <= bit < (64 if width == "x" else 32):
+            raise Complaint(f"there is no bit {bit} in {ops[0][0]}", ops[1][1])
+        base = 0x36000000 if mnemonic == "tbz" else 0x37000000
+        imm = field(offset_of(ops[2], pc, evaluate), 15, 2, mnemonic, ops[2][1])
+        return base | (bit >> 5) << 31 | (bit & 31) << 19 | imm << 5 | rt
+    if mnemonic in ("adr", "adrp"):
+        _count(mnemonic, ops, 2, f"{mnemonic} x0, label")
+        rd, _ = register(ops[0], "x")
+        if mnemonic == "adr":
+            return adr_word(rd, _adr_field(ops[1], pc, evaluate))
+        return adrp_word(rd, address(ops[1], evaluate, "adrp"), pc, ops[1][1])
+    _count(mnemonic, ops, 2, f"{mnemonic} x0, label")
+    offset = offset_of(ops[1], pc, evaluate)
+    return literal_word(mnemonic, ops, offset, evaluate)
+
+
+def _adr_field(op: Operand, pc: int, evaluate: Evaluate) -> int:
+    return field(offset_of(op, pc, evaluate), 20, 0, "adr", op[1])
+
+
+def address(op: Operand, evaluate: Evaluate, what: str) -> int:
+    """The address an operand names; a plain number is refused."""
+    text, at = op
+    if text.startswith(":") or text.startswith("#:"):
+        raise complain_relocation(at)
+    value = value_of(text.removeprefix("#"), at, evaluate, "label")
+    if value.places != 1:
+        raise Complaint(f"{what} needs a label; {text!r} is a plain number", at)
+    return value.n & MASK64
+
+
+def literal_word(mnemonic: str, ops: Sequence[Operand], offset: int, evaluate: Evaluate) -> int:
+    """LDR/LDRSW/PRFM (literal), C6.2.167."""
+    text, at = ops[0]
+    imm = field(offset, 20, 2, f"{mnemonic} of a label", ops[1][1]) << 5
+    if mnemonic == "prfm":
+        kinds = {f"{t}l{c}{p}": (i << 3) | (c - 1) << 1 | (p == "strm")
+                 for i, t in enumerate(("pld", "pli", "pst")) for c in (1, 2, 3)
+                 for p in ("keep", "strm")}  # fmt: skip
+        operation = kinds.get(text.lower())
+        if operation is None:
+            operation = immediate(text, at, evaluate) & 31
+        return 0xD8000000 | imm | operation
+    low = text.lower()
+    if mnemonic == "ldr" and low[:1] in "sdq" and low in REGISTERS and low != "sp":
+        return {"s": 0x1C000000, "d": 0x5C000000, "q": 0x9C000000}[low[0]] | imm | int(low[1:])
+    rt, width = register(ops[0], "x" if mnemonic == "ldrsw" else "xw")
+    if mnemonic == "ldrsw":
+        return 0x98000000 | imm | rt
+    return (0x58000000 if width == "x" else 0x18000000) | imm | rt
+
+
+def far_pair(mnemonic: str, ops: Sequence[Operand], pc: int, evaluate: Evaluate) -> tuple[int, int]:
+    """adr_l, ldr_l, str_l: ADRP and the instruction that adds the low 12 bits."""
+    shape = {"adr_l": "adr_l x0, symbol", "ldr_l": "ldr_l x0, symbol[, tmp]",
+             "str_l": "str_l x0, symbol, tmp"}[mnemonic]  # fmt: skip
+    if not (len(ops) == 2 + (mnemonic == "str_l") or mnemonic == "ldr_l" and len(ops) == 3):
+        raise Complaint(f"{mnemonic} is written `{shape}`", None)
+    if mnemonic == "adr_l":
+        rd, _ = register(ops[0], "x")
+        target = address(ops[1], evaluate, mnemonic)
+        return adrp_word(rd, target, pc, ops[1][1]), 0x91000000 | (
+            target & 0xFFF
+        ) << 10 | rd << 5 | rd
+    rt, width = register(ops[0], "xw")
+    base = register(ops[2], "x")[0] if len(ops) == 3 else rt
+    target = address(ops[1], evaluate, mnemonic)
+    size = 3 if width == "x" else 2
+    if target & ((1 << size) - 1):
+        raise Complaint(
+            f"{ops[1][0]} is at {target:#x}, not a multiple of {1 << size}: {mnemonic} cannot "
+            f"reach it (put `.balign {1 << size}` before it)",
+            ops[1][1],
+        )
+    word = (0xF9400000 if width == "x" else 0xB9400000) & ~(
+        0x00400000 if mnemonic == "str_l" else 0
+    )
+    low = (target & 0xFFF) >> size
+    return adrp_word(base, target, pc, ops[1][1]), word | low << 10 | base << 5 | rt

@@ -1,0 +1,83 @@
+"""What came of one request to the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hypkit.a64 import syndrome
+from hypkit.cost import Cost, count, timing
+from hypkit.cost.pipeline import Timing
+from hypkit.kernel.image import Image
+from hypkit.trace import Trace
+
+RETURNED, PANICKED, OOPSED, RESTARTED, RUNAWAY = (
+    "returned", "panicked", "oopsed", "restarted", "runaway")
+
+
+@dataclass(frozen=True)
+class Panic:
+    """What hyp_panic passed to the host: EL2's registers when it gave up."""
+
+    spsr: int
+    elr: int
+    esr: int
+    far: int
+    hpfar: int
+    par: int
+    vcpu: int
+
+    @property
+    def why(self) -> str:
+        """The exception in words."""
+        return syndrome.exception_text(self.esr, self.far, "FAR_EL2")
+
+    def __repr__(self) -> str:
+        return f"Panic({syndrome.esr_text(self.esr)}; ELR_EL2 {self.elr:#x}, FAR_EL2 {self.far:#x})"
+
+
+class Call:
+    """One request to the machine and what came of it.
+
+    x0 to x3: the host's registers afterwards (unsigned 64 bits), None when the call did not come
+    back. outcome: "returned", "panicked" (EL2 gave up), "oopsed" (the host took an exception),
+    "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there was
+    nothing to execute). message: the same in a sentence.
+    """
+
+    def __init__(self, image: Image, what: str, args: tuple[int, ...], outcome: str,
+                 results: tuple[int, ...] | None, whole: Trace, message: str) -> None:
+        self._variant = image.variant
+        self.what, self.args, self.outcome, self.message = what, args, outcome, message
+        self.x0, self.x1, self.x2, self.x3 = results or (None,) * 4
+        self.whole_trace = whole  # with the mailbox around the call
+        self._trace: Trace | None = None
+
+    @property
+    def trace(self) -> Trace:
+        """The steps from the host's branch to its calling code until it has the result."""
+        if self._trace is None:
+            whole = self.whole_trace
+            start = whole.find("host_call")
+            end = None if start is None else whole.find("host_called", start)
+            self._trace = whole[start or 0:len(whole) if end is None else end]
+        return self._trace
+
+    @property
+    def cost(self) -> Cost:
+        """The call's trace, counted by phase."""
+        return count(self.trace)
+
+    def timing(self, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
+        """Modelled cycles of some phases of the call on a core; see hypkit.cost.timing."""
+        return timing(self.trace, core, parts)
+
+    @property
+    def result(self) -> int | None:
+        """The handler's answer: in x0, or in x1 where x0 holds a status."""
+        return getattr(self, self._variant.result)
+
+    def __repr__(self) -> str:
+        args = ", ".join(f"{value:#x}" for value in self.args)
+        came = f"x0 = {self.x0:#x}" if self.x0 is not None else self.message
+        return f"Call({self._variant.key}: {self.what}({args}) {self.outcome}: {came})"

@@ -1,0 +1,1 @@
+"""An instruction and what it did, in words."""

@@ -1,0 +1,168 @@
+"""Learners' numbering headers: C text -> the numbers of the hypercalls and the table they lead to.
+
+The text is preprocessed and compiled (by pcpp and pycparser, in a child process that is given
+little time and memory). Nothing here knows how a header should look, except for the names that
+the rest of the kernel uses:
+
+    KVM_HOST_HCALL_NR(name)   the number by which the host makes a call
+    KVM_HOST_HCALL(name)      an entry of the list; the table makes of it
+                              [KVM_HOST_HCALL_IDX_name] = name,
+    KVM_HOST_HCALL_SIZE       how many slots the table has
+    KVM_HOST_HCALL_BASE, _END what EL2's range test compares with (0 and BASE + SIZE if not given)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from hypkit.header import compiler
+from hypkit.header.compiler import BASE, END, LIST, NUMBERS, SIZE
+from hypkit.kernel.variants import HYPERCALLS, SPARE, Numbering
+from hypkit.text import wrong_character
+
+__all__ = ["DEFINES", "ENUM", "Header", "HeaderError", "preprocess", "read_header"]
+
+MAX_TEXT = 64 * 1024  # characters of all files together
+SECONDS = 8.0  # a good header takes a fifth of a second
+
+_GUEST = Path(__file__).parents[1] / "kernel" / "guest"
+# The fourteen calls in both styles: to look at, and to change.
+DEFINES = {NUMBERS: (_GUEST / "hcalls_defines.h").read_text(encoding="utf-8")}
+ENUM = {NUMBERS: (_GUEST / "hcalls_enum.h").read_text(encoding="utf-8"),
+        LIST: (_GUEST / "hcalls_list.h").read_text(encoding="utf-8")}
+
+
+class HeaderError(ValueError):
+    """A header that does not compile: file, 1-based line (0: no one line is to blame), the line's
+    text, and a sentence (message)."""
+
+    def __init__(self, message: str, file: str = NUMBERS, line: int = 0, text: str = "") -> None:
+        super().__init__(message)
+        self.message, self.file, self.line, self.text = message, file, line, text
+
+    def __str__(self) -> str:
+        head = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        return head + self.message + (f"\n    {self.text[:120]}" if self.text else "")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return HeaderError, (self.message, self.file, self.line, self.text)
+
+
+@dataclass(frozen=True, repr=False)
+class Header:
+    """What a header says. files: the text by file name; warnings: what a C compiler would grumble
+    about and accept; numbering: what a machine is built from."""
+
+    files: tuple[tuple[str, str], ...]
+    numbering: Numbering
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Call -> the number by which the host makes it."""
+        return dict(self.numbering.numbers)
+
+    @property
+    def slots(self) -> tuple[str | None, ...]:
+        """The table: a name, or None where kvm_hc_ni is left, which answers -ENOSYS."""
+        return self.numbering.slots
+
+    @property
+    def generated(self) -> str:
+        """The header that the build makes of this one for the assembler: plain numbers only, as
+        the kernel's asm-offsets."""
+        values = {BASE: self.numbering.base, END: self.numbering.end, SIZE: len(self.slots)}
+        return "".join(f"#define {name} {value:#x}\n" for name, value in values.items())
+
+    def __repr__(self) -> str:
+        base, end = self.numbering.base, self.numbering.end
+        by_number: dict[int, list[str]] = {}
+        for name, number in self.numbering.numbers:
+            by_number.setdefault(number, []).append(name)
+        shown = sorted(by_number.keys() | set(range(base, base + len(self.slots))))
+        rows = [f"{'number':>8}  {'what the host means by it':28}what stands in the table"]
+        for number in shown:
+            slot = number - base
+            inside = 0 <= slot < len(self.slots)
+            stands = (self.slots[slot] or "kvm_hc_ni") if inside else "(not in the table)"
+            for means in by_number.get(number, ["-"]):
+                rows.append(f"{number:#8x}  {means:28}{stands}")
+        rows.append(f"EL2 takes the numbers from {base:#x} to {end - 1:#x}")
+        return "\n".join([*rows, *(f"warning: {warning}" for warning in self.warnings)])
+
+
+def read_header(header: str | Mapping[str, str] | Header) -> Header:
+    """Compile a header: one text, which both the numbers and the table include; or two by name,
+    {"kvm_hcalls.h": the numbers, "kvm_hcall_list.h": the list for the table}.
+
+    Raises HeaderError for a text that does not compile, TypeError for what is no text.
+    """
+    if isinstance(header, Header):
+        return header
+    files = _files(header)
+    found = _compiled(files, None)
+    numbering = Numbering(found["base"], found["end"], tuple(found["slots"]),
+                          tuple(found["numbers"].items()))
+    return Header(files, numbering, tuple(found["warnings"]))
+
+
+def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
+    """*text* after the C preprocessor, in a file that includes the header: what an assembler gets
+    to see of a .S file. Raises as read_header."""
+    if not isinstance(text, str):
+        raise TypeError(f"preprocess takes a text, not {type(text).__name__}")
+    files = header.files if isinstance(header, Header) else _files(header)
+    return _compiled(files, text)["text"]
+
+
+def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    given = {NUMBERS: header} if isinstance(header, str) else header
+    if not isinstance(given, Mapping) or not all(
+            isinstance(item, str) for pair in given.items() for item in pair):
+        raise TypeError(f"a header is a text, or texts by file name, not {type(header).__name__}")
+    if NUMBERS not in given or not given.keys() <= {NUMBERS, LIST}:
+        raise ValueError(f"a header's files are called {NUMBERS!r} and {LIST!r}, not "
+                         f"{', '.join(map(repr, sorted(given))) or 'nothing'}")
+    if sum(map(len, given.values())) > MAX_TEXT:
+        raise HeaderError(f"this header has more than {MAX_TEXT:,} characters")
+    for name, text in given.items():
+        if not text.strip():
+            raise HeaderError("the text is empty", name)
+    files = tuple((name, text.replace("\r\n", "\n")) for name, text in given.items())
+    for name, text in files:
+        if wrong := wrong_character(text):
+            line, _, sentence = wrong
+            shown = text.split("\n")[line - 1].strip()
+            raise HeaderError(sentence, name, line, shown if shown.isprintable() else "")
+    return files
+
+
+@lru_cache(maxsize=128)
+def _run(job: str) -> str:
+    """The child's answer to a job; raises TimeoutExpired."""
+    done = subprocess.run(
+        [sys.executable, "-P", compiler.__file__], input=job, capture_output=True, text=True,
+        timeout=SECONDS, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))  # Windows
+    return done.stdout
+
+
+def _compiled(files: tuple[tuple[str, str], ...], text: str | None) -> dict:
+    what = {"handlers": [*HYPERCALLS, *SPARE]} if text is None else {"text": text}
+    try:
+        answer = _run(json.dumps({"files": dict(files)} | what))
+    except subprocess.TimeoutExpired:
+        raise HeaderError(f"the C compiler did not come to an end in {SECONDS:g} seconds: do the "
+                          "macros grow without bounds?") from None
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        raise HeaderError("the C compiler crashed on this text") from None
+    if "message" in found:
+        raise HeaderError(found["message"], found["file"] or NUMBERS, found["line"], found["text"])
+    return found

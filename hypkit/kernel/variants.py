@@ -1,0 +1,218 @@
+"""The dispatchers of the story as data, and the numbering of the hypercalls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import combinations
+from types import MappingProxyType
+
+# The order of the patch as posted; data/hypercalls.toml says what each one does.
+HYPERCALLS = (
+    "__kvm_enable_ssbs",
+    "__kvm_get_mdcr_el2",
+    "__kvm_timer_set_cntvoff",
+    "__kvm_tlb_flush_local_vmid",
+    "__kvm_flush_vm_context",
+    "__kvm_vcpu_run_nvhe",
+    "__kvm_tlb_flush_vmid",
+    "__kvm_tlb_flush_vmid_ipa",
+    "__vgic_v3_init_lrs",
+    "__vgic_v3_get_ich_vtr_el2",
+    "__vgic_v3_write_vmcr",
+    "__vgic_v3_restore_aprs",
+    "__vgic_v3_read_vmcr",
+    "__vgic_v3_save_aprs",
+)
+# Linux 5.10's order, from function 1 on: number 0 was __kvm_hyp_init.
+SMCCC_ORDER = tuple(HYPERCALLS[index] for index in (5, 4, 7, 6, 3, 2, 0, 9, 12, 10, 8, 1, 13, 11))
+# Two functions more, in machines with a learner's numbering (guest/spare.S): calls to be added.
+SPARE = ("__kvm_timer_get_cntvoff", "__kvm_get_hcr_el2")
+# A fast call, 64-bit, owned by the vendor's hypervisor: the SMC calling convention's upper half.
+SMCCC_BASE = 0xC600_0000
+
+# Numbers below belong to the stub: HVC_STUB_HCALL_NR of include/asm/virt.h.
+FIRST_AFTER_STUB = 3
+
+# What the review asked for, one by one: each can be had alone or with any others.
+OPTIONS = MappingProxyType({
+    "enum": "numbers from an enum instead of a list of #defines: the machine code stays the same",
+    "no_base": "numbers are table indices, from the first one the stub leaves free: no "
+               "subtraction, and one unsigned test for the range",
+    "adr_l": "the table found relative to the PC instead of by a literal",
+    "cached": "the linear-map offset kept as one word instead of two",
+    "shuffle3": "three arguments moved, as many as any function takes, instead of six",
+})
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """What a learner's header says (hypkit/header reads it): numbers, and where they lead.
+
+    slots: what stands in each place of the table, None where nothing was put. base, end: what EL2's
+    range test compares with. numbers: the call's name and the number the host makes it by.
+    """
+
+    base: int
+    end: int
+    slots: tuple[str | None, ...]
+    numbers: tuple[tuple[str, int], ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of dispatching a hypercall: its guest files, its numbers, and where it comes from.
+
+    dispatcher, host and boot are files of kernel/guest without their endings. base is the number of
+    order[0], or None where x0 is an address. table is what stands in the table: "image" addresses,
+    "hyp" addresses made at boot, "branches", "distances", or None. gap: slots before the first.
+    options: see OPTIONS. host_el: where the host runs. result: the register an answer comes in.
+    rejects: what x0 holds after a number that is none, None where there is no such thing.
+    numbering: a learner's, in place of base, order and gap.
+    """
+
+    key: str
+    title: str
+    about: str
+    source: str
+    date: str
+    dispatcher: str
+    host: str
+    base: int | None
+    order: tuple[str, ...] = HYPERCALLS
+    gap: int = 0
+    table: str | None = "image"
+    boot: str = "boot_plain"
+    options: frozenset[str] = frozenset()
+    host_el: int = 1
+    result: str = "x0"
+    rejects: int | None = -38
+    numbering: Numbering | None = None
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """What the host can call by name."""
+        return HYPERCALLS if self.numbering is None else tuple(self.numbers)
+
+    @property
+    def slots(self) -> tuple[str | None, ...]:
+        """What stands in the table, None where nothing does."""
+        return (None,) * self.gap + self.order if self.numbering is None else self.numbering.slots
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The number of the table's first slot, and that behind its last."""
+        if self.numbering is not None:
+            return self.numbering.base, self.numbering.end
+        base = (self.base or 0) - self.gap
+        return base, base + len(self.slots)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Hypercall -> its number; empty where x0 is an address."""
+        if self.numbering is not None:
+            return dict(self.numbering.numbers)
+        if self.base is None:
+            return {}
+        return {name: self.base + index for index, name in enumerate(self.order)}
+
+    def __repr__(self) -> str:
+        return f"Variant({self.key!r}: {self.title}; {self.source}, {self.date})"
+
+
+_NUMBERED = Variant(
+    "numbered", "numbered, as posted",
+    "x0 is a number from 0x100 on. EL2 tests the range, loads the table's address from a literal "
+    "pool and the offset from two variables, and converts table and slot on each call.",
+    "[PATCH 02/15] v1", "2020-04-30", "dispatch_numbered", "host_numbered", 0x100)
+
+
+def _with_options(options: frozenset[str], **texts: str) -> Variant:
+    """The patch with some of the review's suggestions taken."""
+    changes: dict[str, object] = dict(texts, options=options)
+    if "no_base" in options:
+        changes |= {"base": FIRST_AFTER_STUB, "gap": FIRST_AFTER_STUB}
+    return replace(_NUMBERED, **changes)
+
+
+_REVIEW = {"source": "review of v1", "date": "2020-05-07"}
+_ALL = (
+    Variant(
+        "fnptr", "function pointer",
+        "x0 is the handler's linear-map address. The host converts the function's image address; "
+        "EL2 masks and tags what it is given and branches to it.",
+        "Linux 5.7", "2020-05-31", "dispatch_fnptr", "host_fnptr", None, table=None, rejects=None),
+    _NUMBERED,
+    _with_options(
+        frozenset({"adr_l"}), key="adr_l", title="table by adr_l",
+        about="The patch as posted, but the table is found relative to the PC. At EL2 the PC is a "
+              "hyp address, so the table's address is one too: no literal, no conversion.",
+        **_REVIEW),
+    _with_options(
+        frozenset({"cached"}), key="cached", title="cached offset",
+        about="The patch as posted, but the distance between image and linear map is one word, "
+              "added up once at boot.",
+        **_REVIEW),
+    _with_options(
+        frozenset(OPTIONS), key="reviewed", title="every suggestion",
+        about="Numbers that are table indices, one unsigned range test, adr_l, the cached offset, "
+              "and three arguments instead of six.",
+        **_REVIEW),
+    Variant(
+        "jump_table", "jump table",
+        "x0 is a number from 0x1000 on. EL2 branches into a table of branches, found relative to "
+        "the PC: no load and no conversion. Everything below 0x1000 goes to the stub.",
+        "[PATCH 03/14] v2", "2020-05-15", "dispatch_jump_table", "host_numbered", 0x1000,
+        table="branches"),
+    Variant(
+        "smccc", "SMC calling convention",
+        "x0 is a 32-bit function id. EL2 saves the host's registers to its own memory and restores "
+        "them; a status comes back in x0 and the result in x1.",
+        "Linux 5.10", "2020-12-13", "dispatch_smccc", "host_smccc", SMCCC_BASE + 1,
+        order=SMCCC_ORDER, gap=1, table="distances", result="x1", rejects=-1),
+    Variant(
+        "patched", "patched immediates",
+        "The table holds image addresses. The offset that converts them is in four move "
+        "instructions, written at boot: EL2 trusts no variable of EL1's.",
+        "after Linux 5.11", "2021-02-14", "dispatch_patched", "host_numbered", FIRST_AFTER_STUB,
+        gap=FIRST_AFTER_STUB),
+    Variant(
+        "relocated", "relocated table",
+        "Boot turns every address in the table into a hyp address, once. A call tests the range "
+        "and loads.",
+        "after Linux 5.12", "2021-04-25", "dispatch_relocated", "host_numbered", FIRST_AFTER_STUB,
+        gap=FIRST_AFTER_STUB, table="hyp", boot="boot_relocated"),
+    Variant(
+        "vhe", "no hypercall",
+        "The host runs at EL2 and calls the function. An ISB stands for the ERET.",
+        "VHE", "Armv8.1", "dispatch_vhe", "host_vhe", None, table=None, host_el=2, rejects=None),
+)
+# In the order of the story.
+VARIANTS = MappingProxyType({variant.key: variant for variant in _ALL})
+
+
+@cache
+def variant(key: str) -> Variant:
+    """The variant of that key, or the patch with suggestions: "numbered+adr_l+cached".
+
+    KeyError names the keys and the suggestions there are.
+    """
+    if key in VARIANTS:
+        return VARIANTS[key]
+    head, *options = str(key).split("+")
+    unknown = [option for option in options if option not in OPTIONS]
+    if head != "numbered" or unknown or not options:
+        raise KeyError(f"no variant {key!r}; there are: {', '.join(VARIANTS)}; and numbered with "
+                       f"any of +{', +'.join(OPTIONS)}")
+    chosen = ", ".join(OPTIONS[option] for option in OPTIONS if option in options)
+    return _with_options(frozenset(options), key=key, title="as posted, with " + " and ".join(
+        option for option in OPTIONS if option in options), about=f"The patch with {chosen}.",
+        **_REVIEW)
+
+
+def review_combinations() -> Iterator[str]:
+    """The keys of the patch with every set of suggestions, none and all among them: 32."""
+    for size in range(len(OPTIONS) + 1):
+        for options in combinations(OPTIONS, size):
+            yield "+".join(("numbered", *options))

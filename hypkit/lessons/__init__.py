@@ -1,0 +1,1 @@
+"""What each lesson asks, judges and shows."""

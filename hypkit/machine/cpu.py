@@ -1,0 +1,406 @@
+"""One Cortex-A72 on Unicorn: registers, memory, translation, exceptions, and runs that stop.
+
+Unicorn executes instructions but enters no exception by itself; what it lacks is here and in the
+hooks, written after the Arm ARM and compared with QEMU row by row in tests/oracle.
+
+What a Cortex-A72 has and this one has not, as learners may notice: the checks of SP's alignment
+(nor has QEMU 7.2) and of accesses under SCTLR_ELx.A, traps of FP and SIMD by CPTR_EL2, AArch32,
+debug exceptions, interrupts from devices, EL3 (SMC is undefined), and of the GIC what the vgic
+calls do not touch. No trap but that of SMC and of stage 2 reaches EL2 with its own syndrome.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from unicorn import UC_ARCH_ARM64, UC_MODE_ARM, Uc, UcError
+from unicorn import arm64_const as uc_arm64
+from unicorn import unicorn_const as uc_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from hypkit.a64 import pstate, syndrome, sysregs
+from hypkit.a64.registers import MASK64, REGISTERS
+from hypkit.a64.syndrome import Taken
+from hypkit.machine import software_sysregs
+from hypkit.machine.errors import MachineError
+from hypkit.machine.exceptions import deliver
+from hypkit.machine.hooks import native
+from hypkit.machine.hooks import state as shared
+from hypkit.machine.hooks.state import S, Stop
+from hypkit.machine.mmu import Mmu
+from hypkit.machine.ram import Ram, SavedRam
+
+# Room for translated code. Unicorn reserves a gigabyte of address space unless told otherwise.
+TCG_BUFFER = 16 << 20
+# So many exceptions without an instruction between them: there will never be one.
+IN_A_ROW = 100
+# To run until: no instruction begins at an odd address, but one may at 0.
+NOWHERE = (1 << 64) - 1
+# Why a run ends, other than for something that can be dealt with.
+FINAL = (Stop.EXIT, Stop.BUDGET, Stop.LOST, Stop.ASLEEP)
+# Unicorn's errors for an access outside RAM with the MMU off, or through a wrong table.
+NO_MEMORY = (uc_const.UC_ERR_READ_UNMAPPED, uc_const.UC_ERR_WRITE_UNMAPPED,
+             uc_const.UC_ERR_FETCH_UNMAPPED)
+# SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
+SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
+
+_GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)} | {
+    "sp": uc_arm64.UC_ARM64_REG_SP, "pc": uc_arm64.UC_ARM64_REG_PC,
+    "pstate": uc_arm64.UC_ARM64_REG_PSTATE, "lr": uc_arm64.UC_ARM64_REG_X30}
+# What a learner looks at; read at the start of every trace.
+TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBAR_EL2",
+                  "VTTBR_EL2", "HCR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TPIDR_EL2", "CNTVOFF_EL2",
+                  "SCTLR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1")
+
+
+class Observer(enum.Enum):
+    """The hook that watches a run: what it is called for, and its name."""
+
+    TRACE = uc_const.UC_HOOK_CODE, "trace_hook"
+    BUDGET = uc_const.UC_HOOK_BLOCK, "block_hook"
+
+
+@dataclass
+class Recording:
+    """What a run left behind: trace columns with the state afterwards as the last row."""
+
+    base: np.ndarray
+    pcs: np.ndarray
+    masks: np.ndarray
+    values: np.ndarray
+    words: dict[int, int]
+    sysregs: dict[str, int]
+    exceptions: tuple[Taken, ...]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot: the processor's registers, memory, and the GIC's registers."""
+
+    context: object
+    ram: SavedRam
+    ich: dict[str, int]
+
+
+def _distinct(pcs: np.ndarray) -> set[int]:
+    """The different values of a long row of few: by hashing, as sorting takes ten times longer."""
+    if len(pcs) < 1 << 12:
+        return set(pcs.tolist())
+    found = set() if pcs.all() else {0}  # zero stands for an empty slot below
+    table = np.zeros(1 << 14, dtype=np.uint64)
+    while len(pcs):
+        slots = pcs >> np.uint64(2) & np.uint64(len(table) - 1)
+        table[:] = 0
+        table[slots] = pcs
+        found.update(table[table != 0].tolist())
+        pcs = pcs[table[slots] != pcs]  # those that lost their slot to another
+    return found
+
+
+class Cpu:
+    """The processor and its RAM.
+
+    ram: (start, size) of what programs are expected to touch, and data: the parts of it without
+    code, as Ram takes them; exits: virtual addresses before which a run ends; word_at: virtual
+    address -> the instruction word there, for traces.
+    """
+
+    BUFFER_ROWS = 1 << 16
+
+    def __init__(self, ram: tuple[int, int], data: Sequence[tuple[int, int]],
+                 exits: Iterable[int], word_at: Callable[[int], int]) -> None:
+        self._uc = uc = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
+        uc.ctl_set_cpu_model(uc_arm64.UC_CPU_ARM64_A72)
+        uc.ctl_set_tcg_buffer_size(TCG_BUFFER)
+        self.ram = Ram(uc, *ram, data)
+        self.mmu = Mmu(self.sysreg, self.ram)
+        self._state = np.zeros(S.SIZE, dtype=np.uint64)
+        self._prepare_state()
+        self._take_exception = shared.TAKE_EXCEPTION(native.address("take_exception"))
+        self._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
+        self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, "stray_hook")
+        for address in exits:  # before an observer, so that it sees no exit
+            self._add_hook(uc_const.UC_HOOK_CODE, "exit_hook", address, address)
+        self._observing: Observer | None = None
+        self._pristine = uc.context_save()
+        self.exceptions: list[Taken] = []
+        self.ich: dict[str, int] = {}
+        self.words: dict[int, int] = {}
+        self._word_at = word_at
+
+    # -- state shared with the compiled hooks --
+
+    def _prepare_state(self) -> None:
+        state = self._state
+        self._cp = shared.CpReg(crn=4, crm=0, op0=3, op2=0)  # SPSR_ELx; op1 says which
+        self._entry = entry = np.zeros(shared.ENTRY_VALUES, dtype=np.uint64)
+        address = entry.ctypes.data
+        self._entry_reads = np.array([address + 8 * v for v in shared.ENTRY_READS], dtype=np.uint64)
+        self._entry_writes = np.array(
+            [ctypes.addressof(self._cp) if v is None else address + 8 * v
+             for v in shared.ENTRY_WRITES], dtype=np.uint64)
+        self._row = np.zeros(shared.ROW_WORDS, dtype=np.uint64)
+        self._previous_row = np.zeros(shared.ROW_WORDS, dtype=np.uint64)
+        self._regs = self._row[:len(REGISTERS)]
+        self._previous = self._previous_row[:len(REGISTERS)]
+        self._pointers = self._regs.ctypes.data + 8 * np.arange(len(REGISTERS), dtype=np.uint64)
+        self._pcs = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
+        self._masks = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
+        self._values = np.empty(self.BUFFER_ROWS * 4, dtype=np.uint64)
+        state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value
+        for word, name in ((S.REG_WRITE, "uc_reg_write"),
+                           (S.REG_READ_BATCH, "uc_reg_read_batch"),
+                           (S.REG_WRITE_BATCH, "uc_reg_write_batch"),
+                           (S.EMU_STOP, "uc_emu_stop"), (S.MEM_MAP, "uc_mem_map")):
+            state[word] = shared.function_address(name)
+        for word, array in ((S.REG_IDS, shared.TRACE_IDS),
+                            (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
+                            (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
+                            (S.MASKS, self._masks), (S.VALUES, self._values),
+                            (S.STRAYED, self.ram.strayed), (S.ENTRY_VALUES, entry),
+                            (S.ENTRY_READ_IDS, shared.ENTRY_READ_IDS),
+                            (S.ENTRY_READ_PTRS, self._entry_reads),
+                            (S.ENTRY_WRITE_IDS, shared.ENTRY_WRITE_IDS),
+                            (S.ENTRY_WRITE_PTRS, self._entry_writes),
+                            (S.ENTRY_FAR_IDS, shared.ENTRY_FAR_IDS)):
+            state[word] = array.ctypes.data
+        state[S.CP] = ctypes.addressof(self._cp)
+        state[S.ROWS], state[S.VALUE_ROOM] = len(self._pcs), len(self._values)
+        # No address is all ones: no HVC is remembered yet.
+        state[S.HVC_PC0] = state[S.HVC_PC1] = MASK64
+
+    def _add_hook(self, kind: int, name: str, first: int = 1, last: int = 0) -> ctypes.c_size_t:
+        """Hand a compiled hook to Unicorn itself: no Python on the way.
+
+        first, last: the addresses it is called for; with first above last, all of them.
+        """
+        handle = ctypes.c_size_t()
+        user = ctypes.c_void_p(self._state.ctypes.data)
+        function = ctypes.c_void_p(native.address(name))
+        status = uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, function, user,
+                                   ctypes.c_uint64(first), ctypes.c_uint64(last))
+        if status:
+            raise UcError(status)
+        return handle
+
+    # -- registers and memory --
+
+    def read(self, register: str) -> int:
+        return self._uc.reg_read(_GENERAL[register])
+
+    def write(self, register: str, value: int) -> None:
+        self._uc.reg_write(_GENERAL[register], value)
+
+    def sysreg(self, name: str) -> int:
+        """A system register's value; KeyError for a name that is not known, or that this machine's
+        GIC does not have."""
+        name = sysregs.sysreg(name)
+        if name.startswith("ICH_"):
+            if name not in self.ich:
+                raise KeyError(f"{name} is not there: this machine's GIC has {', '.join(self.ich)}")
+            return self.ich[name]
+        if name == "CurrentEL":
+            return self.read("pstate") & 0xC
+        op0, op1, crn, crm, op2 = sysregs.SYSREGS[name]
+        return self._uc.reg_read(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2))
+
+    def write_sysreg(self, name: str, value: int) -> None:
+        op0, op1, crn, crm, op2 = sysregs.SYSREGS[sysregs.sysreg(name)]
+        self._uc.reg_write(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2, value))
+
+    @property
+    def el(self) -> int:
+        return pstate.el_of(self.read("pstate"))
+
+    @property
+    def illegal(self) -> bool:
+        """Whether PSTATE.IL is set: an illegal return, after which no instruction is executed."""
+        return bool(self.read("pstate") & pstate.PSTATE_IL)
+
+    # -- life cycle --
+
+    def reset(self, entry: int) -> None:
+        """The state at the first instruction: EL2h, MMU off, everything masked, registers zero."""
+        # No program leaves anything behind, not even AArch32.
+        self._uc.context_restore(self._pristine)
+        self.write_sysreg("SCR_EL3", SCR_EL3)
+        for name in ("SCTLR_EL1", "SCTLR_EL2", "VTTBR_EL2", "HCR_EL2"):
+            self.write_sysreg(name, 0)
+        for register in _GENERAL:
+            self.write(register, 0)
+        self._uc.reg_write(uc_arm64.UC_ARM64_REG_SP_EL1, 0)
+        self._uc.reg_write(uc_arm64.UC_ARM64_REG_SP_EL2, 0)
+        self.write("pstate", pstate.PSTATE_EL2H | pstate.PSTATE_DAIF | pstate.PSTATE_Z)
+        self.write_sysreg("SPSR_EL2", 0)  # makes Unicorn notice the new exception level
+        self.write("pc", entry)
+        self.ich = software_sysregs.reset()
+        self._flush()
+
+    def forget_code(self) -> None:
+        """Drop translated code and remembered words: call after changing code from outside."""
+        self.words.clear()
+        self._state[S.HVC_PC0] = self._state[S.HVC_PC1] = MASK64
+        self._uc.ctl_flush_tb()
+
+    def _flush(self) -> None:
+        """Drop what Unicorn keeps of memory: translations of addresses and of code."""
+        self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
+        self.forget_code()
+
+    def save(self) -> Saved:
+        return Saved(self._uc.context_save(), self.ram.save(), dict(self.ich))
+
+    def restore(self, saved: Saved) -> None:
+        self.ram.restore(saved.ram)
+        self._uc.context_restore(saved.context)
+        self.ich = dict(saved.ich)
+        self._flush()
+
+    def close(self) -> None:
+        """Give everything back to the system: Unicorn closes with its last reference."""
+        self._uc = self.ram = self.mmu = None
+
+    # -- running --
+
+    def run(self, budget: int) -> tuple[Stop, Recording]:
+        """Execute from PC until an exit address or *budget* instructions, recording every step."""
+        state = self._state
+        self._observe(Observer.TRACE)
+        self.exceptions = []
+        self._snapshot_regs()
+        base = self._regs.copy()
+        self._previous[:] = base
+        sysregs = self._traced_sysregs()
+        state[S.STEPS], state[S.BUDGET] = 0, budget
+        columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        while True:
+            state[S.ROW] = state[S.VALUE] = 0
+            reason = self._start_until_something()
+            rows, values = int(state[S.ROW]), int(state[S.VALUE])
+            columns.append((self._pcs[:rows].copy(), self._masks[:rows].copy(),
+                            self._values[:values].copy()))
+            if reason in FINAL:
+                break
+            if not self._handle(reason, int(state[S.STEPS]) - 1):
+                reason = Stop.STUCK
+                break
+        return reason, self._finish(base, columns, sysregs)
+
+    def run_free(self, budget: int) -> Stop:
+        """Execute at full speed, recording nothing, until an exit address or about *budget*
+        instructions. Every exception is entered as in a recorded run, but for an illegal execution
+        state: that is noticed at the next exception or at the end."""
+        self._observe(Observer.BUDGET)
+        self._state[S.STEPS], self._state[S.BUDGET] = 0, budget
+        while True:
+            reason = self._start_until_something()
+            if reason in FINAL:
+                if not self.illegal:
+                    return reason
+                reason = Stop.ILLEGAL
+            if not self._handle(reason, -1):
+                return Stop.STUCK
+
+    def _observe(self, observer: Observer) -> None:
+        """Begin a run with one hook, on instructions or on blocks: the latter is ten times faster.
+        """
+        self._in_a_row, self._steps_before = 0, -1
+        if self._observing is observer:
+            return
+        if self._observing is not None:
+            uclib.uc_hook_del(self._uc._uch, self._observing_handle)
+        self._observing_handle = self._add_hook(*observer.value)
+        self._observing = observer
+        self._uc.ctl_flush_tb()  # code translated before would keep or lack the hook
+
+    def _handle(self, reason: Stop, step: int) -> bool:
+        """Enter the exception for which a hook stopped the run; False when that leads nowhere.
+
+        A vector table that is not mapped makes a processor take the same abort for ever, without
+        one instruction that the budget could count.
+        """
+        steps = int(self._state[S.STEPS])
+        self._in_a_row = self._in_a_row + 1 if steps == self._steps_before else 0
+        self._steps_before = steps
+        if self._in_a_row > IN_A_ROW:
+            return False
+        if reason is Stop.EXCEPTION:
+            deliver(self, int(self._state[S.INTNO]), step)
+        elif reason is Stop.MISALIGNED:
+            self.misaligned(step)
+        elif reason is Stop.ILLEGAL:
+            self.enter(max(self.el, 1), syndrome.EC_ILLEGAL_STATE, 0, self.read("pc"), step)
+        return True
+
+    def misaligned(self, step: int) -> None:
+        """Enter a PC alignment fault."""
+        pc = self.read("pc")
+        self.enter(max(self.el, 1), syndrome.EC_PC_ALIGN, 0, pc, step, far=pc)
+
+    def _start_until_something(self) -> Stop:
+        self._state[S.STOP] = Stop.ASLEEP
+        try:
+            self._uc.emu_start(self.read("pc"), NOWHERE)
+        except UcError as error:
+            if error.errno in NO_MEMORY:
+                return Stop.LOST
+            if error.errno == uc_const.UC_ERR_FETCH_PROT and self.ram.expect_code_everywhere():
+                self._flush()
+                return self._start_until_something()
+            raise MachineError(f"the emulator gave up: {error}") from None
+        return Stop(int(self._state[S.STOP]))
+
+    def _snapshot_regs(self) -> None:
+        uclib.uc_reg_read_batch(
+            self._uc._uch, shared.TRACE_IDS.ctypes.data_as(ctypes.POINTER(ctypes.c_int)),
+            self._pointers.ctypes.data_as(ctypes.POINTER(ctypes.c_void_p)), len(REGISTERS))
+
+    def _traced_sysregs(self) -> dict[str, int]:
+        """TRACED_SYSREGS as they are, in one call of Unicorn."""
+        count = len(TRACED_SYSREGS)
+        values = (shared.CpReg * count)(*(
+            shared.CpReg(crn=at.crn, crm=at.crm, op0=at.op0, op1=at.op1, op2=at.op2)
+            for at in map(sysregs.SYSREGS.__getitem__, TRACED_SYSREGS)))
+        ids = (ctypes.c_int * count)(*[uc_arm64.UC_ARM64_REG_CP_REG] * count)
+        places = (ctypes.c_void_p * count)(*map(ctypes.addressof, values))
+        uclib.uc_reg_read_batch(self._uc._uch, ids, places, count)
+        return {name: value.val for name, value in zip(TRACED_SYSREGS, values, strict=True)}
+
+    def _finish(self, base: np.ndarray, columns: list, sysregs: dict[str, int]) -> Recording:
+        """Add the state afterwards as one more row, and the words of the code that ran."""
+        self._snapshot_regs()
+        differs = np.flatnonzero(self._regs != self._previous)
+        mask = np.bitwise_or.reduce(np.uint64(1) << differs.astype(np.uint64), initial=0)
+        columns.append((np.array([self.read("pc")], dtype=np.uint64),
+                        np.array([mask], dtype=np.uint64), self._regs[differs]))
+        pcs, masks, values = (np.concatenate(column) for column in zip(*columns, strict=True))
+        return Recording(base, pcs, masks, values, self._words_of(pcs), sysregs,
+                         tuple(self.exceptions))
+
+    def _words_of(self, pcs: np.ndarray) -> dict[int, int]:
+        """The word at every address of pcs, as memory is now: no guest here rewrites its code."""
+        for pc in _distinct(pcs):
+            if pc not in self.words:
+                self.words[pc] = self._word_at(pc)
+        return self.words.copy()
+
+    # -- exceptions --
+
+    def remember_hvc(self, return_address: int, immediate: int) -> None:
+        """Let the compiled hook enter this HVC by itself from now on; the last two are kept."""
+        state = self._state
+        state[S.HVC_PC1], state[S.HVC_IMM1] = state[S.HVC_PC0], state[S.HVC_IMM0]
+        state[S.HVC_PC0], state[S.HVC_IMM0] = return_address, immediate
+
+    def enter(self, target_el: int, ec: int, iss: int, return_address: int, step: int,
+              far: int | None = None) -> None:
+        """Enter an exception after step *step*; ec and iss make the syndrome."""
+        esr = ec << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL | iss
+        spsr = self.read("pstate")
+        self._take_exception(self._state.ctypes.data, target_el, return_address, esr, far or 0,
+                             far is not None)
+        self.exceptions.append(Taken(step, target_el, esr, return_address, spsr, far))

@@ -1,0 +1,1 @@
+"""The compiled callbacks that Unicorn calls, and the state that they share with Python."""

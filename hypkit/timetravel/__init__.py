@@ -1,0 +1,1 @@
+"""The stepper: a trace that can be walked forwards and backwards."""

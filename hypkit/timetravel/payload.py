@@ -1,0 +1,358 @@
+"""A trace as compact data for the stepper's front end: a JSON part and binary chunks of steps.
+
+static/stepper.js reads what is written here and knows no other source. All numbers of a chunk are
+little-endian; the layout of a chunk stands at `Payload.chunk`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from dataclasses import fields
+from functools import cached_property
+
+import numpy as np
+
+from hypkit.a64 import syndrome, sysregs
+from hypkit.a64.pagetables import PAGE_SIZE
+from hypkit.a64.registers import REGISTERS
+from hypkit.cost import PHASES, TABLES, Counts, counted, phase_numbers
+from hypkit.explain import templates
+from hypkit.explain.listing import ERET, HVC, POOL, Listing
+from hypkit.kernel.addresses import DRAM_BASE, DRAM_SIZE, KIMAGE_PA, PAGE_OFFSET
+from hypkit.kernel.image import Image
+from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, TEXT_PA, VM_IPA, VTCR_EL2
+from hypkit.trace import Trace
+
+CHUNK = 1 << 14  # steps in one chunk
+WHOLE = 100_000  # up to here, all steps are in the front end
+LIMIT = 1 << 20  # beyond, the first so many are shown
+BINS = 2000  # columns of the timeline
+
+PHASE_NAMES = tuple(PHASES)
+COUNTERS = tuple(field.name for field in fields(Counts))
+NONE = 0xFFFF_FFFF
+
+# Bits of a timeline column: which levels ran, and what happened.
+HOST, VM, HYP = 1, 2, 4
+MARK_HVC, MARK_ERET, MARK_TABLE, MARK_FAULT, MARK_PANIC = 8, 16, 32, 64, 128
+
+
+class Payload:
+    """The data of one trace for the front end, and the same sentences in Python.
+
+    title and outcome: the first line and the last word of the view. A trace of more than LIMIT
+    steps is cut; `note` then says so.
+    """
+
+    def __init__(self, trace: Trace, title: str = "", outcome: str = "") -> None:
+        self.note = ""
+        if len(trace) > LIMIT:
+            self.note = (f"This trace has {len(trace):,} steps. The first {LIMIT:,} are shown; cut "
+                         "it, trace[a:b], to see others.")
+            trace = trace[:LIMIT]
+            outcome = f"Here the view ends, not the call. {outcome}".rstrip()
+        self.trace, self.title, self.outcome = trace, title, outcome
+        self.image = trace.image
+        # In the order of first execution, which the listing follows.
+        pcs, site = trace.sites
+        first = np.full(len(pcs), len(trace), dtype=np.int64)
+        np.minimum.at(first, site, np.arange(len(trace)))
+        order = np.argsort(first)
+        self.site, self.pcs = np.argsort(order)[site], pcs[order]
+        self.listing = Listing(self.image, self.pcs, trace.words)
+        self.rows = np.array([self.listing.row_of[int(pc)] for pc in self.pcs], dtype=np.uint32)
+        self.sysregs = tuple(trace.sysregs)
+
+    def __len__(self) -> int:
+        return len(self.trace)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all steps go to the front end at once."""
+        return len(self) <= WHOLE
+
+    # -- columns, derived for all steps at once --
+
+    @cached_property
+    def exceptions(self) -> dict[int, tuple[int, str]]:
+        """Step -> (target EL, sentence), for exceptions other than an HVC."""
+        found = {}
+        for step, taken in self.trace.exceptions.items():
+            far = "" if taken.far is None else f"; FAR_EL{taken.target_el} = {taken.far:#x}"
+            offset = int(self.trace.pcs[step + 1]) & 0x7FF
+            found[step] = taken.target_el, (
+                f"Exception: {syndrome.esr_text(taken.esr)}{far}. "
+                f"The core enters EL{taken.target_el} "
+                f"at VBAR_EL{taken.target_el} + {offset:#x}.")
+        return found
+
+    def _site_is(self, kind: int) -> np.ndarray:
+        """For every step, whether its instruction is of that kind."""
+        kinds = np.array([row.kind for row in self.listing.rows], dtype=np.uint32)
+        return (kinds[self.rows] & kind != 0)[self.site]
+
+    @cached_property
+    def accesses(self) -> np.ndarray:
+        """Trace.accesses for the front end: step, va, value, info, in order of steps.
+
+        info: bits 0 to 4 the bytes, 5 a store, 6 faulted, 7 from the literal pool. There is no bit
+        for a value that the trace does not hold: such an access is left out.
+        """
+        moved = self.trace.accesses
+        moved = moved[moved["known"] | moved["faulted"]]
+        found = np.zeros(len(moved), [("step", "<u4"), ("va", "<u8"), ("value", "<u8"),
+                                      ("info", "u1")])
+        for name in ("step", "va", "value"):
+            found[name] = moved[name]
+        pool = self._site_is(POOL)[moved["step"]]
+        found["info"] = (moved["size"] | moved["store"].astype(np.uint8) << 5
+                         | moved["faulted"].astype(np.uint8) << 6 | pool.astype(np.uint8) << 7)
+        return found
+
+    @cached_property
+    def phases(self) -> np.ndarray:
+        """The phase of every step, as an index into PHASE_NAMES."""
+        return phase_numbers(self.trace)
+
+    @cached_property
+    def _counters(self) -> tuple[np.ndarray, ...]:
+        """For each of COUNTERS, and every step: whether it counts there."""
+        return counted(self.trace)
+
+    @cached_property
+    def _cost_before(self) -> np.ndarray:
+        """For every chunk the cost of the steps before it: chunk by phase by counter."""
+        wide = len(PHASE_NAMES)
+        cell = np.arange(len(self)) // CHUNK * wide + self.phases
+        cost = np.stack([np.bincount(cell[counts], minlength=self.chunks * wide)
+                         for counts in self._counters], axis=-1)
+        cost = cost.reshape(self.chunks, wide, len(COUNTERS))
+        return (np.cumsum(cost, axis=0) - cost).astype("<u4")
+
+    def counts(self, steps: int) -> dict[str, Counts]:
+        """The cost of the first *steps* steps by phase, as hypkit.cost counts it."""
+        found = {}
+        for number in dict.fromkeys(self.phases[:steps].tolist()):
+            here = self.phases[:steps] == number
+            found[PHASE_NAMES[number]] = Counts(*(
+                int(np.count_nonzero(counts[:steps] & here)) for counts in self._counters))
+        return found
+
+    @cached_property
+    def levels(self) -> np.ndarray:
+        """HOST, VM or HYP for every step."""
+        vm = np.array([row.vm for row in self.listing.rows] or [False])[self.rows][self.site]
+        # With VHE the host itself is at EL2, and nobody else is.
+        above = HOST if self._host_el == 2 else HYP
+        return np.where(self.trace.els[:-1] == 2, above, np.where(vm, VM, HOST)).astype(np.uint8)
+
+    @property
+    def _host_el(self) -> int:
+        return self.image.variant.host_el
+
+    @cached_property
+    def marks(self) -> np.ndarray:
+        """What happened at every step: bits MARK_*."""
+        marks = np.zeros(len(self), np.uint8)
+        marks[self._site_is(HVC)] |= MARK_HVC
+        marks[self._site_is(ERET)] |= MARK_ERET
+        reads = self.accesses[self.accesses["info"] & 32 == 0]
+        table = [va for va in np.unique(reads["va"]).tolist()
+                 if (self.image.symbolize(va) or "").partition("+")[0] in TABLES]
+        marks[reads["step"][np.isin(reads["va"], np.array(table, dtype=np.uint64))]] |= MARK_TABLE
+        marks[sorted(self.exceptions)] |= MARK_FAULT
+        panic = [site for site, pc in enumerate(self.pcs)
+                 if self.image.symbolize(int(pc)) in ("hyp_panic", "panic")]
+        marks[np.isin(self.site, panic)] |= MARK_PANIC
+        return marks
+
+    # -- for the front end --
+
+    def chunk(self, number: int) -> bytes:
+        """Steps [number * CHUNK, ...) and the state after the last of them.
+
+        uint32 x 8: rows, values, accesses, system register changes, phases, counters, 0, 0.
+        uint64: base registers, base system registers, values, masks (a row each), access VAs,
+        access values, system register values.
+        uint32: site of each row (the last one's is NONE at the end), last writer of each register
+        before the chunk, cost before it (phase by counter), access steps, system register steps.
+        uint8: phase of each row, access infos, system registers. Steps count from the chunk's.
+        """
+        start = number * CHUNK
+        stop = min(start + CHUNK, len(self))
+        if not 0 <= start <= len(self) or start == len(self) and start:
+            raise IndexError(f"chunk {number} of a trace with {self.chunks} chunks")
+        part, rows = self.trace[start:stop], stop - start + 1
+        writers = [NONE if step is None else step for step in
+                   (self.trace.last_write(name, start) for name in REGISTERS)]
+        acc, news = (column[slice(*np.searchsorted(column["step"], (start, stop)))]
+                     for column in (self.accesses, self.trace.sysreg_changes))
+        # The state after the last step has a row like any other, but no place and no phase.
+        site, phase = np.full(rows, NONE, dtype="<u4"), np.zeros(rows, np.uint8)
+        end = min(rows, len(self) - start)
+        site[:end] = self.site[start:start + end]
+        phase[:end] = self.phases[start:start + end]
+        cost = self._cost_before[number]
+        head = struct.pack("<8I", rows, len(part.values), len(acc), len(news), *cost.shape, 0, 0)
+        wide = (part.base, list(part.sysregs.values()), part.values, part.masks, acc["va"],
+                acc["value"], news["value"])
+        words = (site, writers, cost, acc["step"] - start, news["step"] - start)
+        columns = (("<u8", wide), ("<u4", words), ("u1", (phase, acc["info"], news["register"])))
+        return head + b"".join(np.asarray(column, dtype=dtype).tobytes()
+                               for dtype, some in columns for column in some)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are, one at least."""
+        return max(1, -(-len(self) // CHUNK))
+
+    def overview(self) -> list[int]:
+        """The timeline: at most BINS columns of the bits HOST, VM, HYP and MARK_*."""
+        if not len(self):
+            return []
+        both = self.levels | self.marks
+        edges = np.linspace(0, len(self), min(BINS, len(self)) + 1).astype(np.int64)[:-1]
+        return np.bitwise_or.reduceat(both, edges).tolist()
+
+    def meta(self) -> dict:
+        """Everything but the steps, ready for JSON; 64-bit numbers are strings in hexadecimal."""
+        image, layout = self.image, self.image.layout
+        symbols = sorted((va - layout.kimage_voffset, name) for name, va in image.symbols.items())
+        vm = image.programs[-1].symbols
+        files = sorted({row.file for row in self.listing.rows})
+        return {
+            "version": 1, "title": self.title, "outcome": self.outcome, "note": self.note,
+            "variant": image.key, "host_el": self._host_el,
+            "steps": len(self), "chunk": CHUNK, "chunks": self.chunks,
+            "registers": list(REGISTERS), "sysregs": list(self.sysregs),
+            "fields": {name: _fields(name) for name in self.sysregs},
+            "ec": syndrome.EC_NAMES, "modes": sysregs.PSTATE_MODES,
+            "phases": [[name, PHASES[name]] for name in PHASE_NAMES], "counters": list(COUNTERS),
+            "sites": [[f"{pc:x}", int(row), int(count)] for pc, row, count in zip(
+                self.pcs, self.rows, np.bincount(self.site, minlength=len(self.pcs)),
+                strict=True)],
+            "final_pc": f"{int(self.trace.pcs[-1]):x}",
+            "rows": [[f"{row.va:x}", f"{row.word:08x}", row.label, row.text, row.comment,
+                      row.story, files.index(row.file), row.line, row.kind | row.vm << 9,
+                      row.sentence.text, row.sentence.taken] for row in self.listing.rows],
+            "files": files, "symbols": [[pa for pa, _ in symbols], [name for _, name in symbols]],
+            "vm": {"ipa": VM_IPA, "size": PAGE_SIZE, "pa": HEAP["vm_memory"][0],
+                   "symbols": [sorted(vm.values()), sorted(vm, key=vm.get)],
+                   "vttbr": HEAP["stage2_pgd"][0], "vtcr": f"{VTCR_EL2:x}"},
+            "layout": {"voffset": f"{layout.kimage_voffset:x}", "page_offset": f"{PAGE_OFFSET:x}",
+                       "tag": f"{layout.tag_val << layout.tag_lsb:x}",
+                       "tag_lsb": layout.tag_lsb, "dram": DRAM_BASE, "dram_size": DRAM_SIZE,
+                       "kimage": KIMAGE_PA, "text": TEXT_PA, "named_end": _named_end()},
+            "page_tables": _table_runs(image), "hypercall_tables": TABLES,
+            "exceptions": [[step, level, text] for step, (level, text)
+                           in sorted(self.exceptions.items())],
+            "overview": self.overview(),
+        }
+
+    def data(self) -> dict:
+        """For the widget: {"meta": JSON text, "chunks": [bytes, ...]}; a long trace has one."""
+        wanted = range(self.chunks) if self.whole else range(1)
+        return {"meta": json.dumps(self.meta(), separators=(",", ":")),
+                "chunks": [self.chunk(number) for number in wanted]}
+
+    def inline(self) -> dict:
+        """For a file: the same with the chunks in base64. ValueError when the trace is too long."""
+        if not self.whole:
+            raise ValueError(f"a file holds up to {WHOLE:,} steps and this trace has "
+                             f"{len(self):,}: cut it, trace[a:b]")
+        return {"meta": self.meta(),
+                "chunks": [base64.b64encode(self.chunk(n)).decode() for n in range(self.chunks)]}
+
+    # -- the same in words --
+
+    def what(self, value: int, vm: bool = False) -> str:
+        """A number, or whose address it is: 'hyp address of dispatch'.
+
+        Small numbers look like the VM's addresses: they count as such only where vm is true.
+        """
+        inside = VM_IPA <= value < VM_IPA + PAGE_SIZE
+        name = self.image.symbolize(value) if vm or not inside else None
+        if name is None:
+            small = f" ({value - (1 << 64)})" if value >> 12 == (1 << 52) - 1 else ""
+            return templates.plain(value) + small
+        space = "VM" if inside else self.image.layout.space(value)
+        return f"{space} address of {name}"
+
+    def place(self, va: int, pool: bool) -> str:
+        """Where an access went, in words."""
+        if pool:
+            return "the literal pool"
+        name = self.image.symbolize(va) or ""
+        base, _, offset = name.partition("+")
+        if base in TABLES:
+            slot = int(offset or "0", 16) // TABLES[base]
+            return f"the table slot of hypercall {slot}"
+        if base == "hyp_stack":
+            return "the EL2 stack"
+        return self.what(va, vm=True)
+
+    def level(self, step: int) -> str:
+        """The name of the level in which a step runs; len(self) is the state afterwards."""
+        if step < len(self):
+            level = int(self.levels[step])
+        else:
+            level = HYP if int(self.trace.els[step]) > self._host_el else HOST
+        return {HOST: f"EL{self._host_el} (host)", VM: "EL1 (VM)", HYP: "EL2 (hyp)"}[level]
+
+    def sentence(self, step: int) -> str:
+        """What step *step* does, in one sentence."""
+        trace = self.trace
+        if step in self.exceptions:
+            return self.exceptions[step][1]
+        row = self.listing.rows[self.rows[self.site[step]]]
+        went = int(trace.pcs[step + 1]) != int(trace.pcs[step]) + 4
+        text = row.sentence.taken if went and row.sentence.taken is not None else row.sentence.text
+        mask = int(trace.masks[step + 1])
+        vm, next_vm = (self.level(at) == "EL1 (VM)" for at in (step, step + 1))
+        return templates.fill(text, templates.Moment(
+            lambda name: trace.register(name, step), lambda name: trace.register(name, step + 1),
+            lambda value: self.what(value, vm), lambda pc: self.what(pc, next_vm),
+            [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1],
+            [(self.place(access.va, row.instruction.memory.base is None), access.value)
+             for access in trace[step].memory if access.faulted or access.value is not None],
+            int(trace.pcs[step + 1]), self.level(step + 1)))
+
+
+def _fields(register: str) -> list[list]:
+    generic = register[:-1] + "x"
+    found = sysregs.FIELDS.get(register) or sysregs.FIELDS.get(generic, [])
+    return [list(entry) for entry in found]
+
+
+def _named_end() -> int:
+    """Where symbolize stops knowing names."""
+    last = max(pa + size for pa, size, _ in HEAP.values())
+    assert last < REQUESTS_PA
+    return last
+
+
+def _table_runs(image: Image) -> list[list]:
+    """The page tables without their empty slots, as runs: [table, index, count, first, step].
+
+    Tables are whole pages of the image's memory between the first root and the hyp stack.
+    """
+    runs: list[list] = []
+    first, end = HEAP["idmap_pg_dir"][0], HEAP["hyp_stack"][0]
+    for pa, data in sorted(image.memory.items()):
+        if not first <= pa < end or len(data) % PAGE_SIZE:
+            continue
+        words = struct.unpack(f"<{len(data) // 8}Q", data)
+        run: list | None = None
+        for index, word in enumerate(words):
+            if not word:
+                run = None
+            elif run and index == run[1] + run[2] and run[2] == 1 and 0 < word - run[3] < 1 << 32:
+                run[2], run[4] = 2, word - run[3]
+            elif run and index == run[1] + run[2] and word == run[3] + run[2] * run[4]:
+                run[2] += 1
+            else:
+                run = [pa, index, 1, word, 0]
+                runs.append(run)
+    return [[pa, index, count, f"{word:x}", step] for pa, index, count, word, step in runs]

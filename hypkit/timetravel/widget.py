@@ -1,0 +1,400 @@
+"""stepper(call): the time-travel view of a call, as a widget, as a file, and as a plain table."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from hypkit.a64.registers import REGISTERS
+from hypkit.asm import AsmError
+from hypkit.call import RESTARTED, RETURNED, RUNAWAY, Call
+from hypkit.emu import Machine
+from hypkit.header import DEFINES, HeaderError
+from hypkit.header.compiler import NUMBERS
+from hypkit.kernel.addresses import Layout
+from hypkit.kernel.image import load
+from hypkit.kernel.variants import HYPERCALLS, VARIANTS
+from hypkit.machine.errors import MachineError
+from hypkit.timetravel.payload import Payload
+from hypkit.trace import Trace
+
+STATIC = Path(__file__).with_name("front")
+TABLE_ROWS = 400  # of the plain table: what fits a page that somebody reads
+DIFF_ROWS = 20_000
+KEPT_MACHINES = 8  # each edit and each variant makes one, and one takes tens of megabytes
+WAITING = "No call has been made yet: choose one above and run it."
+
+
+def stepper(what: Call | Trace | Machine, other: Call | Trace | None = None, *,
+            bookmarks: Mapping[int, str] | None = None) -> Stepper:
+    """Look at a call step by step.
+
+    what: a Call or a Trace; a Machine, to choose calls and edit its dispatcher and its numbering
+    header; with *other*, two calls or traces are shown side by side. bookmarks: step -> note,
+    shown from the start.
+    """
+    notes = _bookmarks(bookmarks)
+    if other is not None:
+        return Stepper(_traces=(_payload(what), _payload(other)), bookmarks=notes)
+    if isinstance(what, Machine):
+        return Stepper(_machine=what, bookmarks=notes)
+    return Stepper(_traces=(_payload(what),), bookmarks=notes)
+
+
+def _payload(what: Call | Trace) -> Payload:
+    if isinstance(what, Call):
+        return Payload(what.trace, _title(what), _outcome(what))
+    if isinstance(what, Trace):
+        return Payload(what, f"{what.image.key}: {len(what):,} steps", "The end of the trace.")
+    raise TypeError(f"stepper shows a Call, a Trace or a Machine, not {type(what).__name__}: "
+                    "stepper(m.call(...)), stepper(m.boot_trace) or stepper(m)")
+
+
+def _title(call: Call) -> str:
+    args = ", ".join(f"{value:#x}" for value in call.args)
+    return f"{call.whole_trace.image.key}: {call.what}({args})"
+
+
+def _outcome(call: Call) -> str:
+    if call.outcome == RETURNED:
+        return f"The call returned: x0 = {call.x0:#x}."
+    if call.outcome == RESTARTED:
+        return f"{call.message[0].upper()}{call.message[1:]}."
+    return f"The call {'ran away' if call.outcome == RUNAWAY else call.outcome}: {call.message}."
+
+
+def _bookmarks(notes: Mapping[int, str] | None) -> dict[str, str]:
+    for step in notes or {}:
+        if not isinstance(step, int) or step < 0:
+            raise ValueError(f"a bookmark stands on a step, 0 or more, not on {step!r}")
+    return {str(step): str(note) for step, note in (notes or {}).items()}
+
+
+class Stepper(anywidget.AnyWidget):
+    """The view that stepper() makes. step and bookmarks follow the reader; with a machine, variant,
+    hypercall and args choose the call and may be linked to other widgets."""
+
+    _esm = STATIC / "stepper.js"
+    _css = STATIC / "stepper.css"
+
+    data = traitlets.Dict().tag(sync=True)
+    step = traitlets.Int(0).tag(sync=True)
+    bookmarks = traitlets.Dict().tag(sync=True)
+    # Of a stepper with a machine:
+    choices = traitlets.Dict().tag(sync=True)
+    variant = traitlets.Unicode().tag(sync=True)
+    hypercall = traitlets.Unicode().tag(sync=True)
+    args = traitlets.Unicode().tag(sync=True)
+    dispatcher = traitlets.Unicode().tag(sync=True)  # a learner's text, "" for the variant's own
+    source = traitlets.Unicode().tag(sync=True)  # the variant's own text
+    header = traitlets.Unicode().tag(sync=True)  # a learner's numbering, "" for the variant's own
+    header_source = traitlets.Unicode().tag(sync=True)  # the variant's own, "" where it has none
+    # Of the last edit: of ("dispatcher" or "header"), message and, where one is to blame, line.
+    error = traitlets.Dict().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, *, _traces: tuple[Payload, ...] = (), _machine: Machine | None = None,
+                 bookmarks: dict[str, str]) -> None:
+        self._payloads: tuple[Payload, ...] = ()
+        # Variant, dispatcher, header -> machine; of those made here the oldest are closed.
+        self._machines: dict[tuple[str, str, str], Machine] = {}
+        self._made: list[tuple[str, str, str]] = []
+        self._generation = 0
+        self.call: Call | None = None
+        super().__init__(bookmarks=bookmarks)
+        self.on_msg(self._heard)
+        if _machine is not None:
+            self._start(_machine)
+        else:
+            self._set(_traces)
+
+    # -- what is shown --
+
+    def _set(self, payloads: tuple[Payload, ...]) -> None:
+        self._payloads = payloads
+        self._generation += 1
+        if len(payloads) == 2:
+            data = {"diff": self._diff_rows, "sides": [p.data() for p in payloads]}
+        elif payloads:
+            data = payloads[0].data()
+        else:
+            data = {"waiting": WAITING}
+        self.data = data | {"generation": self._generation}
+
+    @property
+    def _diff_rows(self) -> list[tuple[int | None, int | None]]:
+        a, b = (payload.trace for payload in self._payloads)
+        if len(a) + len(b) > DIFF_ROWS:
+            raise ValueError(f"two traces of {len(a):,} and {len(b):,} steps are too long to stand "
+                             f"side by side; together they may have {DIFF_ROWS:,}. Cut them, "
+                             "trace[a:b]")
+        return a.diff(b).rows
+
+    def _heard(self, _widget: object, message: dict, _buffers: list) -> None:
+        """A message from the front end; what goes wrong is told there, not in a log."""
+        kind = message.get("type") if isinstance(message, dict) else None
+        try:
+            if kind == "chunk":
+                self._send_chunk(message)
+            elif kind == "run":
+                self.run()
+            elif kind == "edit":
+                edit = self.renumber if message.get("of") == "header" else self.assemble
+                edit(str(message.get("text", "")))
+        except Exception as error:
+            self.status = f"Error: {error}"
+        finally:
+            if kind != "chunk":
+                self.send({"type": "done"})
+
+    def _send_chunk(self, message: dict) -> None:
+        answer = {"number": message["number"], "generation": message["generation"]}
+        if message["generation"] != self._generation:
+            return
+        try:
+            chunk = self._payloads[0].chunk(int(message["number"]))
+        except Exception as error:
+            self.send({"type": "error", "error": str(error), **answer})
+        else:
+            self.send({"type": "chunk", **answer}, [chunk])
+
+    # -- with a machine --
+
+    def _start(self, machine: Machine) -> None:
+        program = machine.image.dispatcher
+        own = "" if program.name != "dispatcher" else program.source
+        self._seed, self._budget = machine.seed, machine.budget
+        # A header may have a second file, the list; it goes with every header that is edited here.
+        self._files = dict(machine.header.files) if machine.header else {}
+        header = self._files.get(NUMBERS, "")
+        self._machines[machine.key, own, header] = machine
+        self.choices = {
+            "variants": [[key, variant.title if variant.title.startswith(key) else
+                          f"{key}: {variant.title}"] for key, variant in VARIANTS.items()],
+            "hypercalls": [*([name, name] for name in HYPERCALLS),
+                           ["hvc", "raw HVC: x0, x1, ..."]],
+        }
+        self.variant, self.hypercall, self.args = machine.key, HYPERCALLS[2], "0x1234"
+        self._take_sources(machine.key)
+        self.dispatcher, self.header = own, header
+        self._set(())
+        self.observe(self._chosen, ["variant", "hypercall", "args"])
+
+    def _take_sources(self, key: str) -> None:
+        """Start from a variant's own texts: the learner's were written for another's."""
+        self.dispatcher, self.header, self.error = "", "", {}
+        self.source = load(key, Layout.from_seed(self._seed)).dispatcher.source
+        self.header_source = own_header(key)
+
+    def _chosen(self, change: dict) -> None:
+        try:
+            if change["name"] == "variant":
+                if change["new"] not in VARIANTS:
+                    self.status = (f"Error: no variant {change['new']!r}; there are: "
+                                   f"{', '.join(VARIANTS)}")
+                    return
+                self._take_sources(change["new"])
+            if change["name"] == "hypercall":
+                # What one call takes is wrong for another: start from what it declares.
+                usual = _usual_args(change["new"])
+                if usual != self.args:
+                    self.args = usual  # which makes the call
+                    return
+            self.run()
+        finally:
+            self.send({"type": "done"})
+
+    def run(self) -> None:
+        """Make the chosen call and show it; what goes wrong is said in `status`."""
+        try:
+            machine = self._machine(self.dispatcher, self.header)
+            said = ""
+            if machine.stopped:
+                machine.reboot()
+                said = "The machine had stopped and was started again. "
+            values = parse_args(self.args)
+            if self.hypercall == "hvc":
+                call = machine.hvc(*values)
+            else:
+                call = machine.call(self.hypercall, *values)
+        except (AsmError, MachineError, KeyError, ValueError, TypeError) as error:
+            self.status = f"Error: {error.args[0] if error.args else error}"
+            return
+        self.call, self.step = call, 0
+        warnings = machine.header.warnings if machine.header else ()
+        self.status = " ".join([said + _outcome(call), *(f"Warning: {text}." for text in warnings)])
+        self._set((_payload(call),))
+
+    def assemble(self, text: str) -> None:
+        """Take a learner's dispatcher: assemble it, then run the chosen call on it."""
+        own = "" if text.strip() in ("", self.source.strip()) else text
+        if self._taken("dispatcher", own, self.header):
+            self.dispatcher = own
+            self.run()
+
+    def renumber(self, text: str) -> None:
+        """Take a learner's numbering header: compile it, then run the chosen call with it."""
+        own = "" if text.strip() in ("", self.header_source.strip()) else text
+        if self._taken("header", self.dispatcher, own):
+            self.header = own
+            self.run()
+
+    def _taken(self, edited: str, dispatcher: str, header: str) -> bool:
+        """Whether there is a machine with these texts; else `error` and `status` say why not."""
+        wrong: dict[str, object] = {}
+        try:
+            self._machine(dispatcher, header)
+        except AsmError as error:
+            if error.name == "dispatcher":
+                wrong = {"of": "dispatcher", "message": error.message, "line": error.line}
+            else:  # a number of the header that an instruction of the kit cannot hold
+                wrong = {"of": edited,
+                         "message": f"{error.name}, {error.text.strip()!r}: {error.message}"}
+        except HeaderError as error:
+            wrong = {"of": "header", "message": error.message}
+            if error.file == NUMBERS and error.line:
+                wrong["line"] = error.line
+            elif error.file != NUMBERS:
+                wrong["message"] = f"{error.file}, line {error.line}: {error.message}"
+        except (MachineError, ValueError) as error:
+            wrong = {"of": edited, "message": str(error)}
+        self.error = wrong
+        if wrong:
+            self.status = (f"Error: this {wrong['of']} was not taken; what is shown is the call "
+                           "from before.")
+        return not wrong
+
+    def _machine(self, dispatcher: str, header: str) -> Machine:
+        key = self.variant, dispatcher, header
+        if key not in self._machines:
+            machine = Machine(
+                self.variant, seed=self._seed, budget=self._budget, dispatcher=dispatcher or None,
+                header=self._files | {NUMBERS: header} if header else None)
+            self._machines[key] = machine
+            self._made.append(key)
+            if len(self._made) > KEPT_MACHINES:
+                self._machines.pop(self._made.pop(0)).close()
+        return self._machines[key]
+
+    # -- other forms --
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """One self-contained page that steps without network and kernel; written to *path*, too.
+
+        ValueError for a trace of more than 100,000 steps.
+        """
+        if not self._payloads:
+            raise ValueError("no call has been made yet: nothing to write")
+        extra = {"bookmarks": self.bookmarks, "step": self.step}
+        if len(self._payloads) == 2:
+            data = {"diff": self.data["diff"], "sides": [p.inline() for p in self._payloads]}
+        else:
+            data = self._payloads[0].inline()
+        # Inside a script element, only "</" could end it early.
+        text = json.dumps(data | extra, separators=(",", ":")).replace("<", "\\u003c")
+        module = (STATIC / "stepper.js").read_text(encoding="utf-8").replace("</", "<\\/")
+        page = (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{html.escape(self._title)}</title>\n"
+            '<link rel="icon" href="data:,">\n'
+            f"<style>body{{margin:0}}\n{(STATIC / 'stepper.css').read_text(encoding='utf-8')}"
+            '</style></head>\n<body><main id="stepper"></main>\n'
+            f"<noscript>{self._table()}</noscript>\n"
+            f'<script type="application/json" id="stepper-data">{text}</script>\n'
+            f'<script type="module">{module}\n'
+            'globalThis.hypkit = openFile(document.getElementById("stepper"),\n'
+            '  document.getElementById("stepper-data").textContent);\n</script></body></html>\n')
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
+
+    @property
+    def _title(self) -> str:
+        return " | ".join(payload.title for payload in self._payloads) or "hypkit stepper"
+
+    def to_table(self) -> str:
+        """The steps as a plain HTML table, for print, GitHub and a notebook without a kernel."""
+        return self._table()
+
+    def _table(self) -> str:
+        return "\n".join(static_table(payload) for payload in self._payloads) or (
+            f"<p>{html.escape(WAITING)}</p>")
+
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict] | None:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        return {**data, "text/plain": repr(self), "text/html": self._table()}, metadata
+
+    def __repr__(self) -> str:
+        if not self._payloads:
+            return f"Stepper({self.variant!r}: no call yet)"
+        inside = " | ".join(f"{payload.title}, {len(payload)} steps" for payload in self._payloads)
+        return f"Stepper({inside})"
+
+
+def own_header(key: str) -> str:
+    """The header in C that gives a variant the numbers it has; "" for one without numbers."""
+    variant = VARIANTS[key]
+    if variant.base is None:
+        return ""
+    text = re.sub(r"(?<=_IDX_)(\w+) \d+", lambda found: (
+        f"{found[1]} {variant.slots.index(found[1])}"), DEFINES[NUMBERS])
+    for name, value in (("SIZE", str(len(variant.slots))), ("BASE", f"{variant.limits[0]:#x}")):
+        text = re.sub(rf"(?m)(?<=^#define KVM_HOST_HCALL_{name}) \w+$", f" {value}", text)
+    return text
+
+
+def _usual_args(hypercall: str) -> str:
+    """Arguments that make sense, from what the hypercall declares."""
+    if hypercall == "hvc":
+        return "0x102, 0x1234"
+    from hypkit.facts import hypercalls
+
+    found = {call.name: call for call in hypercalls()}.get(hypercall)
+    pointers = {"struct kvm *": "kvm0", "struct kvm_vcpu *": "vcpu0"}  # else a number
+    return ", ".join(pointers.get(arg.type, "0x1234") for arg in found.args) if found else ""
+
+
+def parse_args(text: str) -> tuple[int | str, ...]:
+    """'0x1234, vcpu0' -> (0x1234, 'vcpu0'). ValueError names the part that is neither."""
+    values: list[int | str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if re.fullmatch(r"-?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|[0-9][0-9_]*)", part):
+            values.append(int(part, 0 if not part.lstrip("-").isdigit() else 10))
+        elif part.isidentifier():
+            values.append(part)
+        else:
+            raise ValueError(f"argument {part!r} is neither a number, such as 0x1234, nor the name "
+                             "of a structure, such as vcpu0")
+    return tuple(values)
+
+
+def static_table(payload: Payload) -> str:
+    """Every step on a row of an HTML table: level, place, instruction, changes, the sentence."""
+    trace, rows = payload.trace, []
+    for step in trace[:TABLE_ROWS] if len(trace) else ():
+        mask = int(trace.masks[step.index + 1])
+        news = ", ".join(f"{name} = {trace.register(name, step.index + 1):#x}"
+                         for bit, name in enumerate(REGISTERS)
+                         if mask >> bit & 1 and name != "pstate")
+        cells = (payload.level(step.index), step.symbol or f"{step.pc:#x}", step.text, news,
+                 payload.sentence(step.index))
+        rows.append(f'<tr><th scope="row">{step.index}</th>'
+                    + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>'
+                              for cell in cells) + "</tr>")
+    heads = "".join(f'<th scope="col" style="text-align:left">{head}</th>' for head in
+                    ("Step", "Level", "At", "Instruction", "Changes", "What it does"))
+    more = len(trace) - TABLE_ROWS
+    note = f"<p>{more:,} more steps are not in this table.</p>" if more > 0 else ""
+    title = f"{payload.title}. {payload.outcome}"
+    return (f"<details open><summary>{html.escape(title)} All steps as a table</summary>"
+            f"<table><caption>{html.escape(title)}</caption>"
+            f"<thead><tr>{heads}</tr></thead>\n<tbody>" + "\n".join(rows)
+            + f"</tbody></table>{note}</details>")

@@ -1,0 +1,215 @@
+"""What happened in a call: stored compactly, indexed, searched, compared with another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from operator import index as whole
+
+import numpy as np
+
+from hypkit.a64 import pstate
+from hypkit.a64.decode import Instruction, decode
+from hypkit.a64.registers import REGISTERS
+from hypkit.a64.syndrome import Taken
+from hypkit.trace.columns import Columns
+from hypkit.trace.diff import TraceDiff
+
+TABLE_STEPS = 20_000  # two megabytes of text
+
+
+@dataclass(frozen=True)
+class Access:
+    """Memory that one instruction touched.
+
+    value: the bytes as an unsigned number; None where the access faulted, or where a trace does not
+    hold what was moved (vector registers, a load into xzr).
+    """
+
+    kind: str  # "load" or "store"
+    va: int
+    size: int
+    value: int | None
+    space: str | None
+    symbol: str | None
+    faulted: bool = False
+
+    def __repr__(self) -> str:
+        value = "fault" if self.faulted else "?" if self.value is None else f"{self.value:#x}"
+        name = f" {self.symbol}" if self.symbol else ""
+        return f"{self.kind} {self.size} at {self.va:#x}{name}: {value}"
+
+
+class Step:
+    """One executed instruction: the state before it, and what it changed."""
+
+    __slots__ = ("_trace", "index")
+
+    def __init__(self, trace: Trace, index: int) -> None:
+        self._trace, self.index = trace, index
+
+    @property
+    def pc(self) -> int:
+        return int(self._trace.pcs[self.index])
+
+    @property
+    def word(self) -> int:
+        return self._trace.words[self.pc]
+
+    @property
+    def instruction(self) -> Instruction:
+        return decode(self.word)
+
+    @property
+    def el(self) -> int:
+        return int(self._trace.els[self.index])
+
+    @property
+    def text(self) -> str:
+        return self.instruction.text(self.pc, self._trace.image.symbolize)
+
+    @property
+    def symbol(self) -> str | None:
+        """'label' or 'label+0x4' of the instruction."""
+        return self._trace.image.symbolize(self.pc)
+
+    @property
+    def line(self) -> tuple[str, int] | None:
+        """(file of the guest, 1-based line)."""
+        return self._trace.image.line(self.pc)
+
+    @property
+    def regs(self) -> dict[str, int]:
+        """x0 to x30, sp and pstate before the instruction, as unsigned 64-bit numbers."""
+        return self._trace.registers(self.index)
+
+    @property
+    def nzcv(self) -> str:
+        return pstate.nzcv_text(self._trace.register("pstate", self.index))
+
+    @property
+    def changed(self) -> dict[str, tuple[int, int]]:
+        """Register -> (before, after), for the registers this instruction changed."""
+        trace = self._trace
+        mask = int(trace.masks[self.index + 1])
+        return {name: (trace.register(name, self.index), trace.register(name, self.index + 1))
+                for bit, name in enumerate(REGISTERS) if mask >> bit & 1}
+
+    @property
+    def memory(self) -> tuple[Access, ...]:
+        """What the instruction loaded or stored, a tuple entry per register moved."""
+        image = self._trace.image
+        first, end = self._trace._first_access[self.index:self.index + 2]
+        return tuple(
+            Access("store" if store else "load", va, size, value if known else None,
+                   image.layout.space(va), image.symbolize(va), faulted)
+            for _, va, value, size, store, faulted, known
+            in self._trace.accesses[first:end].tolist())
+
+    @property
+    def exception(self) -> Taken | None:
+        """The exception that this instruction took, if it took one."""
+        return self._trace.exception_after(self.index)
+
+    def __repr__(self) -> str:
+        return f"{self.index:5}  EL{self.el}  {self.pc:016x}  {self.symbol or '':32}  {self.text}"
+
+
+class Trace(Columns):
+    """The steps of a run. len() counts executed instructions; t[i] is a Step, t[a:b] a Trace."""
+
+    def last_write(self, name: str, step: int) -> int | None:
+        """The step that gave register *name* the value it has before *step*; None: an earlier one.
+
+        A write that leaves the value as it was does not count.
+        """
+        self._check_row(step)
+        rows, _ = self._changed(name)
+        at = int(np.searchsorted(rows, step, side="right")) - 1
+        return int(rows[at]) - 1 if at >= 0 else None
+
+    def find(self, symbol: str, start: int = 0) -> int | None:
+        """The first step from *start* on at label *symbol*, None when it is never reached.
+
+        KeyError for a name that is no label of the image or of its VM.
+        """
+        vm = self.image.programs[-1].symbols
+        if symbol in vm:
+            places = [vm[symbol]]
+        elif symbol in self.image.symbols:
+            places = list(self.image.layout.names(self.image.symbols[symbol]).values())
+        else:
+            raise KeyError(f"no symbol {symbol!r} in the {self.image.key} image")
+        start = max(0, start)
+        hits = np.flatnonzero(np.isin(self.pcs[start:-1], np.array(places, dtype=np.uint64)))
+        return int(hits[0]) + start if len(hits) else None
+
+    def diff(self, other: Trace) -> TraceDiff:
+        """Both traces aligned where they execute the same instruction, but for its numbers, in the
+        same function at the same exception level.
+
+        TypeError for what is no trace; ValueError for two that differ too much in too many steps.
+        """
+        if not isinstance(other, Trace):
+            raise TypeError(f"a trace is compared with a trace, not with {type(other).__name__}")
+        return TraceDiff(self, other)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the rows take in memory."""
+        return self.pcs.nbytes + self.masks.nbytes + self.values.nbytes
+
+    def __iter__(self) -> Iterator[Step]:
+        return (Step(self, index) for index in range(len(self)))
+
+    def __getitem__(self, index: int | slice) -> Step | Trace:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError(f"a trace is cut in one piece: step {step} is not possible")
+            return self._cut(start, max(start, stop))
+        try:
+            number = whole(index)
+        except TypeError:
+            raise TypeError(f"a trace takes a step's number or a slice in its brackets, not "
+                            f"{type(index).__name__}") from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"step {number} of a trace of {len(self)} steps")
+        return Step(self, number % len(self))
+
+    def _cut(self, start: int, stop: int) -> Trace:
+        base = np.array(list(self.registers(start).values()), dtype=np.uint64)
+        masks = self.masks[start:stop + 1].copy()
+        masks[0] = 0  # the first row's state is the base: nothing differs from it
+        first, end = self._ends[[start, stop]]
+        exceptions = (replace(taken, step=taken.step - start)
+                      for taken in self.exceptions.values() if start <= taken.step < stop)
+        return Trace(self.image, base, self.pcs[start:stop + 1], masks, self.values[first:end],
+                     self.words, self._sysregs_before(start), exceptions)
+
+    def _sysregs_before(self, row: int) -> dict[str, int]:
+        """The system registers before step *row*."""
+        news = self.sysreg_changes
+        news = news[:np.searchsorted(news["step"], row)]
+        names, now = tuple(self.sysregs), dict(self.sysregs)
+        registers, newest = np.unique(news["register"][::-1], return_index=True)
+        for register, value in zip(registers, news["value"][::-1][newest], strict=True):
+            now[names[register]] = int(value)
+        return now
+
+    def table(self) -> str:
+        """Every step on a line, with what it changed. ValueError for more than TABLE_STEPS."""
+        if len(self) > TABLE_STEPS:
+            raise ValueError(f"a table of {len(self):,} lines is more than anybody reads: cut the "
+                             "trace, as in t[:1000].table()")
+        lines = []
+        for step in self:
+            news = ", ".join(f"{name} {old:#x} -> {new:#x}"
+                             for name, (old, new) in step.changed.items() if name != "pstate")
+            lines.append(f"{step!r}" + (f"    ; {news}" if news else ""))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        levels = "".join(f", EL{el}: {count}" for el in (1, 2)
+                         if (count := int(np.count_nonzero(self.els[:-1] == el))))
+        return f"Trace({len(self)} steps{levels})"

@@ -1,0 +1,256 @@
+"""What a trace says of all its steps at once, as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
+
+from hypkit.a64 import syndrome, sysregs
+from hypkit.a64.decode import decode, is_hvc
+from hypkit.a64.registers import REGISTERS
+from hypkit.a64.syndrome import Taken
+from hypkit.kernel.image import Image
+
+_INDEX = {name: index for index, name in enumerate(REGISTERS)}
+
+# A register moved from or to memory. known: whether the trace holds the value; else it is 0.
+ACCESS = np.dtype([("step", "<i8"), ("va", "<u8"), ("value", "<u8"), ("size", "u1"),
+                   ("store", "?"), ("faulted", "?"), ("known", "?")])
+# A system register's new value; register: its place in the trace's sysregs.
+SYSREG_CHANGE = np.dtype([("step", "<i8"), ("value", "<u8"), ("register", "u1")])
+
+
+def _bit(name: str) -> int:
+    try:
+        return _INDEX[name]
+    except KeyError:
+        raise KeyError(f"no register {name!r} in a trace: x0 to x30, sp, pstate") from None
+
+
+class Columns:
+    """The rows of a run: a row a step, and one more for the state afterwards. len() counts steps.
+
+    pcs, masks: uint64 arrays with one row a step and one more for the state afterwards; bit i of a
+    mask says that REGISTERS[i] differs from the row before, and values holds the new ones in order.
+    base: the registers before the first step; words: address -> instruction word; sysregs: system
+    registers before the first step. What took exceptions is given in order and kept by step; HVCs
+    are not kept, for their words say all.
+    """
+
+    def __init__(self, image: Image, base: np.ndarray, pcs: np.ndarray, masks: np.ndarray,
+                 values: np.ndarray, words: Mapping[int, int], sysregs: Mapping[str, int],
+                 exceptions: Iterable[Taken] = ()) -> None:
+        self.image, self.base = image, base
+        self.pcs, self.masks, self.values, self.words = pcs, masks, values, words
+        self.sysregs = dict(sysregs)
+        self.exceptions: dict[int, Taken] = {}
+        for taken in exceptions:  # of two after one step, the second is the vector's own fetch
+            if not is_hvc(words[int(pcs[taken.step])]):
+                self.exceptions.setdefault(taken.step, taken)
+        self._changes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """How many of values the rows up to each one have used."""
+        return np.cumsum(np.bitwise_count(self.masks), dtype=np.int64)
+
+    def _changed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(rows at which a register changed, its values: before them all, then from each on)."""
+        bit = _bit(name)
+        if bit not in self._changes:
+            rows = np.flatnonzero(self.masks >> np.uint64(bit) & np.uint64(1))
+            from_here_up = self.masks[rows] >> np.uint64(bit)
+            at = self._ends[rows] - np.bitwise_count(from_here_up)
+            self._changes[bit] = rows, np.concatenate((self.base[bit:bit + 1], self.values[at]))
+        return self._changes[bit]
+
+    def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """A register's values before the given steps, by default in every row; uint64.
+
+        name: one of REGISTERS, or xzr; rows: numbers of steps, where len(self) is the state
+        afterwards. KeyError for another name, IndexError for another row.
+        """
+        rows = np.arange(len(self.pcs)) if rows is None else np.asarray(rows)
+        for row in (rows.min(), rows.max()) if len(rows) else ():
+            self._check_row(row)
+        if name == "xzr":
+            return np.zeros(len(rows), dtype=np.uint64)
+        changed, values = self._changed(name)
+        return values[changed.searchsorted(rows, side="right")]
+
+    def register(self, name: str, row: int) -> int:
+        """A register's value before step *row*; row len(self) is the state afterwards.
+
+        name: one of REGISTERS, or xzr. KeyError for another name, IndexError for another row.
+        """
+        self._check_row(row)
+        if name == "xzr":
+            return 0
+        changed, values = self._changed(name)
+        return int(values[changed.searchsorted(row, side="right")])
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < len(self.pcs):
+            raise IndexError(f"row {row} of a trace of {len(self)} steps")
+
+    def registers(self, row: int) -> dict[str, int]:
+        """All registers before step *row*."""
+        return {name: self.register(name, row) for name in REGISTERS}
+
+    @cached_property
+    def sites(self) -> tuple[np.ndarray, np.ndarray]:
+        """(addresses executed, each once, ascending; of every step, which of them it was at)."""
+        return _sites(self)
+
+    @cached_property
+    def accesses(self) -> np.ndarray:
+        """Every register moved from or to memory, in the order of steps and addresses.
+
+        A record each, with step, va, value, size (bytes), store, faulted, and known: false where
+        the trace does not hold the value (a fault, vector registers, a load into xzr).
+        """
+        return _accesses(self)
+
+    @cached_property
+    def _first_access(self) -> np.ndarray:
+        """For every row the place in accesses where its own begin; row len(self) is their end."""
+        return np.searchsorted(self.accesses["step"], np.arange(len(self.pcs)))
+
+    @cached_property
+    def sysreg_changes(self) -> np.ndarray:
+        """What MSR and exceptions gave the traced system registers, in order of steps.
+
+        A record each, with step, value, and register: its place in sysregs. What a register does
+        not keep of the value written to it is not followed.
+        """
+        return _sysreg_changes(self)
+
+    @cached_property
+    def pstates(self) -> np.ndarray:
+        """PSTATE of every row, uint64."""
+        return self.column("pstate")
+
+    @cached_property
+    def els(self) -> np.ndarray:
+        """The exception level of every row."""
+        return (self.pstates >> np.uint64(2) & np.uint64(3)).astype(np.uint8)
+
+    def exception_after(self, step: int) -> Taken | None:
+        """The exception that step *step* took, None when it took none.
+
+        A fetch that fails has no step of its own: it counts as the step's that led there.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(f"step {step} of a trace of {len(self)} steps")
+        pc = int(self.pcs[step])
+        word = self.words[pc]
+        if not is_hvc(word):
+            return self.exceptions.get(step)
+        esr = syndrome.EC_HVC64 << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL | word >> 5 & 0xFFFF
+        return Taken(step, 2, esr, pc + 4, self.register("pstate", step), None)
+
+    def __len__(self) -> int:
+        return len(self.pcs) - 1
+
+
+def _sites(trace: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """(addresses executed, each once and in ascending order; of every step, which of them)."""
+    known = np.array(sorted(trace.words), dtype=np.uint64)
+    at = np.searchsorted(known, trace.pcs[:-1])
+    used = np.bincount(at, minlength=len(known)) > 0
+    return known[used], (np.cumsum(used) - 1)[at]
+
+
+def _at_sites(trace: Columns, wanted: list[bool]) -> Iterator[tuple[int, np.ndarray]]:
+    """(which site, the steps there in order) for those of trace.sites that are wanted."""
+    _, site = trace.sites
+    steps = np.flatnonzero(np.array(wanted, dtype=bool)[site])
+    steps = steps[np.argsort(site[steps], kind="stable")]
+    found, starts = np.unique(site[steps], return_index=True)
+    yield from zip(found.tolist(), np.split(steps, starts[1:]), strict=False)
+
+
+def _accesses(trace: Columns) -> np.ndarray:
+    """Every register moved from or to memory, dtype ACCESS, in the order of steps and addresses."""
+    pcs = trace.sites[0].tolist()
+    operands = [decode(trace.words[pc]).memory for pc in pcs]
+    # An exception that would return elsewhere is the next instruction's fetch.
+    refused = np.array([step for step, taken in trace.exceptions.items()
+                        if taken.elr == int(trace.pcs[step])], dtype=np.int64)
+    parts = [np.zeros(0, ACCESS)]
+    for site, steps in _at_sites(trace, [operand is not None for operand in operands]):
+        operand = operands[site]
+        faulted = np.isin(steps, refused)
+        if operand.status:  # a store-exclusive that lost its reservation moved nothing
+            moved = faulted | (trace.column(operand.status, steps + 1) == 0)
+            steps, faulted = steps[moved], faulted[moved]
+        first = operand.address(pcs[site], lambda name, at=steps: trace.column(name, at))
+        size, load = operand.element, operand.kind == "load"
+        for number, name in enumerate(operand.registers):
+            part = np.zeros(len(steps), ACCESS)
+            part["step"], part["va"], part["size"] = steps, first, size
+            part["va"] += np.uint64(size * number)
+            part["store"], part["faulted"] = not load, faulted
+            if name[0] == "x" and not (load and name == "xzr"):
+                # A load's value is what the register holds afterwards.
+                value = trace.column(name, steps + load) & np.uint64((1 << 8 * size) - 1)
+                part["value"], part["known"] = np.where(faulted, 0, value), ~faulted
+            parts.append(part)
+    return _in_order(parts)
+
+
+def _sysreg_changes(trace: Columns) -> np.ndarray:
+    """What MSR and exceptions made of the traced system registers, dtype SYSREG_CHANGE, in order.
+
+    What a register does not keep of the value written to it is not followed.
+    """
+    names, pcs = list(trace.sysregs), trace.sites[0].tolist()
+    words = [trace.words[pc] for pc in pcs]
+    moves = [_msr(word) for word in words]
+    elsewhere = np.array(list(trace.exceptions), dtype=np.int64)
+    parts = [np.zeros(0, SYSREG_CHANGE)]
+
+    def add(name: str, steps: np.ndarray, value: np.ndarray | int) -> None:
+        if name in names:
+            part = np.zeros(len(steps), SYSREG_CHANGE)
+            part["step"], part["value"], part["register"] = steps, value, names.index(name)
+            parts.append(part)
+
+    wanted = [bool(move) or is_hvc(word) for move, word in zip(moves, words, strict=True)]
+    for site, steps in _at_sites(trace, wanted):
+        if moves[site]:
+            steps = steps[~np.isin(steps, elsewhere)]  # an MSR that trapped wrote nothing
+            name, source = moves[site]
+            add(name, steps, trace.column(source, steps))
+        else:
+            taken = trace.exception_after(int(steps[0]))
+            add("ESR_EL2", steps, taken.esr)
+            add("ELR_EL2", steps, taken.elr)
+            add("SPSR_EL2", steps, trace.column("pstate", steps))
+    for taken in trace.exceptions.values():
+        at, level = np.array([taken.step]), f"EL{taken.target_el}"
+        add(f"ESR_{level}", at, taken.esr)
+        add(f"ELR_{level}", at, taken.elr)
+        add(f"SPSR_{level}", at, taken.spsr)
+        if taken.far is not None:
+            add(f"FAR_{level}", at, taken.far)
+            if taken.target_el == 2 and taken.esr >> syndrome.ESR_EC_SHIFT in (
+                    syndrome.EC_IABT_LOWER, syndrome.EC_DABT_LOWER):
+                # The VM's MMU is off, so that the address it used is the intermediate physical one.
+                add("HPFAR_EL2", at, taken.far >> 12 << 4)
+    return _in_order(parts)
+
+
+def _msr(word: int) -> tuple[str, str] | None:
+    """(system register, source register) of an MSR to a register with a name, else None."""
+    move = sysregs.decode_sysreg_move(word)
+    if move is None or move[0] != "msr" or move[1] not in sysregs.SYSREG_NAMES:
+        return None
+    return sysregs.SYSREG_NAMES[move[1]], "xzr" if move[2] == 31 else f"x{move[2]}"
+
+
+def _in_order(parts: list[np.ndarray]) -> np.ndarray:
+    joined = np.concatenate(parts)
+    return joined[np.argsort(joined["step"], kind="stable")]

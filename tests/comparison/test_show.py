@@ -1,0 +1,207 @@
+"""Variants side by side: what the tables and the picture say, and that they are loaded late."""
+
+import html
+import re
+import subprocess
+import sys
+
+import matplotlib
+import pytest
+
+import hypkit
+from hypkit import VARIANTS
+from hypkit.comparison.ladder import CALL, COLUMNS, CORES, REVIEW, climb
+from hypkit.comparison.show import Comparison, _label, compare, ladder, show_ladder
+from hypkit.cost import phases
+from hypkit.pictures.drawing import Picture
+from notebooks.src.rules import _html
+
+
+@pytest.fixture(scope="module")
+def two():
+    return compare("numbered", "reviewed")
+
+
+@pytest.fixture(scope="module")
+def story():
+    return ladder()
+
+
+def tables(page):
+    """The tables of a page, each as its rows of cells."""
+    return [[[html.unescape(re.sub("<.*?>", "", cell))
+              for cell in re.findall(r"<t[hd][ >].*?</t[hd]>", row)]
+             for row in re.findall(r"<tr>(.*?)</tr>", table)]
+            for table in re.findall(r"<table>(.*?)</table>", page)]
+
+
+# --- Two of them ----------------------------------------------------------------------------------
+
+
+def test_two_variants_are_columns_with_their_difference(two):
+    measures, _ = tables(two._repr_html_())
+    (_, *one), (_, *other) = two.ladder.rows()
+    assert measures[0] == ["measure", "what it counts", "numbered", "reviewed", "difference"]
+    assert measures[1:] == [
+        [name, about, str(a), str(b), f"{b - a:+d}"]
+        for (name, about, _), a, b in zip(COLUMNS, one, other, strict=True)]
+    assert ["dispatch", COLUMNS[2][1], "25", "14", "-11"] in measures
+
+
+def test_where_nothing_is_dispatched_there_is_no_difference_of_cycles():
+    measures, code = tables(compare("relocated", "vhe")._repr_html_())
+    for core, *cells in measures[-4:]:
+        assert core in CORES and cells[1].isdigit() and cells[2:] == ["–", ""]
+    assert code[1:] and all(row[2] == "" for row in code[1:])
+
+
+def test_two_variants_show_their_code_from_the_range_test_to_the_branch(two):
+    _, code = tables(two._repr_html_())
+    assert code[0] == ["#", "numbered", "reviewed"]
+    for n, rung in enumerate(two.ladder.rungs, 1):
+        wanted = [step.text for step, phase in zip(rung.trace, phases(rung.trace), strict=True)
+                  if phase in ("dispatch", "call")]
+        shown = [row[n] for row in code[1:]]
+        assert shown == wanted + [""] * (len(shown) - len(wanted))
+        assert wanted[0].startswith("cmp x0, #") and wanted[-1] == "blr x30"
+    assert [row[0] for row in code[1:]] == [str(n) for n in range(1, 35)]  # 25 and 9
+
+
+def test_a_comparison_is_its_table_in_text(two, story):
+    assert repr(two) == repr(two.ladder) == repr(climb(["numbered", "reviewed"]))
+    assert repr(story) == repr(climb())
+
+
+# --- More of them ---------------------------------------------------------------------------------
+
+
+def test_the_story_shows_the_table_and_the_picture(story):
+    page = story._repr_html_()
+    assert page == story.ladder._repr_html_() + story.picture._repr_html_()
+    assert [rung.variant.key for rung in story.ladder.rungs] == list(VARIANTS)
+
+
+def test_every_page_keeps_the_rules_of_the_notebooks(two, story):
+    for shown in (two, story, ladder(REVIEW), ladder(["vhe"])):
+        assert _html(shown._repr_html_()) == []
+
+
+# --- The picture ----------------------------------------------------------------------------------
+
+
+def test_the_picture_says_in_words_what_it_shows(story):
+    alt = story.picture.alt
+    assert alt.startswith(
+        f"Bars of {CALL} by variant: instructions and load instructions of host and hyp (EL2 "
+        "outside the handler), and the dispatch's modelled cycles on cortex-a55 and neoverse-n1. ")
+    told = alt.removesuffix(".").split(". ", 1)[1].split("; ")
+    assert len(told) == len(VARIANTS)
+    for sentence, rung in zip(told, story.ladder.rungs, strict=True):
+        assert sentence.startswith(f"{rung.variant.key}: host ")
+        cycles = [] if rung.variant.key == "vhe" else [
+            rung.cycles["cortex-a55"], rung.cycles["neoverse-n1"]]
+        assert [int(number) for number in re.findall(r"\b\d+\b", sentence)] == [
+            rung.host.instructions, rung.host.loads, rung.hyp.instructions, rung.hyp.loads,
+            *cycles]
+    assert told[-1] == "vhe: host 6 with 1 load, hyp 0 with 0 loads, no dispatch"
+
+
+def drawn(monkeypatch, steps):
+    """The matplotlib figure of a ladder."""
+    figures = []
+    monkeypatch.setattr("hypkit.comparison.show.figure", lambda fig, alt: figures.append(fig))
+    show_ladder(steps)
+    (fig,) = figures
+    fig.draw_without_rendering()
+    return fig
+
+
+@pytest.mark.parametrize("keys", [["vhe"], ["fnptr", "vhe"], REVIEW, list(VARIANTS)],
+                         ids=["one", "two", "review", "story"])
+def test_no_words_of_the_picture_are_cut_off_or_lie_on_others(monkeypatch, keys):
+    fig = drawn(monkeypatch, climb(keys))
+    texts = [*fig.texts, *fig.axes[0].get_yticklabels()]
+    for axes in fig.axes:
+        texts += [*axes.texts, axes._left_title]
+        ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        texts += [label for tick, label in ticks if tick <= axes.get_xlim()[1]]  # others unseen
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    assert len(boxes) > 6
+    page = fig.bbox
+    for n, (said, box) in enumerate(boxes):
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 + 1, said
+        assert page.y0 <= box.y0 and box.y1 <= page.y1 + 1, said
+        for other, other_box in boxes[:n]:
+            if box.shrunk(0.9, 0.9).overlaps(other_box.shrunk(0.9, 0.9)):
+                pytest.fail(f"{said!r} lies on {other!r}")
+
+
+def test_the_bars_are_as_long_as_the_counts_and_told_apart_without_colour(monkeypatch):
+    steps = climb(["fnptr", "numbered", "vhe"])
+    fig = drawn(monkeypatch, steps)
+    for axes, of in zip(fig.axes, ("instructions", "loads"), strict=False):
+        for row, rung in enumerate(steps.rungs):
+            bars = [bar for bar in axes.patches if round(bar.get_y() + 0.31) == row]
+            wanted = [getattr(part, of) for part in (rung.host, rung.hyp)]
+            spans = [(0, wanted[0]), (wanted[0], wanted[1])]
+            assert [(bar.get_x(), bar.get_width()) for bar in bars] == [s for s in spans if s[1]]
+            assert axes.texts[row].get_text() == "{} host + {} hyp".format(*wanted)
+    assert len({bar.get_hatch() for bar in fig.axes[0].patches}) == 2
+    cycles = fig.axes[2]
+    assert [bar.get_width() for bar in cycles.patches] == [
+        rung.cycles[core] for rung in steps.rungs[:2] for core in ("cortex-a55", "neoverse-n1")]
+    assert len({bar.get_hatch() for bar in cycles.patches}) == 2
+    assert cycles.texts[-1].get_text() == "no dispatch"
+
+
+@pytest.mark.parametrize(("key", "lines"), [
+    ("numbered", "numbered"),
+    ("numbered+enum+adr_l", "numbered+enum+adr_l"),
+    ("numbered+enum+no_base+adr_l+cached", "numbered+enum\n+no_base+adr_l\n+cached"),
+])
+def test_a_long_name_is_broken_where_a_suggestion_begins(key, lines):
+    assert _label(key) == lines
+
+
+def test_a_picture_drawn_twice_is_the_same_bytes_whatever_the_readers_settings(two):
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
+        again = show_ladder(two.ladder)
+    assert isinstance(again, Picture) and again.png == two.picture.png
+    assert repr(again) == repr(two.picture) == f"Picture: {again.alt}"
+
+
+# --- The door, and wrong use ----------------------------------------------------------------------
+
+
+def test_the_package_hands_out_both(two):
+    assert hypkit.compare is compare and hypkit.ladder is ladder
+    assert isinstance(two, Comparison) and {"compare", "ladder"} <= set(hypkit.__all__)
+
+
+def test_names_are_offered_before_they_are_loaded():
+    code = ("import sys, hypkit; assert {*hypkit.__all__} <= {*dir(hypkit)}; "
+            "assert 'hypkit.emu' not in sys.modules; from hypkit import *; Machine, stepper")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_machine_needs_no_pictures():
+    code = ("import sys, hypkit, hypkit.comparison.ladder; assert 'matplotlib' not in sys.modules; "
+            "hypkit.ladder; assert 'matplotlib' in sys.modules")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), [
+    (lambda: compare("numbered", "nope"), KeyError, "no variant 'nope'; there are: fnptr, "),
+    (lambda: compare("numbered", ["reviewed"]), TypeError, "a variant is named by its key"),
+    (lambda: compare("numbered", "reviewed", "nope"), KeyError, "no hypercall 'nope'"),
+    (lambda: ladder("numbered"), TypeError, "keys is a list of variants' keys, not 'numbered'"),
+    (lambda: ladder([]), ValueError, "no variant to measure: give at least one key"),
+    (lambda: ladder(["vhe"], CALL, 3), TypeError, "arguments is a list, also of one: not 3"),
+])
+def test_wrong_use_is_refused_with_what_is_wanted(wrong, error, message):
+    with pytest.raises(error, match=message):
+        wrong()

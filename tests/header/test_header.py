@@ -1,0 +1,463 @@
+"""Learners' headers: compiled as C does it, refused in a sentence, and machines built from them."""
+
+import json
+import pickle
+import re
+import time
+
+import pytest
+
+from hypkit import AsmError, Machine, asm, header
+from hypkit.header import DEFINES, ENUM, HeaderError, compiler, preprocess, read_header
+from hypkit.header.constants import Evaluator
+from hypkit.kernel import memory_map, programs, variants
+from hypkit.kernel.variants import HYPERCALLS, SPARE, VARIANTS, variant
+from tests.oracle import gnu
+from tests.scenarios import ARGUMENTS
+
+NUMBERS, LIST = "kvm_hcalls.h", "kvm_hcall_list.h"
+TEXT = DEFINES[NUMBERS]
+ENOSYS = -38 & (1 << 64) - 1
+NEW = SPARE[0]
+
+
+@pytest.fixture
+def inside(monkeypatch):
+    """The compiler in this process: many texts in little time."""
+    monkeypatch.setattr(header, "_run", lambda job: json.dumps(compiler.answer(json.loads(job))))
+
+
+def with_call(name=NEW, index=14, size=15, listed=True, text=TEXT):
+    """The list of #defines with one call more."""
+    entry = f"#define KVM_HOST_HCALL_IDX_{name} {index}\n"
+    entry += f"KVM_HOST_HCALL({name})\n" if listed else ""
+    last = "\n#define KVM_HOST_HCALL_SIZE "
+    text = text.replace(f"{last}14", f"{entry}{last}{size}")
+    assert entry in text
+    return text
+
+
+def enumerated(list_text, first="", base="0x100"):
+    numbers = ENUM[NUMBERS].replace("enum kvm_host_hcall {", "enum kvm_host_hcall {" + first)
+    return {NUMBERS: numbers.replace("BASE 0x100", f"BASE {base}"), LIST: list_text}
+
+
+def listing(names):
+    return "".join(f"KVM_HOST_HCALL({name})\n" for name in names)
+
+
+# What a header says.
+
+
+@pytest.mark.parametrize("files", [DEFINES, TEXT, ENUM], ids=["defines", "text", "enum"])
+def test_both_styles_number_the_calls_as_the_patch_does(files):
+    found = read_header(files)
+    assert found.numbers == variant("numbered").numbers
+    assert found.slots == HYPERCALLS
+    assert (found.numbering.base, found.numbering.end, found.warnings) == (0x100, 0x10E, ())
+
+
+def test_a_hand_written_enum_beside_its_list_works_in_one_file(inside):
+    names = ", ".join(f"KVM_HOST_HCALL_IDX_{name}" for name in HYPERCALLS)
+    text = (f"#ifndef KVM_HOST_HCALL\nenum {{ {names}, KVM_HOST_HCALL_SIZE }};\n"
+            "#define KVM_HOST_HCALL_NR(name) (KVM_HOST_HCALL_IDX_##name)\n#else\n"
+            f"{listing(HYPERCALLS)}#endif\n")
+    found = read_header(text)
+    assert found.numbers == {name: n for n, name in enumerate(HYPERCALLS)}
+    assert (found.numbering.base, found.numbering.end) == (0, 14)
+
+
+def test_what_c_counts_is_counted_as_c_does(inside):
+    text = with_call(index="(1 << 3 | 6) + plain(0)",
+                     size="(MORE ? -1 : 7 * 5 % 18 - ~0 - 010 / 4 + 'a' - 0x61)")
+    text = "#define plain(x) (x)\n#define MORE (0x10UL > 020 && 1 / 0)\n" + text
+    found = read_header(text)
+    assert len(found.slots) == 16 and found.slots[14:] == (NEW, None)
+    # Without its parentheses the ?: takes what stands before it along, and C is not to blame.
+    with pytest.raises(HeaderError, match="BASE is -257|SIZE"):
+        read_header(TEXT.replace("SIZE 14", "SIZE 1 ? 14 : 0").replace("BASE 0x100", "BASE -0x101"))
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("~0U", 0xFFFF_FFFF), ("~0UL >> 1", (1 << 63) - 1), ("1U << 31", 1 << 31),
+    ("1UL << 40", 1 << 40), ("-1 > 0U", 1), ("-1 > 0UL", 1), ("-1L > 0U", 0),
+    ("3U - 4", 0xFFFF_FFFF), ("-7 / 2", -3), ("-7 % 2", -1), ("0x80000000 + 0x80000000", 0),
+    ("2147483648 + 2147483648", 1 << 32), ("(char)-1", 255), ("(signed char)255", -1),
+    ("(short)0x18000", -0x8000), ("(int)0xffffffff", -1), ("(unsigned long)-1 - ~0UL", 0),
+    ("1 ? -1 : 0U", 0xFFFF_FFFF), ("0 ? 1 / 0 : 5", 5), ("010 + 'a'", 105),
+])  # fmt: skip
+def test_numbers_have_the_types_that_c_gives_them_on_arm64(text, value):
+    """As gcc -funsigned-char counts them."""
+    tree = compiler.parsed(f"enum {{ one = ({text}) }};", "text", {})
+    (one,) = tree.ext[0].type.values.enumerators
+    assert Evaluator().value(one.value) == value
+
+
+def test_of_two_names_in_one_slot_the_later_stays_as_in_c(inside):
+    found = read_header(with_call(index=13, size=14))
+    assert found.slots[13] == NEW and len(found.slots) == 14
+    assert found.numbers[NEW] == found.numbers["__vgic_v3_save_aprs"] == 0x10D
+    assert [line.split() for line in repr(found).splitlines()[-3:-1]] == [
+        ["0x10d", "__vgic_v3_save_aprs", NEW], ["0x10d", NEW, NEW]]
+
+
+def test_a_second_definition_of_one_name_counts_and_is_warned_about(inside):
+    text = TEXT.replace("\n#define KVM_HOST_HCALL_SIZE",
+                        "#define KVM_HOST_HCALL_IDX___vgic_v3_save_aprs 12\n"
+                        "\n#define KVM_HOST_HCALL_SIZE")
+    found = read_header(text)
+    assert found.numbers["__vgic_v3_save_aprs"] == 0x10C
+    assert found.slots[13] == "__vgic_v3_save_aprs"  # the list had its place by then
+    (warning,) = found.warnings
+    assert "KVM_HOST_HCALL_IDX___vgic_v3_save_aprs is defined again" in warning
+    assert f"{NUMBERS}:{text[:text.index('_aprs 12')].count(chr(10)) + 1}:" in warning
+
+
+def test_a_call_that_is_defined_but_not_listed_leaves_a_hole(inside):
+    found = read_header(with_call(listed=False))
+    assert found.numbers[NEW] == 0x10E and found.slots[14] is None
+
+
+def test_a_name_without_a_number_is_no_call(inside):
+    assert NEW not in read_header(TEXT).numbers
+
+
+@pytest.mark.parametrize("text", ["#pragma once\n" + TEXT,
+                                  "#ifndef ONCE\n#define ONCE\n" + TEXT + "#endif\n"])
+def test_a_guard_that_leaves_the_table_empty_is_warned_about(text, inside):
+    found = read_header(text)
+    assert not any(found.slots) and found.numbers == variant("numbered").numbers
+    (warning,) = found.warnings
+    assert "nothing stands in the table: does a guard" in warning and warning in repr(found)
+
+
+def test_a_pragma_that_nobody_knows_changes_nothing(inside):
+    found = read_header("#pragma GCC poison x\n#warning soon\n" + TEXT)
+    assert found.slots == HYPERCALLS and not found.warnings
+
+
+def test_the_generated_constants_are_what_the_assembler_cannot_get_from_an_enum():
+    line = "        cmp     x0, #KVM_HOST_HCALL_END"
+    assert preprocess(line, DEFINES).strip() == "cmp     x0, #(0x100 + 14)"
+    seen = preprocess(line, ENUM)
+    assert "KVM_HOST_HCALL_SIZE" in seen
+    with pytest.raises(AsmError, match="KVM_HOST_HCALL_SIZE"):
+        asm.assemble(seen)
+    assert preprocess(line, read_header(ENUM).generated).strip() == "cmp     x0, #0x10e"
+
+
+def test_a_header_prints_the_table_beside_the_numbers():
+    shown = repr(read_header(DEFINES)).splitlines()
+    assert shown[3].split() == ["0x102", "__kvm_timer_set_cntvoff", "__kvm_timer_set_cntvoff"]
+    assert shown[-1] == "EL2 takes the numbers from 0x100 to 0x10d"
+
+
+def test_static_assertions_hold_or_say_what_they_were_given(inside):
+    check = '\n_Static_assert(KVM_HOST_HCALL_SIZE == {}, "count them again");\n'
+    split = {NUMBERS: ENUM[NUMBERS] + check.format(14), LIST: ENUM[LIST]}
+    assert read_header(split).slots == HYPERCALLS
+    with pytest.raises(HeaderError, match="static assertion failed: count them again"):
+        read_header(split | {NUMBERS: ENUM[NUMBERS] + check.format(15)})
+
+
+# What is wrong with it.
+
+MISTAKES = {
+    "size too small": (with_call(size=14), "wants slot 14 of the table, which is behind the end: "
+                       "the table has 14 slots", f"KVM_HOST_HCALL({NEW})"),
+    "no size": (TEXT.replace("#define KVM_HOST_HCALL_SIZE 14", ""), "nobody says how many slots",
+                ""),
+    "size zero": (TEXT.replace("SIZE 14", "SIZE 0"), "SIZE is 0: the table of this kit has 1",
+                  "#define KVM_HOST_HCALL_SIZE 0"),
+    "size huge": (TEXT.replace("SIZE 14", "SIZE 100000"), "1 to 512 slots", "100000"),
+    "size text": (TEXT.replace("SIZE 14", "SIZE many"), "'many' is not a constant", "SIZE many"),
+    "size empty": (TEXT.replace("SIZE 14", "SIZE"), "which is no expression", "SIZE"),
+    "no NR": (TEXT.replace("KVM_HOST_HCALL_NR(name)", "KVM_HCALL(name)"),
+              r"no macro KVM_HOST_HCALL_NR\(name\)", ""),
+    "NR of nothing": (TEXT.replace("NR(name)", "NR"), "must take one argument", "define KVM_HOST"),
+    "NR spelled wrong": (TEXT.replace("_IDX_##name", "_IX_##name"),
+                         "nobody gives KVM_HOST_HCALL_IX___kvm_enable_ssbs a value", "_IX_##name"),
+    "no such function": (with_call("__kvm_enable_sbss"), "did you mean __kvm_enable_ssbs",
+                         "KVM_HOST_HCALL(__kvm_enable_sbss)"),
+    "no function at all": (with_call("printk"), "there is no function printk", "printk"),
+    "no index": (TEXT.replace("#define KVM_HOST_HCALL_IDX___vgic_v3_init_lrs 8\n", ""),
+                 "the table has no place for __vgic_v3_init_lrs", "KVM_HOST_HCALL(__vgic_v3_init"),
+    "negative index": (with_call(index=-1), "slot -1 of the table, which is negative", NEW),
+    "index that is no number": (with_call(index="fourteen"), "fourteen has no value", NEW),
+    "index by a call": (with_call(index="get(1)"), "a function call is not a constant", NEW),
+    "index by a string": (with_call(index='"14"'), "not a whole number", NEW),
+    "index by a float": (with_call(index="14.0"), "not a whole number", NEW),
+    "index over zero": (with_call(index="1 / 0"), "division by zero", NEW),
+    "index too wide": (with_call(index="1 << 64"), "a shift by 64", NEW),
+    "index that overflows an int": (with_call(index="(6 << 24 | 1 << 31)"),
+                                    "2147483648 does not fit into an int, .* write UL behind", NEW),
+    "index too large": (with_call(index="0x7fffffffffffffff * 4"), "fit into 64 bits", NEW),
+    "no #ifndef": (re.sub(r"(?s)#ifndef.*?#endif", "", TEXT), "takes this for a function",
+                   "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "#endif missing": (TEXT.replace("#endif", "", 1), "has no #endif", "#ifndef"),
+    "#endif twice": (TEXT + "#endif\n", "misplaced #endif", "#endif"),
+    "unknown directive": (TEXT + "#defin X 1\n", "there is no directive #defin", "#defin"),
+    "#error": (TEXT + "#error not yet\n", "#error not yet", "#error"),
+    "define nothing": (TEXT + "#define\n", "#define wants a name", "#define"),
+    "define a number": (TEXT + "#define 3 4\n", "#define wants a name", "#define 3"),
+    "undef nothing": (TEXT + "#undef\n", "#undef wants a name", "#undef"),
+    "a word too many": (TEXT + "hello\n", "C compiler", ""),
+    "brace": (TEXT + "enum {\n", "too early|C compiler|middle of its initialiser", ""),
+    "comma": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_init_lrs)",
+                           "KVM_HOST_HCALL(__vgic_v3_init_lrs, 8)"), "takes 1 argument, not 2",
+              "__vgic_v3_init_lrs, 8"),
+    "parenthesis": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_save_aprs)",
+                                 "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
+                    "the parenthesis after KVM_HOST_HCALL has no end",
+                    "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
+    "enum in the initialiser": (ENUM[NUMBERS].replace('#include "kvm_hcall_list.h"',
+                                                      listing(HYPERCALLS)),
+                                "in the middle of its initialiser", "enum kvm_host_hcall {"),
+    "a file from outside": (TEXT + "#include <linux/errno.h>\n", "there is no file "
+                            "'linux/errno.h'", "#include <linux/errno.h>"),
+    "a file of this computer": (TEXT + '#include "/etc/passwd"\n', "there is no file", "/etc"),
+    "include nothing": (TEXT + "#include\n", "wants a name", "#include"),
+    "itself": (TEXT + f'#include "{NUMBERS}"\n', "again and again", ""),
+    "enumerator twice": (enumerated(listing((*HYPERCALLS, HYPERCALLS[3]))), "is there already", ""),
+    "list with a stranger": (enumerated(listing((*HYPERCALLS, "__kvm_nothing"))),
+                             "there is no function __kvm_nothing", "__kvm_nothing"),
+    "negative base": (TEXT.replace("BASE 0x100", "BASE -3"), "BASE is -3", "BASE -3"),
+    "empty": ("  \n", "the text is empty", ""),
+    "zero byte": (TEXT + "// \0", "character 0x00 does not belong in a text", ""),
+    "binary": ("\x7fELF\x02\x01\x01", "is this a binary file", ""),
+    "half a character": (TEXT + "// \ud800", r"half a character here \(U\+D800\)", ""),
+    "page break": ("//\f\n" + TEXT, r"invisible character here \(U\+000C\)", ""),
+    "blank of the web": (TEXT.replace("SIZE 14", "SIZE\u00a014"), r"\(U\+00A0\)", ""),
+    "Python": ("def f():\n    return 14\n", "takes this for a function|did not expect", "def f():"),
+    "misspelt entry": (TEXT.replace("KVM_HOST_HCALL(__kvm_enable", "KVM_HOST_HCAL(__kvm_enable"),
+                       "is a #define missing, or is the name of a macro misspelt",
+                       "KVM_HOST_HCAL(__kvm_enable_ssbs)"),
+    "empty entry": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_read_vmcr)", "KVM_HOST_HCALL()"),
+                    r"no entry of the table: the macros make of this line `\[\S+_IDX_\] = ,`",
+                    "KVM_HOST_HCALL()"),
+    "index with =": (TEXT.replace("ssbs 0\n", "ssbs = 0\n"),
+                     r"no entry of the table: .* `\[= 0\] = __kvm_enable_ssbs,`",
+                     "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "index with ;": (TEXT.replace("ssbs 0\n", "ssbs 0;\n"),
+                     r"did not expect ';' here: the macros make of this line `\[0;\] =",
+                     "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "NR of two": (TEXT.replace("NR(name)", "NR(name, more)"), "must take one argument", "NR(name"),
+    "index without a blank": (TEXT.replace("ssbs 0\n", "ssbs-0\n"),
+                              "after the name of a macro there must be a blank", "ssbs-0"),
+    "condition of nothing": ("#if\n#endif\n" + TEXT, "#if wants a condition", "#if"),
+    "other condition of nothing": ("#if 0\n#elif\n#endif\n" + TEXT, "#elif wants a condition",
+                                   "#elif"),
+    "ifdef of nothing": ("#ifdef\n#endif\n" + TEXT, "#ifdef wants a name", "#ifdef"),
+    "condition cut short": ("#if !\n#endif\n" + TEXT, "the preprocessor gives up here|cannot be",
+                            "#if !"),
+    "#line": ("#line 7\n" + TEXT, "#line is not taken here", "#line 7"),
+    "comment without end": (TEXT + "/* all\n", r"this comment has no \*/", "/* all"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_in_a_sentence_with_its_line(name, inside):
+    text, sentence, offending = MISTAKES[name]
+    with pytest.raises(HeaderError, match=sentence) as caught:
+        read_header(text)
+    error = caught.value
+    assert offending in error.text and error.file in (NUMBERS, LIST), str(error)
+    files = {NUMBERS: text} if isinstance(text, str) else text
+    if error.line and error.text:
+        assert files[error.file].split("\n")[error.line - 1].strip() == error.text
+    assert error.text == "" or error.line, "a line's text without its number"
+    assert error.message in str(error) and str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+HOSTILE = {
+    "doubling": "".join(f"#define A{n} A{n + 1} A{n + 1}\n" for n in range(60)) + "A0\n",
+    "doubling in a call": "#define D(x) x x\nint a = " + "D(" * 40 + "1" + ")" * 40 + ";\n",
+    "pasting": "#define P(x) Q(x##x)\n#define Q(x) P(x)\nP(a)\n",
+    "a huge shift": "#if 1 << 9999999999\n#endif\n",
+    "a huge power": "#if " + "*".join(["99999999999999999999"] * 2000) + "\n#endif\n",
+    "deep parentheses": "#define X " + "(" * 20000 + "1" + ")" * 20000 + "\nenum { A = X };\n",
+    "deep conditions": "#if 1\n" * 5000,
+    "deep minus": "enum { A = " + "- " * 20000 + "1 };\n",
+    "itself": f'#include "{NUMBERS}"\n',
+    "a long line": "#define L " + "x" * 60000 + "\n",
+    "many enumerators": "enum { " + "".join(f"E{n}," for n in range(9000)) + "E };\n",
+    "line numbers": '#line 99999999999999999999 "../../x"\n#line -3\n#line x\n',
+    "null bytes in a string": 'char *s = "\\0\\x\\";\n',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_text_ends_soon_and_leaves_this_process_as_it_was(name, monkeypatch):
+    monkeypatch.setattr(header, "SECONDS", 2.0)
+    started = time.monotonic()
+    for text in (HOSTILE[name] + TEXT,):
+        try:
+            found = read_header(text)
+        except HeaderError as error:
+            assert len(str(error)) < 500
+        else:
+            assert found.slots == HYPERCALLS
+    assert time.monotonic() - started < 30
+    assert read_header(DEFINES).slots == HYPERCALLS
+
+
+def test_a_text_without_end_is_refused_at_once(inside):
+    with pytest.raises(HeaderError, match="more than 65,536 characters"):
+        read_header("// x\n" * 20000 + TEXT)
+
+
+def test_a_compiler_that_dies_is_no_end_of_the_world(monkeypatch):
+    monkeypatch.setattr(header, "_run", lambda job: "")
+    with pytest.raises(HeaderError, match="crashed on this text"):
+        read_header(TEXT)
+
+
+@pytest.mark.parametrize(("what", "error", "sentence"), [
+    (None, TypeError, "a header is a text, or texts by file name, not NoneType"),
+    (7, TypeError, "not int"),
+    ({NUMBERS: 7}, TypeError, "not dict"),
+    ({"x.h": TEXT}, ValueError, "files are called 'kvm_hcalls.h' and 'kvm_hcall_list.h', not 'x"),
+    ({}, ValueError, "not nothing"),
+])
+def test_what_is_no_header_is_refused(what, error, sentence):
+    with pytest.raises(error, match=sentence):
+        read_header(what)
+
+
+def test_only_text_is_preprocessed():
+    with pytest.raises(TypeError, match="takes a text, not int"):
+        preprocess(3, DEFINES)
+
+
+# Machines from headers.
+
+NUMBERED = [key for key, chosen in VARIANTS.items()
+            if chosen.base is not None and chosen.host == "host_numbered"]
+
+
+def called(machine, name, *args):
+    """What a call by name executed and answered: (function, x0)."""
+    call = machine.call(name, *(args or ARGUMENTS.get(name, ())))
+    assert call.outcome == "returned", call
+    functions = (*HYPERCALLS, *SPARE, "kvm_hc_ni")
+    reached = [one for one in functions if call.trace.find(one) is not None]
+    return (reached[0] if reached else None), call.x0
+
+
+@pytest.mark.parametrize("key", NUMBERED)
+def test_every_numbered_variant_takes_a_header(key, inside):
+    chosen = variant(key)
+    first = f" KVM_HOST_HCALL_FREE = {chosen.gap - 1}," if chosen.gap else ""
+    base = 0 if chosen.gap else chosen.base
+    files = enumerated(listing((*reversed(HYPERCALLS), NEW)), first, base)
+    with Machine(key, seed=5, header=files) as machine:
+        assert {name: called(machine, name)[0] for name in HYPERCALLS} == {
+            name: name for name in HYPERCALLS}
+        machine.call("__kvm_timer_set_cntvoff", 0x89ABCDEF, 0x01234567)
+        assert called(machine, NEW) == (NEW, 0x0123456789ABCDEF)
+        assert machine.x0_of("__vgic_v3_save_aprs") == base + chosen.gap
+        assert "header" in repr(machine)
+
+
+def test_the_default_headers_make_the_machine_of_the_patch_byte_for_byte(inside):
+    with Machine("numbered", seed=9) as plain, Machine("numbered", seed=9, header=TEXT) as made:
+        for name in HYPERCALLS:
+            a, b = (m.call(name, *ARGUMENTS.get(name, ())).trace for m in (plain, made))
+            assert list(a.pcs) == list(b.pcs) and [step.word for step in a] == [
+                step.word for step in b]
+
+
+def test_a_call_left_out_of_the_list_is_answered_enosys_by_the_table(inside):
+    with Machine("numbered", header=with_call(listed=False)) as machine:
+        assert called(machine, NEW) == ("kvm_hc_ni", ENOSYS)
+
+
+def test_a_call_behind_the_end_is_answered_enosys_by_the_range_test(inside):
+    text = with_call(listed=False, size=14)
+    with Machine("numbered", header=text) as machine:
+        assert called(machine, NEW) == (None, ENOSYS)
+
+
+def test_one_number_twice_runs_the_wrong_function(inside):
+    with Machine("numbered", header=with_call(index=13, size=14)) as machine:
+        assert called(machine, "__vgic_v3_save_aprs", "vcpu0")[0] == NEW
+
+
+def test_an_end_that_forgets_the_base_turns_every_call_away(inside):
+    text = TEXT.replace("(KVM_HOST_HCALL_BASE + KVM_HOST_HCALL_SIZE)", "KVM_HOST_HCALL_SIZE")
+    with Machine("numbered", header=text) as machine:
+        assert called(machine, "__kvm_get_mdcr_el2") == (None, ENOSYS)
+
+
+def test_numbers_from_zero_fall_to_the_stub_calls(inside):
+    text = TEXT.replace("BASE 0x100", "BASE 0")
+    with Machine("numbered+no_base", header=text) as machine:
+        assert machine.call("__kvm_enable_ssbs").x0 == memory_map.CONSTANTS["HVC_STUB_ERR"]
+        assert called(machine, "__kvm_tlb_flush_local_vmid")[0] == "__kvm_tlb_flush_local_vmid"
+
+
+def test_a_bulk_run_goes_by_the_headers_numbers(inside):
+    with Machine("numbered", header=with_call()) as machine:
+        machine.call("__kvm_timer_set_cntvoff", 0x77, 0)
+        assert machine.run([machine.x0_of(NEW)] * 3).tolist() == [0x77] * 3
+
+
+def test_a_call_the_header_does_not_number_is_no_call_of_the_machine(inside):
+    with Machine("numbered", header=TEXT) as machine:
+        with pytest.raises(KeyError, match="with a number in this header; did you mean "
+                                           "'__kvm_timer_set_cntvoff'"):
+            machine.call(NEW)
+
+
+def test_a_number_that_cmp_cannot_hold_is_an_assemblers_error(inside):
+    text = TEXT.replace("BASE 0x100", "BASE 0x1000")
+    with pytest.raises(AsmError, match="0x100e does not fit in cmp") as caught:
+        Machine("numbered", header=text)
+    assert caught.value.text.split() == ["cmp", "x0,", "#KVM_HOST_HCALL_END"]
+    with Machine("jump_table", header=text) as machine:  # it subtracts first
+        assert called(machine, "__kvm_get_mdcr_el2")[0] == "__kvm_get_mdcr_el2"
+
+
+def test_a_wide_number_takes_the_host_more_moves(inside):
+    text = TEXT.replace("BASE 0x100", "BASE 0x30000")
+    with Machine("jump_table", header=text) as machine:
+        call = machine.call("__kvm_get_mdcr_el2")
+        moves = [step.text for step in call.trace if step.text.startswith("mov") and step.el == 1]
+        assert moves[:2] == ["mov x0, #1", "movk x0, #3, lsl #16"]
+        assert call.trace.find("__kvm_get_mdcr_el2") is not None
+
+
+@pytest.mark.parametrize("key", ["fnptr", "vhe"])
+def test_a_variant_without_numbers_takes_no_header(key, inside):
+    with pytest.raises(ValueError, match=f"the {key} machine has no numbers"):
+        Machine(key, header=TEXT)
+
+
+def test_a_learners_dispatcher_and_header_go_together(inside):
+    text = programs.GUEST.joinpath("dispatch_relocated.S").read_text()
+    with Machine("relocated", header=enumerated(listing(HYPERCALLS), " FREE = 2,", "0"),
+                 dispatcher=text) as machine:
+        assert called(machine, "__kvm_get_mdcr_el2")[0] == "__kvm_get_mdcr_el2"
+
+
+def test_numbers_of_every_size_assemble_where_there_is_no_keystone(monkeypatch, inside):
+    monkeypatch.setenv("HYPKIT_NO_KEYSTONE", "1")
+    asm._learned.clear()
+    for base in (0, 3, 9, 10, 0x37, 0x100, 0x7F3, 0xE00, 0xFF1):
+        key = "numbered" if base > 2 else "numbered+no_base"
+        with Machine(key, header=TEXT.replace("BASE 0x100", f"BASE {base}")) as machine:
+            assert called(machine, "__vgic_v3_read_vmcr")[0] == "__vgic_v3_read_vmcr"
+    with Machine("jump_table", header=TEXT.replace("BASE 0x100", "BASE 0x123000")) as machine:
+        assert called(machine, "__vgic_v3_read_vmcr")[0] == "__vgic_v3_read_vmcr"
+
+
+def test_the_words_of_numbers_are_those_of_gnu_as(tmp_path):
+    words = {}
+    for base in (0, 9, 10, 0x1FF, 0xFF1, 0x3000, 0x123000, 0x9876_5432_1ABC):
+        numbering = variants.Numbering(
+            base, base + 14, (None,) * 14, (("a", base), ("b", base + 1)))
+        words |= programs._number_words(programs._numbered("numbered", numbering))
+    assert len(words) > 40
+    (code,) = gnu.gnu_bytes("\n".join(words) + "\n", (0,), tmp_path)
+    assert [code[n:n + 4] for n in range(0, len(code), 4)] == [
+        word.to_bytes(4, "little") for word in words.values()]

@@ -1,0 +1,98 @@
+"""Answers to the exercises of 09-review-the-rest, and what its text says."""
+
+import pytest
+
+from hypkit import Machine, assemble
+from hypkit.a64.pagetables import AP_RO
+from hypkit.lessons.exercises.lesson09 import FIXED, LINES, SIGNED, UNSIGNED
+from tests.marks import needs_keystone
+
+
+def fits(n):
+    return n < 0x1000 or n < 0x100_0000 and not n % 0x1000
+
+
+def enter(machine, label):
+    ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((ours - table) // 8 | 1 << 63, machine.address(label, "image"))
+
+
+def without_bit_63(machine, label):
+    ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((ours - table) // 8, machine.address(label, "image"))
+
+
+def by_its_hyp_address(machine, label):
+    ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((ours - table) // 8 | 1 << 63, machine.address(label, "hyp"))
+
+
+def with_a_table_of_its_own(machine, label):
+    slot = machine.address("kvm_hcall_table") + 8 * 3
+    descriptor = machine.translate(slot, el=1).descriptor
+    machine.poke(machine.entry_of(slot), (descriptor & ~AP_RO).to_bytes(8, "little"))
+    machine.poke(slot, machine.address(label, "image").to_bytes(8, "little"))
+    machine.hvc(3)
+
+
+RIGHT_ANSWERS = [("09.1", fits), ("09.1", lambda n: n >> 12 == 0 or n & 0xFFF == n >> 24 == 0),
+                 ("09.2", {"numbers": 20, "shuffle": 3}), ("09.3", -2), ("09.3", (1 << 64) - 2),
+                 ("09.3", (1 << 63) - 2 | 1 << 63), ("09.4", FIXED),
+                 ("09.4", SIGNED.replace("b.lt ", "b.cc ").replace(
+                     "        eret\n\n3:", "        eret\n        dsb nsh\n        isb\n3:")),
+                 ("09.5", enter)]
+MISTAKES = [
+    ("09.1", lambda n: n < 0x1000, "low 12 bits are zero, and 12 bits hold the rest"),
+    ("09.1", lambda n: n % 0x1000 == 0 or n < 0x1000, "still needs more than 12 bits"),
+    ("09.1", lambda n: n < 1 << 24, "its low 12 bits are not zero"),
+    ("09.1", lambda n: "yes", "Expected True or False"),
+    ("09.2", {"numbers": 23, "shuffle": 3}, "came 23: that is the whole patch"),
+    ("09.2", {"numbers": 20, "shuffle": 6}, "For 'shuffle'"),
+    ("09.2", {"numbers": 20}, '"shuffle"'),
+    ("09.3", -1, "step 22 loads from kvm_lm_offset"),
+    ("09.3", -3, "loads from kimage_voffset"),
+    ("09.3", 0x500, "no table entry is loaded"),
+    ("09.3", 0, "no table entry is loaded"),
+    ("09.3", 1 << 64, "64 bits"),
+    ("09.4", SIGNED, "-1 as a signed number, expected -38; step"),
+    ("09.4", UNSIGNED, "Expected a speculation barrier"),
+    ("09.4", FIXED.replace("b.lo ", "b.ls "), "expected -38; step"),
+    ("09.4", FIXED.replace("b.lo ", "b.hs "), "to be called as before"),
+    ("09.4", FIXED.replace("b.lo ", "b.below "), "does not assemble: line 10"),
+    ("09.5", without_bit_63, "it branches nowhere"),
+    ("09.5", by_its_hyp_address, "expected step 34 to branch to"),
+    ("09.5", lambda m, label: m.hvc(-1), "it branches to"),
+    ("09.5", with_a_table_of_its_own, "enter has changed the table or a variable"),
+    pytest.param("09.4", FIXED.replace("cmp     x0", "cmp     w0"),
+                 "-9223372036854775805 as a signed number", marks=needs_keystone),
+]
+NONSENSE = ["junk", -1 << 80, [1, [2]], "dispatch: b dispatch\nkvm_hc_ni: b kvm_hc_ni\n",
+            {"numbers": None, "shuffle": []}]
+
+
+def test_the_signed_text_is_the_reviewed_machines_but_for_two_letters():
+    with Machine("reviewed", seed=3) as reviewed, Machine(
+            "reviewed", seed=3, dispatcher=UNSIGNED) as ours, Machine(
+            "reviewed", seed=3, dispatcher=SIGNED) as broken:
+        words = [m.image.dispatcher.code for m in (reviewed, ours, broken)]
+    assert words[0] == words[1]
+    assert sum(a != b for a, b in zip(words[1], words[2], strict=True)) == 1
+
+
+def test_version_1_itself_refuses_what_is_negative():
+    with Machine("numbered", seed=3) as machine:
+        for x0 in (-1, -256, -1 << 63, machine.address("kvm_hcall_table")):
+            assert machine.hvc(x0).x0 == -38 & (1 << 64) - 1
+
+
+def test_seventeen_is_the_end_of_the_range_without_a_base():
+    with Machine("reviewed", seed=3) as machine:
+        test = next(s for s in machine.hvc(99).trace if s.symbol == "dispatch_find")
+    assert test.text == "cmp x0, #0x11"  # three of the stub, fourteen calls
+
+
+def test_the_lines_of_the_lesson_assemble():
+    assert len(assemble("\n".join(LINES)).code) == 4 * len(LINES)

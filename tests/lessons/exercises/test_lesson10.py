@@ -1,0 +1,68 @@
+"""Answers to the exercises of 10-what-linux-did, its policy and its timeline."""
+
+import pytest
+
+from hypkit import Machine, facts
+from hypkit.kernel.variants import HYPERCALLS
+from hypkit.lessons.exercises.lesson10 import BASE, ENOSYS, INIT_ONLY, policy
+from hypkit.lessons.pictures.lesson10 import show_timeline, sources_table
+
+LATER = [name for name in HYPERCALLS if name not in INIT_ONLY]
+
+
+def refused(machine, x0, *args):
+    return machine.hvc(x0, *args).x0 == (1 << 64) - 1
+
+
+RIGHT_ANSWERS = [
+    ("10.1", {"fnptr", "jump_table"}), ("10.1", ["jump_table", "fnptr"]), ("10.2", refused),
+    ("10.3", {"order": [*INIT_ONLY, *LATER], "hcall_min": 4}),
+    ("10.3", {"order": (*reversed(INIT_ONLY), *reversed(LATER)), "hcall_min": 4}),
+]
+MISTAKES = [
+    ("10.1", {"fnptr"}, "there is one more"),
+    ("10.1", {"fnptr", "jump_table", "relocated"}, "relocated loads 1 time in its dispatch, first"),
+    ("10.1", {"vhe"}, "came 'vhe'"),
+    ("10.2", lambda m, x0, *a: m.hvc(x0, *a).x1 == (1 << 64) - 1, "expected True; came False"),
+    ("10.2", lambda m, x0, *a: m.hvc(x0, *a).result in (ENOSYS, (1 << 64) - 1),
+     "came False, after 73 steps that left 0xffffffffffffffff in x0"),
+    ("10.2", lambda m, x0, *a: m.hvc(x0, *a).x0, "Expected True or False"),
+    ("10.2", lambda m, x0, *a: x0 > 5, "made no call"),
+    ("10.3", {"order": list(HYPERCALLS), "hcall_min": 4}, "is refused at step"),
+    ("10.3", {"order": [*INIT_ONLY, *LATER], "hcall_min": 3}, "still enters it at step"),
+    ("10.3", {"order": [*INIT_ONLY, *LATER[1:]], "hcall_min": 4}, f"without {LATER[0]}"),
+    ("10.3", {"order": [*INIT_ONLY, *LATER], "hcall_min": 99}, "from 0 to 14"),
+]
+NONSENSE = ["junk", [[]], {"order": "x", "hcall_min": 1}, {"order": [1], "hcall_min": 1},
+            {"order": None, "hcall_min": "four"}]
+
+
+def test_the_policy_refuses_what_lies_below_hcall_min_and_calls_the_rest():
+    with Machine("numbered", seed=9, dispatcher=policy(HYPERCALLS, 9)) as machine:
+        for n, name in enumerate(HYPERCALLS):
+            if name.endswith(("aprs", "run_nvhe")):
+                continue  # they want a vCPU
+            call = machine.hvc(BASE + n, "kvm0")
+            assert (call.trace.find(name) is None) == (n < 9), name
+            assert call.x0 == ENOSYS or n >= 9
+        assert machine.hvc(BASE + len(HYPERCALLS)).x0 == machine.hvc(-1).x0 == ENOSYS
+        assert machine.hvc(0).x0 == 0xBADCA11
+
+
+def test_the_timeline_tells_every_step_that_is_known_and_its_source():
+    picture, table = show_timeline(), sources_table()
+    for event in facts.history():
+        assert f"{event.when}: {event.title}" in picture.alt
+        assert event.title in table and event.source.where in table
+    assert not any(e.title in picture.alt for e in facts.history(recalled=True)
+                   if e.confidence == "recalled")
+
+
+def test_the_timeline_shows_nothing_recalled_and_nothing_else():
+    recalled = [e for e in facts.history(recalled=True) if e.confidence == "recalled"]
+    with pytest.raises(ValueError, match="is recalled: a picture shows no such thing"):
+        show_timeline(recalled)
+    with pytest.raises(TypeError, match="'x' is not a step of facts.history"):
+        show_timeline(["x"])
+    with pytest.raises(ValueError, match="no step to show"):
+        show_timeline([])

@@ -1,0 +1,103 @@
+"""The hooks' machine code: kept on disk, loaded without the compiler, made anew when it must be."""
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+from llvmlite import binding as llvm
+
+from hypkit.machine.hooks import native, state
+
+NAMES = ("take_exception", "interrupt_hook", "exit_hook", "block_hook", "stray_hook", "trace_hook")
+FIRST_CALL = """
+import sys
+from hypkit import Machine
+assert Machine().call("__kvm_get_mdcr_el2").x0 == 6
+print("numba" in sys.modules)
+"""
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Two folders to keep code in, the first of them where nothing can be written."""
+    (tmp_path / "file").write_text("no folder")
+    places = (tmp_path / "file" / "below", tmp_path / "cache")
+    monkeypatch.setattr(native, "_folders", lambda: iter(places))
+    return places
+
+
+def test_a_first_call_needs_no_compiler_once_the_code_is_kept():
+    shown = [subprocess.run([sys.executable, "-c", FIRST_CALL], check=True, capture_output=True,
+                            text=True).stdout.strip() for _ in range(2)]
+    assert shown[-1] == "False"
+
+
+def test_every_hook_has_an_address_and_nothing_else_has():
+    assert len({native.address(name) for name in NAMES}) == len(NAMES)
+    with pytest.raises(KeyError, match="no compiled hook 'main'"):
+        native.address("main")
+
+
+def test_code_is_kept_where_it_can_be_written_and_read_back_under_its_key_only(folders):
+    assert list(native._kept(b"key")) == []
+    native._keep(b"key", b"code")
+    assert [path.name for path in folders[1].iterdir()] == ["hooks.o"]
+    assert list(native._kept(b"key")) == [b"code"]
+    assert list(native._kept(b"other")) == []
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: b"", lambda data: data[:40],
+                                   lambda data: data[:50] + b"\0" + data[51:]])
+def test_code_that_was_spoilt_is_not_used(folders, spoil):
+    native._keep(b"key", bytes(range(100)))
+    file = folders[1] / "hooks.o"
+    file.write_bytes(spoil(file.read_bytes()))
+    assert list(native._kept(b"key")) == []
+
+
+def test_where_nothing_can_be_kept_the_code_is_made_each_time(folders, monkeypatch):
+    monkeypatch.setattr(native, "_folders", lambda: iter(folders[:1]))
+    native._keep(b"key", b"code")
+    assert list(native._kept(b"key")) == []
+
+
+def test_another_processor_or_another_source_has_another_key(monkeypatch, tmp_path):
+    key = native._key()
+    assert key == native._key()
+    with monkeypatch.context() as patch:
+        patch.setattr(llvm, "get_host_cpu_name", lambda: "some-other")
+        assert native._key() != key
+    for name in native.SOURCES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((native.PACKAGE / name).read_bytes())
+    (tmp_path / "a64/syndrome.py").write_text("EXCP_HVC = 12\n")
+    monkeypatch.setattr(native, "PACKAGE", tmp_path)
+    assert native._key() != key
+
+
+def test_what_is_compiled_needs_nothing_from_outside():
+    """Machine code that calls into numba's own library could not be loaded without it."""
+    from hypkit.machine.hooks import callbacks
+
+    assert tuple(callbacks.HOOKS) == NAMES
+    for hook in callbacks.HOOKS.values():
+        module = llvm.parse_assembly(hook.inspect_llvm())
+        assert not [function.name for function in module.functions
+                    if function.is_declaration and not function.name.startswith("llvm.")]
+
+
+def test_what_is_compiled_anew_does_what_the_kept_code_does():
+    """Counting in the state array, by the hook that needs no engine."""
+    words = (ctypes.c_uint64 * state.S.SIZE)()
+    words[state.S.BUDGET] = 100
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32,
+                            ctypes.c_void_p)
+    machine = native._target()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(native._compile(machine)))
+    engine.finalize_object()
+    for address in (engine.get_function_address("block_hook"), native.address("block_hook")):
+        before = words[state.S.STEPS]
+        kind(address)(None, 0x1000, 12, ctypes.addressof(words))
+        assert words[state.S.STEPS] == before + 3
