@@ -12,7 +12,12 @@ from hypkit.kernel.image import Image
 from hypkit.trace import Trace
 
 RETURNED, PANICKED, OOPSED, RESTARTED, RUNAWAY = (
-    "returned", "panicked", "oopsed", "restarted", "runaway")
+    "returned",
+    "panicked",
+    "oopsed",
+    "restarted",
+    "runaway",
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,16 @@ class Call:
     nothing to execute). message: the same in a sentence.
     """
 
-    def __init__(self, image: Image, what: str, args: tuple[int, ...], outcome: str,
-                 results: tuple[int, ...] | None, whole: Trace, message: str) -> None:
+    def __init__(
+        self,
+        image: Image,
+        what: str,
+        args: tuple[int, ...],
+        outcome: str,
+        results: tuple[int, ...] | None,
+        whole: Trace,
+        message: str,
+    ) -> None:
         self._variant = image.variant
         self.what, self.args, self.outcome, self.message = what, args, outcome, message
         self.x0, self.x1, self.x2, self.x3 = results or (None,) * 4
@@ -60,7 +73,7 @@ class Call:
             whole = self.whole_trace
             start = whole.find("host_call")
             end = None if start is None else whole.find("host_called", start)
-            self._trace = whole[start or 0:len(whole) if end is None else end]
+            self._trace = whole[start or 0 : len(whole) if end is None else end]
         return self._trace
 
     @property

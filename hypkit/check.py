@@ -32,8 +32,10 @@ class Verdict:
         return self.kind == RIGHT
 
     def _repr_html_(self) -> str:
-        return (f'<p role="status">{_MARKS[self.kind]} <strong>{self.exercise}: {self.kind}.'
-                f"</strong> {html.escape(self.sentence)}</p>")
+        return (
+            f'<p role="status">{_MARKS[self.kind]} <strong>{self.exercise}: {self.kind}.'
+            f"</strong> {html.escape(self.sentence)}</p>"
+        )
 
     def __repr__(self) -> str:
         return f"{self.exercise}: {self.kind}. {self.sentence}"
@@ -49,8 +51,10 @@ class Hint:
     text: str
 
     def _repr_html_(self) -> str:
-        return (f'<p role="status"><strong>{self.exercise}, hint {self.stage} of {self.stages}:'
-                f"</strong> {html.escape(self.text)}</p>")
+        return (
+            f'<p role="status"><strong>{self.exercise}, hint {self.stage} of {self.stages}:'
+            f"</strong> {html.escape(self.text)}</p>"
+        )
 
     def __repr__(self) -> str:
         return f"{self.exercise}, hint {self.stage} of {self.stages}: {self.text}"
@@ -68,8 +72,9 @@ def _of_lesson(module: str) -> dict[str, Exercise]:
 
 def exercises() -> dict[str, Exercise]:
     """All exercises by number, in the order of the lessons."""
-    return {number: exercise for module in _MODULES
-            for number, exercise in _of_lesson(module).items()}
+    return {
+        number: exercise for module in _MODULES for number, exercise in _of_lesson(module).items()
+    }
 
 
 def _exercise(number: object) -> Exercise:
@@ -91,14 +96,23 @@ def check(number: str, answer: object = ...) -> Verdict:
     exercise = _exercise(number)
     try:
         if unanswered(answer):
-            return Verdict(exercise.id, OPEN, "Put your answer in place of the dots and run the "
-                           f"cell again; hint({exercise.id!r}) helps.")
+            return Verdict(
+                exercise.id,
+                OPEN,
+                "Put your answer in place of the dots and run the "
+                f"cell again; hint({exercise.id!r}) helps.",
+            )
         return Verdict(exercise.id, RIGHT, _sentence(exercise.judge(answer)))
     except Wrong as wrong:
         return Verdict(exercise.id, WRONG, _sentence(str(wrong)))
     except Exception as error:  # an answer that no judge thought of
-        return Verdict(exercise.id, WRONG, _sentence(
-            f"This answer cannot be judged ({type(error).__name__}); came {shown(answer)}"))
+        return Verdict(
+            exercise.id,
+            WRONG,
+            _sentence(
+                f"This answer cannot be judged ({type(error).__name__}); came {shown(answer)}"
+            ),
+        )
 
 
 def _sentence(text: str) -> str:

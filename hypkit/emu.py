@@ -43,8 +43,10 @@ MANY_CALLS = 1_000_000  # from here on a bar shows that there is progress
 
 # Where no code is expected: the kernel's data, and all that it allocates but a VM's memory.
 _VM_MEMORY, _VM_SIZE, _ = HEAP["vm_memory"]
-DATA_PLACES = ((SECTION[".data"].pa, _VM_MEMORY),
-               (_VM_MEMORY + _VM_SIZE, REQUESTS_PA + REQUESTS_SIZE))
+DATA_PLACES = (
+    (SECTION[".data"].pa, _VM_MEMORY),
+    (_VM_MEMORY + _VM_SIZE, REQUESTS_PA + REQUESTS_SIZE),
+)
 
 
 class Machine:
@@ -58,24 +60,33 @@ class Machine:
     a dispatcher that does not survive the boot.
     """
 
-    def __init__(self, variant: str = "numbered", *, seed: int = 0, dispatcher: str | None = None,
-                 header: str | Mapping[str, str] | Header | None = None, cpu: str = "cortex-a72",
-                 budget: int = STEP_BUDGET) -> None:
+    def __init__(
+        self,
+        variant: str = "numbered",
+        *,
+        seed: int = 0,
+        dispatcher: str | None = None,
+        header: str | Mapping[str, str] | Header | None = None,
+        cpu: str = "cortex-a72",
+        budget: int = STEP_BUDGET,
+    ) -> None:
         if cpu != "cortex-a72":
             raise ValueError(f"cpu {cpu!r}: this machine is a cortex-a72")
         if not isinstance(dispatcher, str | None):
             raise TypeError(f"a dispatcher is an assembly text, not {type(dispatcher).__name__}")
         self.key, self.seed, self.budget = variant, whole("seed", seed), whole("budget", budget)
         if not 1 <= self.budget <= MAX_BUDGET:
-            raise ValueError(f"budget {budget} is not a number of instructions from 1 to "
-                             f"{MAX_BUDGET:,}")
+            raise ValueError(
+                f"budget {budget} is not a number of instructions from 1 to {MAX_BUDGET:,}"
+            )
         self.layout = Layout.from_seed(self.seed)
         self.header = None if header is None else read_header(header)
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
         exits = map(self.image.host_pc, ("host_idle", "host_panicked", "host_oops"))
-        self._cpu: Cpu | None = Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA),
-                                    DATA_PLACES, exits, self._word_at)
+        self._cpu: Cpu | None = Cpu(
+            (KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA), DATA_PLACES, exits, self._word_at
+        )
         self.stopped: str | None = None
         self._panic: Panic | None = None
         self.reboot()
@@ -133,7 +144,7 @@ class Machine:
         if not registers:
             raise TypeError(f"hvc takes x0 and up to {MAX_ARGS} arguments, not nothing")
         request = self.request(*self._words(registers))
-        return self._make(f"hvc {request[0]:#x}", request, request[1:len(registers)])
+        return self._make(f"hvc {request[0]:#x}", request, request[1 : len(registers)])
 
     def request(self, what: str | int, *args: int | str) -> tuple[int, ...]:
         """The eight words of a mailbox request: x0 to x6, and the host's calling code (0: raw)."""
@@ -147,15 +158,21 @@ class Machine:
         if what not in calls:
             near = difflib.get_close_matches(str(what), calls, 1, 0.4)
             of = "" if self.header is None else " with a number in this header"
-            raise KeyError(f"no hypercall {what!r}{of}" + (
-                f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(calls)}"))
+            raise KeyError(
+                f"no hypercall {what!r}{of}"
+                + (f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(calls)}")
+            )
         code = self.image.host_pc(f"host_call_{what}")
         # The host's code for a hypercall fills x0 in; a plain function's first argument is there.
         return (*values, *padding, 0, code) if self._plain_calls else (0, *values, *padding, code)
 
     def _words(self, values: tuple[int | str, ...]) -> tuple[int, ...]:
-        return tuple(self.image.host_va(self.image.pa(self._known(value)))
-                     if isinstance(value, str) else word(value) for value in values)
+        return tuple(
+            self.image.host_va(self.image.pa(self._known(value)))
+            if isinstance(value, str)
+            else word(value)
+            for value in values
+        )
 
     def _ready(self) -> Cpu:
         cpu = self._alive()
@@ -173,8 +190,15 @@ class Machine:
             outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(self._where, RUNAWAY)
             return Call(self.image, what, args, outcome, None, trace, self.stopped)
         if self._data("boot_count") != boots:
-            return Call(self.image, what, args, RESTARTED, None, trace,
-                        "the call did not come back: the kernel was started again")
+            return Call(
+                self.image,
+                what,
+                args,
+                RESTARTED,
+                None,
+                trace,
+                "the call did not come back: the kernel was started again",
+            )
         results = struct.unpack("<4Q", cpu.ram.load(REQUESTS_PA, 32))
         return Call(self.image, what, args, RETURNED, results, trace, "returned")
 
@@ -221,8 +245,8 @@ class Machine:
         """Put raw requests into the mailbox, and give them as they lie there: shape (n, 8)."""
         ram = self._cpu.ram
         requests = ram.view(REQUESTS_PA, len(x0) * REQUEST_SIZE).view("<u8").reshape(len(x0), -1)
-        requests[:, 0], requests[:, 1:1 + args.shape[1]] = x0, args
-        requests[:, 1 + args.shape[1]:] = 0
+        requests[:, 0], requests[:, 1 : 1 + args.shape[1]] = x0, args
+        requests[:, 1 + args.shape[1] :] = 0
         for pa, data in mailbox_header(self.image, len(x0)).items():
             ram.store(pa, data)
         return requests
@@ -266,17 +290,23 @@ class Machine:
         pc = cpu.read("pc")
         self._where = self.image.symbolize(pc)
         if reason is Stop.BUDGET:
-            self.stopped = (f"{self.budget:,} instructions were not enough: it still runs at "
-                            f"{self._here()}, in a loop perhaps")
+            self.stopped = (
+                f"{self.budget:,} instructions were not enough: it still runs at "
+                f"{self._here()}, in a loop perhaps"
+            )
         elif reason is Stop.LOST:
             self.stopped = f"at {self._here()} it wants memory where this machine has none"
         elif reason is Stop.STUCK:
             esr = cpu.sysreg(f"ESR_EL{cpu.el}")
-            self.stopped = (f"it takes one exception after another at {self._here()} and executes "
-                            f"nothing in between: {syndrome.esr_text(esr)}")
+            self.stopped = (
+                f"it takes one exception after another at {self._here()} and executes "
+                f"nothing in between: {syndrome.esr_text(esr)}"
+            )
         elif reason is Stop.ASLEEP:
-            self.stopped = (f"before {self._here()} it went to sleep with WFI, and this machine "
-                            "has no interrupt to wake it")
+            self.stopped = (
+                f"before {self._here()} it went to sleep with WFI, and this machine "
+                "has no interrupt to wake it"
+            )
         elif self._where == "host_panicked":
             self._panic = Panic(*self._record("panic_record", 7))
             at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)
@@ -284,8 +314,9 @@ class Machine:
         elif self._where == "host_oops":
             esr, elr, far, _ = self._record("oops_record", 4)
             at = self.image.symbolize(elr) or hex(elr)
-            self.stopped = (f"the host took an exception at {at}: "
-                            f"{syndrome.exception_text(esr, far, 'FAR')}")
+            self.stopped = (
+                f"the host took an exception at {at}: {syndrome.exception_text(esr, far, 'FAR')}"
+            )
         else:
             self.stopped = None
 
@@ -368,9 +399,11 @@ class Machine:
                 raise MachineError(f"EL1 cannot write {at:#x}: {why}")
             size = min(len(data) - done, PAGE_SIZE - at % PAGE_SIZE)
             if not KIMAGE_PA <= walked.pa < REQUESTS_PA + REQUESTS_SIZE:
-                raise MachineError(f"nothing of this machine lives at {at:#x}: write to the image, "
-                                   "its page tables or its structures")
-            places.append((walked.pa, data[done:done + size]))
+                raise MachineError(
+                    f"nothing of this machine lives at {at:#x}: write to the image, "
+                    "its page tables or its structures"
+                )
+            places.append((walked.pa, data[done : done + size]))
             done += size
         for pa, part in places:  # all of it, or nothing
             self._alive().ram.store(pa, part)
@@ -416,8 +449,16 @@ class Machine:
         return int.from_bytes(self._cpu.ram.load(pa, 4), "little") if pa is not None else 0
 
     def _trace(self, recording: Recording) -> Trace:
-        return Trace(self.image, recording.base, recording.pcs, recording.masks, recording.values,
-                     recording.words, recording.sysregs, recording.exceptions)
+        return Trace(
+            self.image,
+            recording.base,
+            recording.pcs,
+            recording.masks,
+            recording.values,
+            recording.words,
+            recording.sysregs,
+            recording.exceptions,
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self._cpu is None else self.stopped or "ready"

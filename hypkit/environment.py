@@ -22,8 +22,10 @@ PARTS = {
 OPTIONAL = "Keystone (optional)"
 MADD = ("madd x1, x2, x3, x4", 0x9B031041)
 KEYSTONE_FOR = "assembles instructions that you write yourself"
-KEYSTONE_MISSING = ("not available here (it has no build for arm64): the few exercises in which "
-                    "you write assembly need another computer, all else works")
+KEYSTONE_MISSING = (
+    "not available here (it has no build for arm64): the few exercises in which "
+    "you write assembly need another computer, all else works"
+)
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,16 @@ class Environment:
         left = ' align="left" style="text-align: left"'
         rows = "\n".join(
             f'<tr><th scope="row"{left}>{html.escape(part.name)}</th><td{left}>{part.state}</td>'
-            f"<td{left}>{_code(part.words)}</td></tr>" for part in self.parts)
-        head = "".join(f'<th scope="col"{left}>{word}</th>'
-                       for word in ("part", "here?", "what for"))
-        return (f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n"
-                f"<p><strong>{_code(self.sentence)}</strong></p>")
+            f"<td{left}>{_code(part.words)}</td></tr>"
+            for part in self.parts
+        )
+        head = "".join(
+            f'<th scope="col"{left}>{word}</th>' for word in ("part", "here?", "what for")
+        )
+        return (
+            f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n"
+            f"<p><strong>{_code(self.sentence)}</strong></p>"
+        )
 
 
 def _code(text: str) -> str:
@@ -76,8 +83,13 @@ def _code(text: str) -> str:
 def environment() -> Environment:
     """Look for every part, and boot a machine. The first time it may take some seconds."""
     new_enough = sys.version_info >= (3, 11)
-    parts = [Part("Python", OK if new_enough else MISSING,
-                  "3.11 or newer" if new_enough else "this is older than 3.11")]
+    parts = [
+        Part(
+            "Python",
+            OK if new_enough else MISSING,
+            "3.11 or newer" if new_enough else "this is older than 3.11",
+        )
+    ]
     for module, (name, purpose) in PARTS.items():
         parts.append(_part(module, name, purpose))
     parts.append(_machine())
@@ -107,8 +119,11 @@ def _machine() -> Part:
             answered = machine.sysreg("CNTVOFF_EL2") == 7
     except Exception as error:
         return Part("the machine", MISSING, f"it does not run: {type(error).__name__}: {error}")
-    return Part("the machine", OK if answered else MISSING,
-                "it boots and answers a call" if answered else "it boots, and answers nonsense")
+    return Part(
+        "the machine",
+        OK if answered else MISSING,
+        "it boots and answers a call" if answered else "it boots, and answers nonsense",
+    )
 
 
 def _keystone() -> Part:

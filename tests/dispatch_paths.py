@@ -29,8 +29,9 @@ def executed(key: str, *parts: str) -> tuple[int, ...]:
     """The words of those phases of one call of that variant, in the order of execution."""
     with Machine(key, seed=SEED) as machine:
         trace = machine.call(CALL, *ARGUMENTS).trace
-    return tuple(step.word for step, phase in zip(trace, phases(trace), strict=True)
-                 if phase in parts)
+    return tuple(
+        step.word for step, phase in zip(trace, phases(trace), strict=True) if phase in parts
+    )
 
 
 class _Words(Mapping[str, tuple[int, ...]]):

@@ -29,9 +29,15 @@ JUDGES = {
 }
 
 # What Chromium needs as root in a container, and what keeps it from the network and from waiting.
-BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                 "--disable-sync", "--disable-background-networking",
-                 "--disable-component-update"]
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 BINUTILS = ("as", "ld", "objcopy", "objdump", "nm", "readelf")
 

@@ -5,4 +5,5 @@ import pytest
 from hypkit import asm
 
 needs_keystone = pytest.mark.skipif(
-    not asm.keystone.present(), reason="there is no Keystone on this machine")
+    not asm.keystone.present(), reason="there is no Keystone on this machine"
+)

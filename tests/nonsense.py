@@ -24,7 +24,8 @@ class FalseNumber:
 
 
 def forever(*arguments):
-    while True: pass  # noqa: E701 (one line: it has no line events)
+    while True:
+        pass  # noqa: E701 (one line: it has no line events)
 
 
 def stubborn(*arguments):
@@ -54,9 +55,49 @@ def closes(machine, *arguments):
 # With each label that an exercise asks of a dispatcher, so that it runs wherever one is taken.
 LOOP = "dispatch:\n b dispatch\ndispatch_find:\ndispatch_call:\nkvm_hc_ni:\n"
 
-NONSENSE = [None, "", " ", "51", "a string", "\0", b"x", LOOP, 0, -1, 10**100, 1 << 200, 10**400,
-            -(1 << 64), 3.5, float("nan"), True, 1j, [], [1], [None], {},
-            {"fnptr": None, "numbered": "x"}, {"fnptr": 10**100, "numbered": -1}, {1: 2}, set(),
-            object(), Hostile(), FalseNumber(), {"fnptr": Hostile(), "numbered": Hostile()}, len,
-            int, Machine, forever, stubborn, deep, leaves, restarts, closes, lambda: 1,
-            lambda *a: 1 / 0, lambda *a: Hostile(), lambda *a: 10**5000, NotImplemented]
+NONSENSE = [
+    None,
+    "",
+    " ",
+    "51",
+    "a string",
+    "\0",
+    b"x",
+    LOOP,
+    0,
+    -1,
+    10**100,
+    1 << 200,
+    10**400,
+    -(1 << 64),
+    3.5,
+    float("nan"),
+    True,
+    1j,
+    [],
+    [1],
+    [None],
+    {},
+    {"fnptr": None, "numbered": "x"},
+    {"fnptr": 10**100, "numbered": -1},
+    {1: 2},
+    set(),
+    object(),
+    Hostile(),
+    FalseNumber(),
+    {"fnptr": Hostile(), "numbered": Hostile()},
+    len,
+    int,
+    Machine,
+    forever,
+    stubborn,
+    deep,
+    leaves,
+    restarts,
+    closes,
+    lambda: 1,
+    lambda *a: 1 / 0,
+    lambda *a: Hostile(),
+    lambda *a: 10**5000,
+    NotImplemented,
+]

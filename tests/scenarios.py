@@ -55,14 +55,25 @@ def all_calls(m: Machine) -> Requests:
 def gic_registers(m: Machine) -> Requests:
     """Values that ICH_VMCR_EL2 does not take as they are."""
     values = (0, 0xFFFF_FFFF, 0x1234_5678, 0xFF00_00FF, 0x0044_0000)
-    return [request for value in values for request in (
-        m.request("__vgic_v3_write_vmcr", value), m.request("__vgic_v3_read_vmcr"))]
+    return [
+        request
+        for value in values
+        for request in (m.request("__vgic_v3_write_vmcr", value), m.request("__vgic_v3_read_vmcr"))
+    ]
 
 
 def stub_calls(m: Machine) -> Requests:
     """KVM's answer to the stub calls, KVM leaving, and the stub answering for itself."""
-    return [m.request(0), m.request(0, 5), m.request(2), m.request(7), m.request(ALL_ONES),
-            m.request(0, m.image.pa("__hyp_stub_vectors")), m.request(2), m.request(3)]
+    return [
+        m.request(0),
+        m.request(0, 5),
+        m.request(2),
+        m.request(7),
+        m.request(ALL_ONES),
+        m.request(0, m.image.pa("__hyp_stub_vectors")),
+        m.request(2),
+        m.request(3),
+    ]
 
 
 def restart(m: Machine) -> Requests:
@@ -71,16 +82,21 @@ def restart(m: Machine) -> Requests:
 
 
 def restart_from_the_stub(m: Machine) -> Requests:
-    return [m.request(2), m.request(1, m.image.entry, 0x11, 0x22, 0x33),
-            m.request("__kvm_get_mdcr_el2")]
+    return [
+        m.request(2),
+        m.request(1, m.image.entry, 0x11, 0x22, 0x33),
+        m.request("__kvm_get_mdcr_el2"),
+    ]
 
 
 def raw(*x0: int | str) -> Callable[[Machine], Requests]:
     """HVC with each of these in x0; a name in brackets is taken in that space: 'panic[hyp]'."""
 
     def requests(m: Machine) -> Requests:
-        return [m.request(value if isinstance(value, int) else _address(m, value), 1, 2, 3, 4, 5, 6)
-                for value in x0]
+        return [
+            m.request(value if isinstance(value, int) else _address(m, value), 1, 2, 3, 4, 5, 6)
+            for value in x0
+        ]
 
     return requests
 
@@ -93,39 +109,54 @@ def _address(m: Machine, text: str) -> int:
 
 
 def pointer_argument(name: str, *args: int | str) -> Callable[[Machine], Requests]:
-    return lambda m: [m.request(name, *(
-        _address(m, a) if isinstance(a, str) and "[" in a else a for a in args))]
+    return lambda m: [
+        m.request(name, *(_address(m, a) if isinstance(a, str) and "[" in a else a for a in args))
+    ]
 
 
 REJECTED = (3, 0xFF, 0x10E, 0xFFF, 0x1000, 1 << 31, 1 << 63, ALL_ONES, 0x7FFF_FFFF_FFFF_FFFF)
 # What EL2 cannot jump to: unmapped, mapped but not executable, not an instruction's address.
 BAD_POINTERS = {
-    "small": 3, "0x1000": 0x1000, "2^31": 1 << 31, "2^63": 1 << 63, "all ones": ALL_ONES,
-    "image address": "__kvm_get_mdcr_el2[image]", "data": "mailbox_next[linear]",
-    "read-only data": "kimage_voffset[linear]", "misaligned": "__kvm_get_mdcr_el2[linear]+2",
+    "small": 3,
+    "0x1000": 0x1000,
+    "2^31": 1 << 31,
+    "2^63": 1 << 63,
+    "all ones": ALL_ONES,
+    "image address": "__kvm_get_mdcr_el2[image]",
+    "data": "mailbox_next[linear]",
+    "read-only data": "kimage_voffset[linear]",
+    "misaligned": "__kvm_get_mdcr_el2[linear]+2",
     "host text": "host_call[linear]",
 }
 BAD_ARGUMENTS = {
     "vcpu nowhere": pointer_argument("__kvm_vcpu_run_nvhe", 0x123456789),
     "vcpu at zero": pointer_argument("__kvm_vcpu_run_nvhe", 0),
     "kvm nowhere": pointer_argument("__kvm_tlb_flush_vmid", 0x123456789),
-    "aprs into read-only data": pointer_argument("__vgic_v3_save_aprs",
-                                                 "kimage_voffset[linear]-392"),
+    "aprs into read-only data": pointer_argument(
+        "__vgic_v3_save_aprs", "kimage_voffset[linear]-392"
+    ),
     "vcpu across a page's end": pointer_argument("__vgic_v3_save_aprs", "vcpu1[linear]+3700"),
 }
 # Exceptions that EL2 takes to itself, and instructions that nothing in the kernel executes.
 AT_EL2 = {
-    "hvc": "hvc #0x1234", "svc": "svc #7", "brk": "brk #0xbad", "undefined": ".inst 0",
+    "hvc": "hvc #0x1234",
+    "svc": "svc #7",
+    "brk": "brk #0xbad",
+    "undefined": ".inst 0",
     "mrs of nothing": "mrs x0, s3_4_c12_c8_4",
-    "ldrsw": "ldrsw x5, [x1]", "ldrb": "ldrb w5, [x1, #1]", "ldp": "ldp x5, x6, [x1]",
-    "post-index": "ldr x5, [x1], #8", "register offset": "str x5, [x1, x2, lsl #3]",
+    "ldrsw": "ldrsw x5, [x1]",
+    "ldrb": "ldrb w5, [x1, #1]",
+    "ldp": "ldp x5, x6, [x1]",
+    "post-index": "ldr x5, [x1], #8",
+    "register offset": "str x5, [x1, x2, lsl #3]",
     "write to text": "adr x5, dispatch\n str x5, [x5]",
     # Registers of the GIC: all that this one has, and those that it has not.
     "ich_hcr": "mov x5, #-1\n msr s3_4_c12_c11_0, x5\n mrs x6, s3_4_c12_c11_0\n"
-               " msr s3_4_c12_c11_0, xzr",
+    " msr s3_4_c12_c11_0, xzr",
     "ich_lr3": "mov x5, #-1\n msr s3_4_c12_c12_3, x5\n mrs x6, s3_4_c12_c12_3\n"
-               " msr s3_4_c12_c12_3, xzr",
-    "ich_lr4": "mrs x5, s3_4_c12_c12_4", "ich_lr15": "msr s3_4_c12_c13_7, x5",
+    " msr s3_4_c12_c12_3, xzr",
+    "ich_lr4": "mrs x5, s3_4_c12_c12_4",
+    "ich_lr15": "msr s3_4_c12_c13_7, x5",
     "ich_ap1r1": "mrs x5, s3_4_c12_c9_1",
     "ich_ap0r0": "mov x5, #-1\n msr s3_4_c12_c8_0, x5\n mrs x6, s3_4_c12_c8_0",
     "ich_vtr": "mrs x5, s3_4_c12_c11_1\n msr s3_4_c12_c11_1, x5",
@@ -154,8 +185,10 @@ AT_EL2 = {
 
 def _dispatcher(body: str) -> str:
     """A dispatcher that does one thing with x1 and x2 as passed, and returns."""
-    return ("dispatch:\n ldp x0, x1, [sp], #16\n cmp x0, #3\n b.lo 1f\n"
-            f" {body}\n1: eret\n dsb nsh\n isb\n")
+    return (
+        "dispatch:\n ldp x0, x1, [sp], #16\n cmp x0, #3\n b.lo 1f\n"
+        f" {body}\n1: eret\n dsb nsh\n isb\n"
+    )
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -163,8 +196,11 @@ def scenarios() -> Iterator[Scenario]:
     for key in VARIANTS:
         for seed in (0, 1, 2020):
             yield Scenario("all calls", key, seed, all_calls)
-        for name, requests in (("stub calls", stub_calls), ("restart", restart),
-                               ("restart from the stub", restart_from_the_stub)):
+        for name, requests in (
+            ("stub calls", stub_calls),
+            ("restart", restart),
+            ("restart from the stub", restart_from_the_stub),
+        ):
             yield Scenario(name, key, 1, requests)
         for name, requests in BAD_ARGUMENTS.items():
             yield Scenario(name, key, 3, requests)
@@ -174,11 +210,22 @@ def scenarios() -> Iterator[Scenario]:
     yield Scenario("rejected numbers", "numbered", 1, raw(*REJECTED))
     for name, pointer in BAD_POINTERS.items():
         yield Scenario(name, "fnptr", 4, raw(pointer))
-    yield Scenario("any space will do", "fnptr", 4, raw(
-        "__kvm_get_mdcr_el2[linear]", "__kvm_get_mdcr_el2[hyp]", "__kvm_get_mdcr_el2[physical]"))
+    yield Scenario(
+        "any space will do",
+        "fnptr",
+        4,
+        raw(
+            "__kvm_get_mdcr_el2[linear]", "__kvm_get_mdcr_el2[hyp]", "__kvm_get_mdcr_el2[physical]"
+        ),
+    )
     for name, body in AT_EL2.items():
-        yield Scenario(f"at EL2: {name}", "numbered", 6,
-                       lambda m: [m.request(0x100, 0x0000_8765_4321_0000, 2)], _dispatcher(body))
+        yield Scenario(
+            f"at EL2: {name}",
+            "numbered",
+            6,
+            lambda m: [m.request(0x100, 0x0000_8765_4321_0000, 2)],
+            _dispatcher(body),
+        )
 
 
 SCENARIOS = tuple(scenarios())

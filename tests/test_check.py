@@ -59,7 +59,8 @@ def test_an_exception_says_where_in_the_function_it_came_from():
         return half / 0
 
     assert check("00.3", divides).sentence == (
-        "set_offset stopped with ZeroDivisionError, 2 lines below its def: division by zero.")
+        "set_offset stopped with ZeroDivisionError, 2 lines below its def: division by zero."
+    )
 
 
 def test_the_stop_button_gets_through():
@@ -73,16 +74,17 @@ def test_the_stop_button_gets_through():
 # Not answered yet.
 
 
-def empty(machine, value):
-    ...
+def empty(machine, value): ...
 
 
 def documented(machine, value):
     """Sets the offset."""
 
 
-@pytest.mark.parametrize("answer", [..., {"fnptr": ..., "numbered": 3}, [1, ...], (..., 2), empty,
-                                    documented, lambda m, v: ...])
+@pytest.mark.parametrize(
+    "answer",
+    [..., {"fnptr": ..., "numbered": 3}, [1, ...], (..., 2), empty, documented, lambda m, v: ...],
+)
 def test_an_answer_with_dots_is_not_answered_yet(answer):
     assert unanswered(answer)
     verdict = check("01.2", answer)
@@ -151,9 +153,11 @@ def test_a_sentence_with_markup_is_escaped():
 
 
 def test_a_lesson_is_loaded_only_when_one_of_its_exercises_is_asked_for():
-    code = ("import sys; from hypkit.check import check; check('01.2');"
-            "print([name for name in sys.modules "
-            "if name.startswith('hypkit.lessons.exercises.lesson')])")
+    code = (
+        "import sys; from hypkit.check import check; check('01.2');"
+        "print([name for name in sys.modules "
+        "if name.startswith('hypkit.lessons.exercises.lesson')])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "['hypkit.lessons.exercises.lesson01']\n"
 
@@ -161,10 +165,19 @@ def test_a_lesson_is_loaded_only_when_one_of_its_exercises_is_asked_for():
 # The parts.
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    (5, "5"), (-38, "-38"), (0x1000, "0x1000"), (1 << 80, "a number of 81 bits"), ("a", "'a'"),
-    (set_offset, "the function set_offset"), (Hostile(), "something of type Hostile"),
-    ("x" * 100, "'" + "x" * 55 + " ...")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5, "5"),
+        (-38, "-38"),
+        (0x1000, "0x1000"),
+        (1 << 80, "a number of 81 bits"),
+        ("a", "'a'"),
+        (set_offset, "the function set_offset"),
+        (Hostile(), "something of type Hostile"),
+        ("x" * 100, "'" + "x" * 55 + " ..."),
+    ],
+)
 def test_any_value_is_shown_in_a_few_characters(value, text):
     assert shown(value) == text
 
@@ -174,10 +187,14 @@ def test_a_class_is_not_taken_for_the_function_that_was_asked_for():
         call_function(int, name="f")
 
 
-@pytest.mark.parametrize(("error", "words"), [
-    (KeyError("no hypercall 'foo'"), "KeyError, 1 line below its def: no hypercall 'foo'"),
-    (AttributeError("'NoneType' has no 'foo'"), "'NoneType' has no 'foo'"),
-    (ValueError(), "ValueError, 1 line below its def: no message")])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("no hypercall 'foo'"), "KeyError, 1 line below its def: no hypercall 'foo'"),
+        (AttributeError("'NoneType' has no 'foo'"), "'NoneType' has no 'foo'"),
+        (ValueError(), "ValueError, 1 line below its def: no message"),
+    ],
+)
 def test_an_error_of_the_learners_function_is_quoted_as_it_was_raised(error, words):
     def wrong():
         raise error
@@ -192,4 +209,7 @@ def test_a_bench_remembers_each_call_once():
         machine.call(0x101)
         machine.hvc(0x101)
         assert [call.what for call in machine.calls] == [
-            "__kvm_get_mdcr_el2", "hvc 0x101", "hvc 0x101"]
+            "__kvm_get_mdcr_el2",
+            "hvc 0x101",
+            "hvc 0x101",
+        ]

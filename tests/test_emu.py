@@ -46,16 +46,21 @@ def dispatcher(body):
 def test_the_machine_boots_by_its_own_code_from_reset_at_el2(m):
     boot = m.boot_trace
     assert (boot[0].el, boot[0].pc) == (2, m.image.entry)
-    labels = [boot.find(name) for name in (
-        "_text", "primary_entry", "primary_switched", "stub_sync", "do_hyp_init")]
+    labels = [
+        boot.find(name)
+        for name in ("_text", "primary_entry", "primary_switched", "stub_sync", "do_hyp_init")
+    ]
     assert None not in labels and labels == sorted(labels)
     assert m.sysreg("VBAR_EL2") == m.address("__kvm_hyp_vector", "hyp")
     assert m.sysreg("SCTLR_EL2") & 1 and m.sysreg("SCTLR_EL1") & 1
 
 
 def test_the_same_seed_gives_the_same_machine_and_another_seed_another():
-    with (Machine("fnptr", seed=5) as a, Machine("fnptr", seed=5) as b,
-          Machine("fnptr", seed=6) as c):
+    with (
+        Machine("fnptr", seed=5) as a,
+        Machine("fnptr", seed=5) as b,
+        Machine("fnptr", seed=6) as c,
+    ):
         assert a.boot_trace.pcs.tolist() == b.boot_trace.pcs.tolist()
         assert a.image.memory == b.image.memory
         assert a.layout != c.layout
@@ -89,57 +94,87 @@ def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
     assert m.call(CNTVOFF, np.uint64(7)).x0 == 7
 
 
-@pytest.mark.parametrize(("use", "error", "says"), [
-    (lambda m: m.call("__kvm_get_mdcr"), KeyError, "did you mean '__kvm_get_mdcr_el2'"),
-    (lambda m: m.call("zzz"), KeyError, "there are: __kvm_enable_ssbs"),
-    (lambda m: m.call(CNTVOFF, 1, 2, 3, 4, 5, 6, 7), TypeError, "at most 6 arguments, not 7"),
-    (lambda m: m.hvc(), TypeError, "hvc takes x0 and up to 6 arguments, not nothing"),
-    (lambda m: m.hvc(1 << 64), ValueError, "0x10000000000000000 does not fit into a 64-bit"),
-    (lambda m: m.hvc(1.5), TypeError, "1.5 is neither a whole number nor the name"),
-    (lambda m: m.hvc(None), TypeError, "None is neither a whole number nor"),
-    (lambda m: m.hvc("vcpu7"), KeyError, "no symbol 'vcpu7'; did you mean 'vcpu"),
-    (lambda m: m.address(MDCR, "moon"), ValueError, "space 'moon': there are image, linear, phys"),
-    (lambda m: m.sysreg("ICH_LR4_EL2"), KeyError, "ICH_LR4_EL2 is not there: this .* ICH_LR3_EL2"),
-    (lambda m: m.sysreg("ESR_EL9"), KeyError, "no system register 'ESR_EL9'.*nearest.*ESR_EL[12]"),
-    (lambda m: m.reg("x31"), KeyError, "no register 'x31': x0 to x30, lr, sp, pc, pstate"),
-    (lambda m: m.reg(3), KeyError, "no register 3"),
-    (lambda m: m.read(0x1234, 8), MachineError, r"EL2 cannot read 0x1234: translation fault"),
-    (lambda m: m.translate(0, el=3), ValueError, "el=3, stage=1: there are EL1, EL2"),
-    (lambda m: m.restore("yesterday"), ValueError, "only be restored from a snapshot of its own"),
-    (lambda m: m.run([[1, 2]]), ValueError, r"ids is a row of numbers, not an array of shape \(1,"),
-    (lambda m: m.run([1, 2], [[1], [2], [3]]), ValueError, r"args has shape \(3, 1\); 2 calls"),
-    (lambda m: m.run(["a"]), TypeError, "ids holds whole numbers"),
-    (lambda m: m.run([1 << 64]), TypeError, "ids holds whole numbers of 64 bits"),
-    (lambda m: m.x0_of("nothing"), KeyError, "no hypercall 'nothing'"),
-    (lambda m: Machine("smoke"), KeyError, "no variant 'smoke'; there are: fnptr, numbered"),
-    (lambda m: Machine("fnptr", cpu="cortex-a53"), ValueError, "this machine is a cortex-a72"),
-    (lambda m: Machine("fnptr", seed="x"), TypeError, "seed is a whole number, not 'x'"),
-    (lambda m: Machine("fnptr", budget=0), ValueError, "budget 0 is not a number of instructions"),
-    (lambda m: Machine("fnptr", budget=1 << 64), ValueError, "from 1 to 50,000,000"),
-    (lambda m: Machine("fnptr", budget=1.5), TypeError, "budget is a whole number, not 1.5"),
-    (lambda m: Machine("fnptr", dispatcher=b"x"), TypeError, "is an assembly text, not bytes"),
-    (lambda m: m.call(1.5), KeyError, "no hypercall 1.5"),
-    (lambda m: m.hvc(np.array([1])), TypeError, r"array.* is neither a whole number nor"),
-    (lambda m: m.translate("x"), TypeError, "an address is a whole number, not 'x'"),
-    (lambda m: m.read("x", 8), TypeError, "an address is a whole number, not 'x'"),
-    (lambda m: m.read(0, None), TypeError, "a size in bytes is a whole number, not None"),
-    (lambda m: m.read(0, -1), ValueError, "size -1 is negative: it counts bytes"),
-    (lambda m: m.poke(m.address("kvm0", "linear"), 8), TypeError, "to memory is bytes, not 8"),
-    (lambda m: m.poke(None, b"x"), TypeError, "an address is a whole number, not None"),
-    (lambda m: m.entry_of(1.5), TypeError, "an address is a whole number, not 1.5"),
-    (lambda m: m.run([0], [[[1]]]), ValueError, r"args has shape \(1, 1, 1\)"),
-])
+@pytest.mark.parametrize(
+    ("use", "error", "says"),
+    [
+        (lambda m: m.call("__kvm_get_mdcr"), KeyError, "did you mean '__kvm_get_mdcr_el2'"),
+        (lambda m: m.call("zzz"), KeyError, "there are: __kvm_enable_ssbs"),
+        (lambda m: m.call(CNTVOFF, 1, 2, 3, 4, 5, 6, 7), TypeError, "at most 6 arguments, not 7"),
+        (lambda m: m.hvc(), TypeError, "hvc takes x0 and up to 6 arguments, not nothing"),
+        (lambda m: m.hvc(1 << 64), ValueError, "0x10000000000000000 does not fit into a 64-bit"),
+        (lambda m: m.hvc(1.5), TypeError, "1.5 is neither a whole number nor the name"),
+        (lambda m: m.hvc(None), TypeError, "None is neither a whole number nor"),
+        (lambda m: m.hvc("vcpu7"), KeyError, "no symbol 'vcpu7'; did you mean 'vcpu"),
+        (
+            lambda m: m.address(MDCR, "moon"),
+            ValueError,
+            "space 'moon': there are image, linear, phys",
+        ),
+        (
+            lambda m: m.sysreg("ICH_LR4_EL2"),
+            KeyError,
+            "ICH_LR4_EL2 is not there: this .* ICH_LR3_EL2",
+        ),
+        (
+            lambda m: m.sysreg("ESR_EL9"),
+            KeyError,
+            "no system register 'ESR_EL9'.*nearest.*ESR_EL[12]",
+        ),
+        (lambda m: m.reg("x31"), KeyError, "no register 'x31': x0 to x30, lr, sp, pc, pstate"),
+        (lambda m: m.reg(3), KeyError, "no register 3"),
+        (lambda m: m.read(0x1234, 8), MachineError, r"EL2 cannot read 0x1234: translation fault"),
+        (lambda m: m.translate(0, el=3), ValueError, "el=3, stage=1: there are EL1, EL2"),
+        (
+            lambda m: m.restore("yesterday"),
+            ValueError,
+            "only be restored from a snapshot of its own",
+        ),
+        (
+            lambda m: m.run([[1, 2]]),
+            ValueError,
+            r"ids is a row of numbers, not an array of shape \(1,",
+        ),
+        (lambda m: m.run([1, 2], [[1], [2], [3]]), ValueError, r"args has shape \(3, 1\); 2 calls"),
+        (lambda m: m.run(["a"]), TypeError, "ids holds whole numbers"),
+        (lambda m: m.run([1 << 64]), TypeError, "ids holds whole numbers of 64 bits"),
+        (lambda m: m.x0_of("nothing"), KeyError, "no hypercall 'nothing'"),
+        (lambda m: Machine("smoke"), KeyError, "no variant 'smoke'; there are: fnptr, numbered"),
+        (lambda m: Machine("fnptr", cpu="cortex-a53"), ValueError, "this machine is a cortex-a72"),
+        (lambda m: Machine("fnptr", seed="x"), TypeError, "seed is a whole number, not 'x'"),
+        (
+            lambda m: Machine("fnptr", budget=0),
+            ValueError,
+            "budget 0 is not a number of instructions",
+        ),
+        (lambda m: Machine("fnptr", budget=1 << 64), ValueError, "from 1 to 50,000,000"),
+        (lambda m: Machine("fnptr", budget=1.5), TypeError, "budget is a whole number, not 1.5"),
+        (lambda m: Machine("fnptr", dispatcher=b"x"), TypeError, "is an assembly text, not bytes"),
+        (lambda m: m.call(1.5), KeyError, "no hypercall 1.5"),
+        (lambda m: m.hvc(np.array([1])), TypeError, r"array.* is neither a whole number nor"),
+        (lambda m: m.translate("x"), TypeError, "an address is a whole number, not 'x'"),
+        (lambda m: m.read("x", 8), TypeError, "an address is a whole number, not 'x'"),
+        (lambda m: m.read(0, None), TypeError, "a size in bytes is a whole number, not None"),
+        (lambda m: m.read(0, -1), ValueError, "size -1 is negative: it counts bytes"),
+        (lambda m: m.poke(m.address("kvm0", "linear"), 8), TypeError, "to memory is bytes, not 8"),
+        (lambda m: m.poke(None, b"x"), TypeError, "an address is a whole number, not None"),
+        (lambda m: m.entry_of(1.5), TypeError, "an address is a whole number, not 1.5"),
+        (lambda m: m.run([0], [[[1]]]), ValueError, r"args has shape \(1, 1, 1\)"),
+    ],
+)
 def test_wrong_use_is_answered_by_what_was_expected_and_what_came(m, use, error, says):
     with pytest.raises(error) as caught:
         use(m)
     assert re.search(says, str(caught.value.args[0]))
 
 
-@pytest.mark.parametrize(("requests", "error", "says"), [
-    ("x", TypeError, "requests holds whole numbers"),
-    ([[1, 2]], ValueError, r"requests has shape \(1, 2\): a request is 8 words"),
-    (np.zeros((1 << 17, 8), np.uint64), ValueError, "131072 requests; the mailbox holds 65536"),
-])
+@pytest.mark.parametrize(
+    ("requests", "error", "says"),
+    [
+        ("x", TypeError, "requests holds whole numbers"),
+        ([[1, 2]], ValueError, r"requests has shape \(1, 2\): a request is 8 words"),
+        (np.zeros((1 << 17, 8), np.uint64), ValueError, "131072 requests; the mailbox holds 65536"),
+    ],
+)
 def test_a_reboot_with_wrong_requests_leaves_the_machine_as_it_was(m, requests, error, says):
     with pytest.raises(error, match=says):
         m.reboot(requests)
@@ -167,8 +202,19 @@ def test_a_dispatcher_that_does_not_assemble_is_refused_with_its_line():
 
 def test_every_repr_is_one_deterministic_line_without_an_object_address(m):
     call = m.call(CNTVOFF, 0x1234)
-    shown = [repr(thing) for thing in (m, call, call.trace, call.trace[3], m.layout, m.image,
-                                       m.snapshot(), m.translate(m.reg("pc"), el=1))]
+    shown = [
+        repr(thing)
+        for thing in (
+            m,
+            call,
+            call.trace,
+            call.trace[3],
+            m.layout,
+            m.image,
+            m.snapshot(),
+            m.translate(m.reg("pc"), el=1),
+        )
+    ]
     assert shown[1] == f"Call(numbered: {CNTVOFF}(0x1234) returned: x0 = 0x1234)"
     assert all(" object at 0x" not in text for text in shown)
     assert all("\n" not in text for text in shown[:-1])
@@ -193,17 +239,21 @@ def test_a_panicked_machine_says_why_and_wants_a_reboot():
         assert machine.call(MDCR).outcome == "returned"
 
 
-@pytest.mark.parametrize(("body", "where"), [
-    ("1: b 1b", r"dispatch\+0x20 \(EL2\)"),
-    (" adr x0, .\n msr elr_el2, x0\n mov x0, #0x3c9\n msr spsr_el2, x0", r"dispatch\+0x2[048]"),
-])
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ("1: b 1b", r"dispatch\+0x20 \(EL2\)"),
+        (" adr x0, .\n msr elr_el2, x0\n mov x0, #0x3c9\n msr spsr_el2, x0", r"dispatch\+0x2[048]"),
+    ],
+)
 def test_a_runaway_guest_stops_at_the_step_budget(body, where):
     with Machine("numbered", dispatcher=dispatcher(body), budget=20_000) as machine:
         call = machine.hvc(0x100)
         assert call.outcome == "runaway"
         assert len(call.whole_trace) == 20_000
-        assert re.search(r"20,000 instructions were not enough: it still runs at " + where,
-                         call.message)
+        assert re.search(
+            r"20,000 instructions were not enough: it still runs at " + where, call.message
+        )
         machine.reboot()
         with pytest.raises(MachineError, match="request 1: .* instructions were not enough"):
             machine.run([0, 0x100, 0])
@@ -235,22 +285,39 @@ def test_memory_that_is_not_there_cannot_be_read():
 # (SPSR_EL2, HCR_EL2 and so on are spoilt on purpose: a reboot has to mend all of it.)
 SPOILT = {
     "wfi": (" wfi", "before dispatch.0x24 .EL2. it went to sleep with WFI, and .* no interrupt"),
-    "wfi in the host": (" mrs x9, hcr_el2\n orr x9, x9, #0x2000\n msr hcr_el2, x9\n wfi",
-                        "went to sleep"),
-    "AArch32": (" mov x9, #0x10\n msr spsr_el2, x9",
-                "an ERET with 0x10 in SPSR_EL2 goes to AArch32"),
-    "64 KiB pages": (" mrs x9, tcr_el2\n orr x9, x9, #0x4000\n msr tcr_el2, x9\n isb\n tlbi alle2\n"
-                     " isb\n nop", "a fetch failed, though the page tables allow it: .* 4 KiB"),
-    "big-endian tables": (" mrs x9, sctlr_el2\n orr x9, x9, #0x2000000\n msr sctlr_el2, x9\n isb\n"
-                          " tlbi alle2\n isb\n nop", "little-endian tables"),
-    "the MMU off": (" msr sctlr_el2, xzr\n isb\n nop", "one exception after another at "
-                    "__kvm_hyp_vector.0x200 .EL2. .* address size fault, level 0"),
-    "the host's MMU off": (" msr sctlr_el1, xzr\n isb", "one exception after another at "
-                           "vectors.0x200 .EL1. .* instruction abort, same .* address size fault"),
+    "wfi in the host": (
+        " mrs x9, hcr_el2\n orr x9, x9, #0x2000\n msr hcr_el2, x9\n wfi",
+        "went to sleep",
+    ),
+    "AArch32": (
+        " mov x9, #0x10\n msr spsr_el2, x9",
+        "an ERET with 0x10 in SPSR_EL2 goes to AArch32",
+    ),
+    "64 KiB pages": (
+        " mrs x9, tcr_el2\n orr x9, x9, #0x4000\n msr tcr_el2, x9\n isb\n tlbi alle2\n isb\n nop",
+        "a fetch failed, though the page tables allow it: .* 4 KiB",
+    ),
+    "big-endian tables": (
+        " mrs x9, sctlr_el2\n orr x9, x9, #0x2000000\n msr sctlr_el2, x9\n isb\n"
+        " tlbi alle2\n isb\n nop",
+        "little-endian tables",
+    ),
+    "the MMU off": (
+        " msr sctlr_el2, xzr\n isb\n nop",
+        "one exception after another at "
+        "__kvm_hyp_vector.0x200 .EL2. .* address size fault, level 0",
+    ),
+    "the host's MMU off": (
+        " msr sctlr_el1, xzr\n isb",
+        "one exception after another at "
+        "vectors.0x200 .EL1. .* instruction abort, same .* address size fault",
+    ),
     "no tables": (" msr ttbr0_el2, xzr\n tlbi alle2\n isb\n nop", "translation fault, level 0"),
     "everything on": (" mov x9, #-1\n msr hcr_el2, x9\n isb", "were not enough"),
-    "illegal state": (" mov x9, #0x3cd\n msr spsr_el2, x9\n adr x9, 1f\n msr elr_el2, x9\n"
-                      " eret\n1:", "EL2 panicked at dispatch.0x34: illegal execution state"),
+    "illegal state": (
+        " mov x9, #0x3cd\n msr spsr_el2, x9\n adr x9, 1f\n msr elr_el2, x9\n eret\n1:",
+        "EL2 panicked at dispatch.0x34: illegal execution state",
+    ),
 }
 
 
@@ -307,8 +374,9 @@ def test_a_dispatcher_that_breaks_the_hosts_registers_makes_the_host_oops():
         assert "the host took an exception" in call.message and "instruction abort" in call.message
 
 
-@pytest.mark.parametrize("work", [lambda m: m.hvc(0x100), lambda m: m.run([0x100])],
-                         ids=["hvc", "run"])
+@pytest.mark.parametrize(
+    "work", [lambda m: m.hvc(0x100), lambda m: m.run([0x100])], ids=["hvc", "run"]
+)
 def test_the_stop_button_ends_a_run(work):
     with Machine("numbered", dispatcher=dispatcher("1: b 1b"), budget=MAX_BUDGET) as machine:
         timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
@@ -352,10 +420,19 @@ def test_a_closed_machine_says_so():
     machine.close()
     machine.close()
     assert repr(machine) == "Machine('fnptr', seed=0): closed"
-    for use in (lambda: machine.call(MDCR), lambda: machine.hvc(0), lambda: machine.run([0]),
-                lambda: machine.reg("x0"), lambda: machine.sysreg("VBAR_EL2"), machine.snapshot,
-                lambda: machine.read(0, 1), lambda: machine.poke(0, b"x"), machine.reboot,
-                lambda: machine.translate(0), lambda: machine.entry_of(0)):
+    for use in (
+        lambda: machine.call(MDCR),
+        lambda: machine.hvc(0),
+        lambda: machine.run([0]),
+        lambda: machine.reg("x0"),
+        lambda: machine.sysreg("VBAR_EL2"),
+        machine.snapshot,
+        lambda: machine.read(0, 1),
+        lambda: machine.poke(0, b"x"),
+        machine.reboot,
+        lambda: machine.translate(0),
+        lambda: machine.entry_of(0),
+    ):
         with pytest.raises(MachineError, match="was closed; make a new one"):
             use()
 
@@ -419,9 +496,25 @@ def test_a_snapshot_brings_registers_and_memory_back_in_any_order(m):
         assert m.call(MDCR).outcome == "returned"
     m.restore(first)
     again = m.call("__kvm_vcpu_run_nvhe", "vcpu0")
-    assert int.from_bytes(m._cpu.ram.load(HEAP["vm_memory"][0] + again.trace.register("x20", next(
-        step.index for step in again.trace if step.text == "hvc #0" and step.pc < 1 << 32))
-        - VM_IPA, 8), "little") == 1
+    assert (
+        int.from_bytes(
+            m._cpu.ram.load(
+                HEAP["vm_memory"][0]
+                + again.trace.register(
+                    "x20",
+                    next(
+                        step.index
+                        for step in again.trace
+                        if step.text == "hvc #0" and step.pc < 1 << 32
+                    ),
+                )
+                - VM_IPA,
+                8,
+            ),
+            "little",
+        )
+        == 1
+    )
 
 
 def test_a_snapshot_survives_a_panic_and_the_gics_registers(m):
@@ -460,8 +553,9 @@ def test_a_snapshot_holds_what_is_used_and_no_more(m):
     assert m.run([0x101]).tolist() == [6]
 
 
-@pytest.mark.parametrize("work", [lambda m, pa: m.hvc(1, pa, 7),
-                                  lambda m, pa: m.run([1], [[pa, 7]])], ids=["hvc", "run"])
+@pytest.mark.parametrize(
+    "work", [lambda m, pa: m.hvc(1, pa, 7), lambda m, pa: m.run([1], [[pa, 7]])], ids=["hvc", "run"]
+)
 def test_code_where_only_data_was_expected_is_executed_all_the_same(work):
     """A restart into the EL2 stack's page, with the MMU off: nothing forbids that."""
     pa = HEAP["hyp_stack"][0]
@@ -567,11 +661,14 @@ def test_poked_code_is_what_runs_next():
         assert any(step.text == "mov w0, #0xc47d" for step in call.trace)
 
 
-@pytest.mark.parametrize(("address", "sentence"), [
-    (0x1000, "EL1 cannot write 0x1000: translation fault"),
-    (1 << 60, "EL1 cannot write"),
-    (PAGE_OFFSET + 0x3000_0000, "nothing of this machine lives at"),
-])
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        (0x1000, "EL1 cannot write 0x1000: translation fault"),
+        (1 << 60, "EL1 cannot write"),
+        (PAGE_OFFSET + 0x3000_0000, "nothing of this machine lives at"),
+    ],
+)
 def test_a_poke_into_nowhere_says_so(m, address, sentence):
     with pytest.raises(MachineError, match=sentence):
         m.poke(address, bytes(8))

@@ -25,9 +25,11 @@ def without(monkeypatch, *modules):
         return import_module(name, *package)
 
     monkeypatch.setattr(importlib, "import_module", importing)
-    monkeypatch.setattr(importlib.util, "find_spec",
-                        lambda name, *package: None if name in modules
-                        else find_spec(name, *package))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *package: None if name in modules else find_spec(name, *package),
+    )
 
 
 def test_a_good_environment_is_ready_and_says_so():
@@ -81,7 +83,8 @@ def test_a_part_that_is_there_and_does_not_load_says_why(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", importing)
     (part,) = [part for part in environment().parts if part.name == "Unicorn"]
     assert part.state == MISSING and part.words.startswith(
-        "it does not load: OSError: libunicorn.so.2: cannot open <it>; run `make lab`")
+        "it does not load: OSError: libunicorn.so.2: cannot open <it>; run `make lab`"
+    )
 
 
 def test_a_keystone_that_is_installed_and_does_not_answer_is_not_ok(monkeypatch):

@@ -66,8 +66,10 @@ def pdfs(booklets, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(pdfs):
     """The text of each page."""
-    return {name: [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages]
-            for name, pdf in pdfs.items()}
+    return {
+        name: [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(pdf)).pages]
+        for name, pdf in pdfs.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +204,9 @@ def test_the_handout_has_every_exercise_of_every_lesson(texts, booklets):
         heading = re.search(rf"^### (Exercise {number}: .+)$", text, re.MULTILINE)
         assert heading and words(heading[1]) in texts["handout"], number
     asked = re.findall(r"^### Exercise (\d\d\.\d)", text, re.MULTILINE)
-    assert asked == [number for lesson in LESSONS for number in exercises()
-                     if number.startswith(lesson.number)]
+    assert asked == [
+        number for lesson in LESSONS for number in exercises() if number.startswith(lesson.number)
+    ]
 
 
 def test_a_sheet_has_title_minutes_objectives_and_key_points(texts):
@@ -235,12 +238,18 @@ def test_the_reference_has_every_call_with_its_numbers(texts):
 
 
 def test_the_map_of_x0_is_what_the_machines_do():
-    rows = [[cell.strip() for cell in line.strip("|").split("|")]
-            for line in tables.behaviour().splitlines() if line.startswith("|")]
-    head, found = rows[0], {row[0]: dict(zip(rows[0][1:], row[1:], strict=True))
-                            for row in rows[2:]}
-    assert head[1:] == [f"`{key}`" for key in ("fnptr", "numbered", "reviewed", "jump_table",
-                                               "smccc")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in tables.behaviour().splitlines()
+        if line.startswith("|")
+    ]
+    head, found = (
+        rows[0],
+        {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]},
+    )
+    assert head[1:] == [
+        f"`{key}`" for key in ("fnptr", "numbered", "reviewed", "jump_table", "smccc")
+    ]
     assert found["`0x100` to `0x10d`"]["`numbered`"] == "**handler**"
     assert found["`0x1000` to `0x100d`"]["`jump_table`"] == "**handler**"
     assert found["`0x10e` to `0xfff`"]["`numbered`"] == "refused: -38"
@@ -248,7 +257,12 @@ def test_the_map_of_x0_is_what_the_machines_do():
     assert found["`0x11` to `0xff`"]["`fnptr`"] == "panic"
     assert found["a function's hyp address"]["`fnptr`"] == "**handler**"
     assert {of_row["`fnptr`"] for of_row in found.values()} == {
-        "stub: `0xbadca11`", "restart", "stub: 0", "panic", "**handler**"}
+        "stub: `0xbadca11`",
+        "restart",
+        "stub: 0",
+        "panic",
+        "**handler**",
+    }
 
 
 def test_a_range_in_which_a_machine_does_several_things_stops_the_build():
@@ -262,17 +276,32 @@ def test_a_range_in_which_a_machine_does_several_things_stops_the_build():
 
 def shown_to_learners():
     """All text of the learner's notebooks, as comparable words."""
-    return words("\n".join(
-        text for lesson in LESSONS for cell in lesson.cells for text in (
-            cell.source, *(output.get("text", "") + output.get("data", {}).get("text/plain", "")
-                           for output in cell.get("outputs", ())))))
+    return words(
+        "\n".join(
+            text
+            for lesson in LESSONS
+            for cell in lesson.cells
+            for text in (
+                cell.source,
+                *(
+                    output.get("text", "") + output.get("data", {}).get("text/plain", "")
+                    for output in cell.get("outputs", ())
+                ),
+            )
+        )
+    )
 
 
 def test_the_learners_copy_holds_no_answer(texts, booklets):
     shown = shown_to_learners()
-    code = {line.strip() for lesson in SOLUTIONS for cell in lesson.cells
-            if cell.cell_type == "code" for line in cell.source.splitlines()
-            if not line.startswith("check(")}
+    code = {
+        line.strip()
+        for lesson in SOLUTIONS
+        for cell in lesson.cells
+        if cell.cell_type == "code"
+        for line in cell.source.splitlines()
+        if not line.startswith("check(")
+    }
     secret = {line for line in code if len(words(line)) >= 12 and words(line) not in shown}
     assert len(secret) >= 5 * len(SOLUTIONS)
     assert {line for line in secret if words(line) in texts["handout"]} == set()
@@ -283,12 +312,20 @@ def test_the_learners_copy_holds_no_answer(texts, booklets):
 def test_the_learners_copy_holds_no_answer_in_words(texts):
     """Nor the verdicts of right answers, nor the sentences of the solutions."""
     for lesson in SOLUTIONS:
-        told = [output.data["text/plain"] for cell in lesson.cells if cell.cell_type == "code"
-                for output in cell.outputs if ": right. " in output.get("data", {}).get(
-                    "text/plain", "")]
+        told = [
+            output.data["text/plain"]
+            for cell in lesson.cells
+            if cell.cell_type == "code"
+            for output in cell.outputs
+            if ": right. " in output.get("data", {}).get("text/plain", "")
+        ]
         prose = [cell.source for cell in lesson.cells[1:] if cell.cell_type == "markdown"]
-        sentences = [line for text in prose for line in text.splitlines()
-                     if len(words(line)) > 50 and not line.startswith("#")]
+        sentences = [
+            line
+            for text in prose
+            for line in text.splitlines()
+            if len(words(line)) > 50 and not line.startswith("#")
+        ]
         assert told
         for sentence in [*told, *sentences]:
             assert words(sentence) not in texts["handout"], sentence
@@ -306,8 +343,13 @@ def test_the_learners_copy_holds_no_instructor_note(texts):
 
 
 def lesson(*cells, name="01-a.ipynb"):
-    return lessons.Lesson(Path(name), tuple(
-        lessons.NotebookNode(cell_type=kind, source=source, outputs=[]) for kind, source in cells))
+    return lessons.Lesson(
+        Path(name),
+        tuple(
+            lessons.NotebookNode(cell_type=kind, source=source, outputs=[])
+            for kind, source in cells
+        ),
+    )
 
 
 OPENING = ("markdown", "# A\n\n**Minutes** 20 teaching, 15 exercises")
@@ -315,8 +357,10 @@ POINTS = ("markdown", "## Key points\n\n- one")
 
 
 def test_a_sheet_leaves_out_what_only_a_notebook_needs():
-    asked = ("markdown", "## Exercises\n\nRun it.\n\n% stepper: x\n\n"
-             "### Exercise 01.1: x (easy)\n\nA?")
+    asked = (
+        "markdown",
+        "## Exercises\n\nRun it.\n\n% stepper: x\n\n### Exercise 01.1: x (easy)\n\nA?",
+    )
     code = ("code", "from hypkit.check import check, hint\n\nanswer = ...\n\ncheck('01.1', answer)")
     form = ("code", "answer = [..., ...]\n\ncheck('01.1', answer)")
     made = lessons.sheet(lesson(OPENING, asked, code, form, POINTS), {})
@@ -331,8 +375,10 @@ def test_a_sheet_leaves_out_what_only_a_notebook_needs():
     [
         ([OPENING], "01-a.ipynb has no section '## Key points'"),
         ([OPENING, POINTS], "01-a.ipynb has no section '## Exercises'"),
-        ([OPENING, POINTS, ("markdown", "## Exercises\n\n### Exercise 01.1: x (tough)\n")],
-         r"'### Exercise 01.1: x \(tough\)' must end with how hard it is: easy, medium"),
+        (
+            [OPENING, POINTS, ("markdown", "## Exercises\n\n### Exercise 01.1: x (tough)\n")],
+            r"'### Exercise 01.1: x \(tough\)' must end with how hard it is: easy, medium",
+        ),
     ],
 )
 def test_a_lesson_that_gives_no_sheet_is_named(cells, sentence):

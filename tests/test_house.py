@@ -35,8 +35,11 @@ def modules(folder=PACKAGE):
 def imports(name, sources):
     """(modules of ours, top names of others) that a module imports anywhere, for types as well."""
     ours, others = set(), set()
-    package = name if any(other.startswith(f"{name}.") for other in sources) else (
-        name.rpartition(".")[0])
+    package = (
+        name
+        if any(other.startswith(f"{name}.") for other in sources)
+        else (name.rpartition(".")[0])
+    )
     for node in ast.walk(ast.parse(sources[name])):
         if isinstance(node, ast.Import):
             wanted = [(alias.name, None) for alias in node.names]
@@ -103,8 +106,10 @@ def faults(sources):
         for other in sorted(others & ENGINES):
             if room in VIEWS:
                 yield f"{name} imports {other}, but a view emulates nothing"
-    graph = {name: {target for target in ours if target in sources and target != "__init__"}
-             for name, (ours, _) in known.items()}
+    graph = {
+        name: {target for target in ours if target in sources and target != "__init__"}
+        for name, (ours, _) in known.items()
+    }
     for circle in circles(graph):
         yield f"a circle: {', '.join(circle)}"
 

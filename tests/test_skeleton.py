@@ -116,8 +116,12 @@ def test_what_the_tests_and_the_builders_import_is_asked_for():
 
 def test_the_licences_are_said_plainly():
     said = " ".join((TOP / "README.md").read_text().partition("## Licences")[2].split())
-    for words in ("code is under the MIT License", "text and pictures of the lessons under CC BY",
-                  "Unicorn and Keystone", "GNU General Public License, version 2 (GPLv2)"):
+    for words in (
+        "code is under the MIT License",
+        "text and pictures of the lessons under CC BY",
+        "Unicorn and Keystone",
+        "GNU General Public License, version 2 (GPLv2)",
+    ):
         assert words in said
     assert (TOP / "LICENSE").read_text().startswith("MIT License")
     assert "Attribution 4.0 International" in (TOP / "LICENSE-text").read_text()
@@ -185,10 +189,14 @@ def test_what_is_installed_is_not_installed_again(installed):
     assert "is up to date" in done.stdout
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda folder: (folder / "for-lab").write_text("/where/the/checkout/was\n"),
-    lambda folder: (folder / "bin" / "python").unlink(),
-], ids=["moved", "without its Python"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "for-lab").write_text("/where/the/checkout/was\n"),
+        lambda folder: (folder / "bin" / "python").unlink(),
+    ],
+    ids=["moved", "without its Python"],
+)
 def test_an_environment_that_starts_nothing_any_more_is_made_anew(installed, spoil):
     spoil(installed)
     planned = make("--dry-run", f"{installed}/for-lab", f"VENV={installed}", check=True).stdout
@@ -210,8 +218,14 @@ def test_the_linter_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
-PROSE = ("README.md", "INSTRUCTOR.md", "notebooks/src", "notebooks/handout", "data",
-         "hypkit/kernel/guest")
+PROSE = (
+    "README.md",
+    "INSTRUCTOR.md",
+    "notebooks/src",
+    "notebooks/handout",
+    "data",
+    "hypkit/kernel/guest",
+)
 
 
 def misspelt(*paths):
@@ -352,11 +366,14 @@ def test_the_installed_wheel_makes_hypercalls(elsewhere, tmp_path):
 
 
 def test_the_installed_wheel_shows_a_call_in_a_file_that_needs_no_network(elsewhere, tmp_path):
-    program = HYPERCALLS + """
+    program = (
+        HYPERCALLS
+        + """
 from hypkit import stepper
 page = stepper(machine.call("__kvm_get_mdcr_el2")).to_html()
 print("__kvm_get_mdcr_el2" in page and "<script" in page and "https://" not in page)
 """
+    )
     assert say(elsewhere, program, tmp_path).splitlines()[-1] == "True"
 
 

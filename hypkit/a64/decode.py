@@ -142,9 +142,18 @@ def _exclusive(word: int) -> MemoryOperand | None:
     kind = _kind(word)
     registers = (word & 31, word >> 10 & 31) if pair else (word & 31,)
     status = _register(word >> 16 & 31, 4, 0) if kind == "store" and not ordered else None
-    return MemoryOperand(kind, _base(word), None, "", 0, 0, size * len(registers),
-                         tuple(_register(number, size, 0) for number in registers),
-                         wide=size == 8, status=status)
+    return MemoryOperand(
+        kind,
+        _base(word),
+        None,
+        "",
+        0,
+        0,
+        size * len(registers),
+        tuple(_register(number, size, 0) for number in registers),
+        wide=size == 8,
+        status=status,
+    )
 
 
 def _literal(word: int) -> MemoryOperand | None:
@@ -154,8 +163,18 @@ def _literal(word: int) -> MemoryOperand | None:
     signed = option == 2 and not vector
     size = 4 if signed else 4 << option
     offset = sign_extended(word >> 5 & 0x7FFFF, 19) * 4
-    return MemoryOperand("load", None, None, "", 0, offset, size,
-                         (_register(word & 31, size, vector),), signed, bool(option))
+    return MemoryOperand(
+        "load",
+        None,
+        None,
+        "",
+        0,
+        offset,
+        size,
+        (_register(word & 31, size, vector),),
+        signed,
+        bool(option),
+    )
 
 
 def _pair(word: int) -> MemoryOperand | None:
@@ -166,10 +185,18 @@ def _pair(word: int) -> MemoryOperand | None:
         return None
     size = 4 << option if vector else 8 if option == 2 else 4
     return MemoryOperand(
-        _kind(word), _base(word), None, "", 0,
-        0 if mode == 1 else sign_extended(word >> 15 & 0x7F, 7) * size, 2 * size,
+        _kind(word),
+        _base(word),
+        None,
+        "",
+        0,
+        0 if mode == 1 else sign_extended(word >> 15 & 0x7F, 7) * size,
+        2 * size,
         (_register(word & 31, size, vector), _register(word >> 10 & 31, size, vector)),
-        signed, bool(option), mode in (1, 3))
+        signed,
+        bool(option),
+        mode in (1, 3),
+    )
 
 
 def _single(word: int) -> MemoryOperand | None:
@@ -199,8 +226,19 @@ def _single(word: int) -> MemoryOperand | None:
             return None
         writeback = mode in (1, 3)
         offset = 0 if mode == 1 else sign_extended(word >> 12 & 0x1FF, 9)
-    return MemoryOperand("load" if load else "store", _base(word), index, extend, shift, offset,
-                         size, (_register(word & 31, size, vector),), signed, wide, writeback)
+    return MemoryOperand(
+        "load" if load else "store",
+        _base(word),
+        index,
+        extend,
+        shift,
+        offset,
+        size,
+        (_register(word & 31, size, vector),),
+        signed,
+        wide,
+        writeback,
+    )
 
 
 @lru_cache(maxsize=65536)

@@ -128,10 +128,7 @@ def _ra(word: int) -> int:
 
 
 def _make(
-    kind: str,
-    reads: Iterable[tuple[str, str]] = (),
-    writes: Iterable[str] = (),
-    base: str = "",
+    kind: str, reads: Iterable[tuple[str, str]] = (), writes: Iterable[str] = (), base: str = ""
 ) -> Operation:
     return Operation(kind, tuple(r for r in reads if r[0]), tuple(filter(None, writes)), base)
 
@@ -212,9 +209,19 @@ def _memory(word: int) -> Operation | None:
         return None
     data = ["" if name == "xzr" else name for name in operand.registers]
     back = operand.base if operand.writeback else ""
-    kind = operand.kind + ("_pair" if pair else "") + (
-        "_wb" if back else "_reg" if operand.index else
-        "_w" if load and pair and not operand.wide else "")
+    kind = (
+        operand.kind
+        + ("_pair" if pair else "")
+        + (
+            "_wb"
+            if back
+            else "_reg"
+            if operand.index
+            else "_w"
+            if load and pair and not operand.wide
+            else ""
+        )
+    )
     address = [(operand.base or "", "index_base" if operand.index else "")]
     if operand.index:
         address.append(("" if operand.index == "xzr" else operand.index, ""))

@@ -50,8 +50,17 @@ class PageTables:
             self.pages[page] = [0] * 512
         return address
 
-    def map(self, root: int, va: int, pa: int, size: int, attributes: int, *,
-            block_level: int = 3, start_level: int = 0) -> None:
+    def map(
+        self,
+        root: int,
+        va: int,
+        pa: int,
+        size: int,
+        attributes: int,
+        *,
+        block_level: int = 3,
+        start_level: int = 0,
+    ) -> None:
         """Map [va, va + size) to pa with pages (block_level 3) or blocks of 2 MiB (2) or 1 GiB (1).
 
         Raises ValueError where something is mapped already, or where root has no entry for va.
@@ -107,8 +116,10 @@ class WalkLevel:
         return "block" if self.level else "invalid"
 
     def __repr__(self) -> str:
-        return (f"level {self.level}: table {self.table:#x}[{self.index}] = "
-                f"{self.descriptor:#018x} ({self.kind})")
+        return (
+            f"level {self.level}: table {self.table:#x}[{self.index}] = "
+            f"{self.descriptor:#018x} ({self.kind})"
+        )
 
 
 @dataclass(frozen=True)
@@ -156,8 +167,15 @@ class Walk:
         return "\n".join([head, *(f"  {level!r}" for level in self.levels)])
 
 
-def walk(read_u64: Callable[[int], int], root: int, va: int, *, regime: str, input_bits: int = 48,
-         start_level: int = 0) -> Walk:
+def walk(
+    read_u64: Callable[[int], int],
+    root: int,
+    va: int,
+    *,
+    regime: str,
+    input_bits: int = 48,
+    start_level: int = 0,
+) -> Walk:
     """Walk the tables at *root* for *va* (D5.2): the descriptors read, and where they lead.
 
     read_u64: physical address -> 64-bit word; regime: "EL1", "EL2" or "stage 2"; input_bits and

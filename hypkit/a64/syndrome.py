@@ -52,8 +52,12 @@ ESR_IL = 1 << 25
 VECTOR_SAME_SP0, VECTOR_SAME_SPX, VECTOR_LOWER_A64, VECTOR_LOWER_A32 = 0x000, 0x200, 0x400, 0x600
 VECTOR_SLOT = 0x80
 
-FAULT_KINDS = {0b0000: "address size fault", 0b0001: "translation fault",
-               0b0010: "access flag fault", 0b0011: "permission fault"}
+FAULT_KINDS = {
+    0b0000: "address size fault",
+    0b0001: "translation fault",
+    0b0010: "access flag fault",
+    0b0011: "permission fault",
+}
 FSC_ADDRESS_SIZE, FSC_TRANSLATION, FSC_ACCESS_FLAG, FSC_PERMISSION = 0x00, 0x04, 0x08, 0x0C
 FSC_ALIGNMENT = 0x21
 

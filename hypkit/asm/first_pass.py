@@ -63,11 +63,7 @@ class Layout(Blocks):
     """One unit. After `run` its items have addresses; `value` works out expressions."""
 
     def __init__(
-        self,
-        base: int,
-        symbols: Mapping[str, int],
-        constants: Mapping[str, int],
-        budget: Budget,
+        self, base: int, symbols: Mapping[str, int], constants: Mapping[str, int], budget: Budget
     ):
         super().__init__(base, symbols, constants, budget)
         self.base = base
@@ -127,7 +123,8 @@ class Layout(Blocks):
         grown = self.at + size - self.base
         if grown > directives.MAX_CODE:
             raise Complaint(
-                f"the output grows past {directives.MAX_CODE >> 10} KiB ({grown:,} bytes)")
+                f"the output grows past {directives.MAX_CODE >> 10} KiB ({grown:,} bytes)"
+            )
         if self.at + size > 1 << 64:
             raise Complaint("this lies beyond the last address, 2**64 - 1")
         item = Item(self.at, size, kind, stmt, self.order, payload)

@@ -72,11 +72,7 @@ class Blocks(Names):
     """Runs the statements of one unit. What a single statement does is a layout's affair."""
 
     def __init__(
-        self,
-        base: int,
-        symbols: Mapping[str, int],
-        constants: Mapping[str, int],
-        budget: Budget,
+        self, base: int, symbols: Mapping[str, int], constants: Mapping[str, int], budget: Budget
     ):
         super().__init__(base, symbols, constants)
         self.budget = budget
@@ -195,9 +191,7 @@ class Blocks(Names):
             self.budget.tick()
             self.block(body)
 
-    def repeat_for_each(
-        self, word: str, rest: str, at: int, stmt: Stmt, body: list[Stmt]
-    ) -> None:
+    def repeat_for_each(self, word: str, rest: str, at: int, stmt: Stmt, body: list[Stmt]) -> None:
         match = re.match(rf"({NAME.pattern})(?:\s*,|\s|$)\s*", rest)
         if match is None:
             raise Complaint(f"{word} needs a name, a comma and values", at)

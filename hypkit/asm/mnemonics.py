@@ -36,8 +36,7 @@ SHAPES = {
     **dict.fromkeys("cinc cinv cneg".split(), "{} x0, x1, eq"),
     **dict.fromkeys("ccmp ccmn".split(), "{} x0, x1, #nzcv, eq or {} x0, #5, #nzcv, eq"),
     **dict.fromkeys(
-        "ldr str ldrb strb ldrh strh ldrsb ldrsh ldrsw ldur stur".split(),
-        "{} x0, [x1, #8]",
+        "ldr str ldrb strb ldrh strh ldrsb ldrsh ldrsw ldur stur".split(), "{} x0, [x1, #8]"
     ),
     **dict.fromkeys("ldp stp ldpsw ldnp stnp".split(), "{} x0, x1, [sp, #16]"),
     **dict.fromkeys("ldxr ldaxr ldar stlr".split(), "{} x0, [x1]"),
@@ -102,9 +101,7 @@ def known(name: str) -> bool:
     return name in SHAPES or name in OTHERS or branch_condition(name) is not None
 
 
-def unknown(
-    name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]
-) -> Complaint | None:
+def unknown(name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]) -> Complaint | None:
     """The complaint about a mnemonic that does not exist here; None if it does."""
     if known(name):
         return None

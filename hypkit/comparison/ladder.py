@@ -18,8 +18,14 @@ from hypkit.trace import Trace
 CALL, ARGUMENTS = "__kvm_timer_set_cntvoff", (0x1234,)
 CORES = ("cortex-a55", "cortex-a57", "cortex-a72", "neoverse-n1")
 # The review's suggestions one on top of the other, in the order in which they show.
-REVIEW = ("numbered", "numbered+enum", "numbered+enum+adr_l", "numbered+enum+adr_l+cached",
-          "numbered+enum+no_base+adr_l+cached", "reviewed")
+REVIEW = (
+    "numbered",
+    "numbered+enum",
+    "numbered+enum+adr_l",
+    "numbered+enum+adr_l+cached",
+    "numbered+enum+no_base+adr_l+cached",
+    "reviewed",
+)
 SEED = 2020
 
 
@@ -42,9 +48,11 @@ class Rung:
     trace: Trace
 
     def __repr__(self) -> str:
-        return (f"Rung({self.variant.key}: host {self.host.instructions}, hyp "
-                f"{self.hyp.instructions}, of which dispatch {self.dispatch.instructions} with "
-                f"{self.dispatch.loads} loads)")
+        return (
+            f"Rung({self.variant.key}: host {self.host.instructions}, hyp "
+            f"{self.hyp.instructions}, of which dispatch {self.dispatch.instructions} with "
+            f"{self.dispatch.loads} loads)"
+        )
 
 
 def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS) -> Rung:
@@ -63,33 +71,46 @@ def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMEN
     with Machine(key, seed=SEED) as machine:
         made = machine.call(call, *arguments)
     if made.outcome != "returned":
-        raise ValueError(f"{key}: {call} {made.outcome}, so there is nothing to compare: "
-                         f"{made.message}")
+        raise ValueError(
+            f"{key}: {call} {made.outcome}, so there is nothing to compare: {made.message}"
+        )
     cost = made.cost
     dispatches = "dispatch" in cost.phases
     return Rung(
-        variant(key), cost.phases["host"], cost.phases.get("dispatch", Counts()), cost.hyp,
+        variant(key),
+        cost.phases["host"],
+        cost.phases.get("dispatch", Counts()),
+        cost.hyp,
         cost.footprint,
         {core: timing(made.trace, core).cycles if dispatches else None for core in CORES},
-        made.trace)
+        made.trace,
+    )
 
 
 # Columns of a ladder: heading, unit or explanation, and how to read it off a rung.
 COLUMNS = (
     ("host", "instructions of the host", lambda r: r.host.instructions),
     ("host loads", "load instructions among them", lambda r: r.host.loads),
-    ("dispatch", "instructions from the range test to the handler's address",
-     lambda r: r.dispatch.instructions),
+    (
+        "dispatch",
+        "instructions from the range test to the handler's address",
+        lambda r: r.dispatch.instructions,
+    ),
     ("dispatch loads", "load instructions among them", lambda r: r.dispatch.loads),
     ("hyp", "instructions of the hyp outside the handler", lambda r: r.hyp.instructions),
     ("hyp loads", "load instructions among them", lambda r: r.hyp.loads),
     ("code", "bytes of code executed, host and hyp", lambda r: r.footprint.code),
-    ("data", "bytes of literals, table and data touched",
-     lambda r: r.footprint.pool + r.footprint.table + r.footprint.data),
+    (
+        "data",
+        "bytes of literals, table and data touched",
+        lambda r: r.footprint.pool + r.footprint.table + r.footprint.data,
+    ),
     ("lines", "64-byte lines touched", lambda r: r.footprint.lines),
     ("pages", "4 KiB pages touched", lambda r: r.footprint.pages),
-    *((core, "modelled cycles of the dispatch", lambda r, core=core: r.cycles[core])
-      for core in CORES),
+    *(
+        (core, "modelled cycles of the dispatch", lambda r, core=core: r.cycles[core])
+        for core in CORES
+    ),
 )
 
 
@@ -110,33 +131,56 @@ class Ladder:
         """
         rows = self.rows()
         return [
-            (key, *(None if a is None or b is None else a - b
-                    for a, b in zip(before, cells, strict=True)))
-            for (_, *before), (key, *cells) in zip(rows, rows[1:], strict=False)]
+            (
+                key,
+                *(
+                    None if a is None or b is None else a - b
+                    for a, b in zip(before, cells, strict=True)
+                ),
+            )
+            for (_, *before), (key, *cells) in zip(rows, rows[1:], strict=False)
+        ]
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" title="{html.escape(about)}">{name}</th>'
-                       for name, about, _ in COLUMNS)
+        head = "".join(
+            f'<th scope="col" title="{html.escape(about)}">{name}</th>'
+            for name, about, _ in COLUMNS
+        )
         body = "".join(
             f'<tr><th scope="row" style="text-align: left">{html.escape(key)}</th>'
-            + "".join(f"<td>{'&ndash;' if cell is None else cell}</td>" for cell in cells) + "</tr>"
-            for key, *cells in self.rows())
-        return (f'<table><caption style="text-align: left">{html.escape(self.call)}: instructions, '
-                "loads, bytes, and modelled cycles of the dispatch on four cores</caption>"
-                "<thead><tr>"
-                f'<th scope="col">variant</th>{head}</tr></thead><tbody>{body}</tbody></table>')
+            + "".join(f"<td>{'&ndash;' if cell is None else cell}</td>" for cell in cells)
+            + "</tr>"
+            for key, *cells in self.rows()
+        )
+        return (
+            f'<table><caption style="text-align: left">{html.escape(self.call)}: instructions, '
+            "loads, bytes, and modelled cycles of the dispatch on four cores</caption>"
+            "<thead><tr>"
+            f'<th scope="col">variant</th>{head}</tr></thead><tbody>{body}</tbody></table>'
+        )
 
     def __repr__(self) -> str:
-        rows = [("variant", *(name for name, _, _ in COLUMNS)),
-                *(tuple("-" if cell is None else str(cell) for cell in row) for row in self.rows())]
+        rows = [
+            ("variant", *(name for name, _, _ in COLUMNS)),
+            *(tuple("-" if cell is None else str(cell) for cell in row) for row in self.rows()),
+        ]
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-        return "\n".join("  ".join([row[0].ljust(widths[0]), *(
-            cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
-            for row in rows)
+        return "\n".join(
+            "  ".join(
+                [
+                    row[0].ljust(widths[0]),
+                    *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+                ]
+            )
+            for row in rows
+        )
 
 
-def climb(keys: Iterable[str] = tuple(VARIANTS), call: str = CALL,
-          arguments: Sequence[int | str] = ARGUMENTS) -> Ladder:
+def climb(
+    keys: Iterable[str] = tuple(VARIANTS),
+    call: str = CALL,
+    arguments: Sequence[int | str] = ARGUMENTS,
+) -> Ladder:
     """Measure these variants with one call; by default all ten, in the order of the story.
 
     TypeError for keys that are no list, ValueError for an empty one; else as measure raises.

@@ -19,8 +19,10 @@ PANELS = (
     ("instructions", lambda counts: counts.instructions),
     ("load instructions", lambda counts: counts.loads),
 )
-PARTS = (("host", lambda rung: rung.host, OKABE_ITO["sky blue"], ""),
-         ("hyp", lambda rung: rung.hyp, OKABE_ITO["vermillion"], "xx"))
+PARTS = (
+    ("host", lambda rung: rung.host, OKABE_ITO["sky blue"], ""),
+    ("hyp", lambda rung: rung.hyp, OKABE_ITO["vermillion"], "xx"),
+)
 # The two cores that differ most: in order, and out of order.
 SHOWN = (CORES[0], CORES[-1])
 _SMALL = 8.5
@@ -37,19 +39,27 @@ def show_ladder(steps: Ladder) -> Picture:
             axes.set_title(title, loc="left", fontsize=9.5)
         _cycles(panels[2], rungs)
         panels[2].set_title("modelled cycles of the dispatch", loc="left", fontsize=9.5)
-        panels[0].set_yticks(range(len(rungs)), [_label(rung.variant.key) for rung in rungs],
-                             fontsize=9)
+        panels[0].set_yticks(
+            range(len(rungs)), [_label(rung.variant.key) for rung in rungs], fontsize=9
+        )
         panels[0].set_ylim(len(rungs) - 0.4, -0.6)
         for axes in panels:
             axes.tick_params(axis="y", length=0)
             axes.tick_params(axis="x", labelsize=_SMALL)
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        fig.supxlabel("host: the calling code. hyp: EL2 outside the handler.", x=0.01, ha="left",
-                      fontsize=_SMALL)
+        fig.supxlabel(
+            "host: the calling code. hyp: EL2 outside the handler.",
+            x=0.01,
+            ha="left",
+            fontsize=_SMALL,
+        )
         told = "; ".join(map(_told, rungs))
-        return figure(fig, f"Bars of {steps.call} by variant: instructions and load instructions "
-                      "of host and hyp (EL2 outside the handler), and the dispatch's modelled "
-                      f"cycles on {SHOWN[0]} and {SHOWN[1]}. {told}.")
+        return figure(
+            fig,
+            f"Bars of {steps.call} by variant: instructions and load instructions "
+            "of host and hyp (EL2 outside the handler), and the dispatch's modelled "
+            f"cycles on {SHOWN[0]} and {SHOWN[1]}. {told}.",
+        )
 
 
 def _label(key: str) -> str:
@@ -64,11 +74,14 @@ def _label(key: str) -> str:
 
 def _told(rung: Rung) -> str:
     """A rung's bars in words."""
-    counts = ", ".join(f"{name} {part(rung).instructions} with {_loads(part(rung).loads)}"
-                       for name, part, _, _ in PARTS)
+    counts = ", ".join(
+        f"{name} {part(rung).instructions} with {_loads(part(rung).loads)}"
+        for name, part, _, _ in PARTS
+    )
     one, other = (rung.cycles[core] for core in SHOWN)
     return f"{rung.variant.key}: {counts}, " + (
-        "no dispatch" if one is None else f"{one} and {other} cycles")
+        "no dispatch" if one is None else f"{one} and {other} cycles"
+    )
 
 
 def _loads(number: int) -> str:
@@ -83,8 +96,16 @@ def _counts(axes: Axes, rungs: Sequence[Rung], number: Callable[[Counts], int]) 
         for _, part, colour, hatch in PARTS:
             value = number(part(rung))
             if value:
-                axes.barh(row, value, left=at, height=0.62, color=colour, hatch=hatch,
-                          edgecolor="black", linewidth=0.6)
+                axes.barh(
+                    row,
+                    value,
+                    left=at,
+                    height=0.62,
+                    color=colour,
+                    hatch=hatch,
+                    edgecolor="black",
+                    linewidth=0.6,
+                )
             at += value
         text = " + ".join(f"{number(part(rung))} {name}" for name, part, _, _ in PARTS)
         axes.text(at + most * 0.02, row, text, va="center", fontsize=_SMALL)
@@ -101,8 +122,9 @@ def _cycles(axes: Axes, rungs: Sequence[Rung]) -> None:
         for n, core in enumerate(SHOWN):
             colour, hatch = CALL_STYLES[n + 1]
             cycles, at = rung.cycles[core], row - 0.17 + 0.34 * n
-            axes.barh(at, cycles, height=0.3, color=colour, hatch=hatch, edgecolor="black",
-                      linewidth=0.6)
+            axes.barh(
+                at, cycles, height=0.3, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6
+            )
             axes.text(cycles + most * 0.02, at, f"{cycles}  {core}", va="center", fontsize=7.5)
     axes.set_xlim(0, most * 1.6)
 
@@ -130,38 +152,56 @@ def _two(a: Rung, b: Rung) -> str:
     for name, about, read in COLUMNS:
         one, other = read(a), read(b)
         known = one is not None and other is not None
-        cells = [html.escape(about), *("&ndash;" if v is None else v for v in (one, other)),
-                 f"{other - one:+d}" if known else ""]
-        rows.append(f'<tr><th scope="row" style="text-align: left">{name}</th>'
-                    + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells)
-                    + "</tr>")
-    head = "".join(f'<th scope="col" style="text-align: left">{html.escape(word)}</th>' for word in
-                   ("measure", "what it counts", a.variant.key, b.variant.key, "difference"))
-    return (f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+        cells = [
+            html.escape(about),
+            *("&ndash;" if v is None else v for v in (one, other)),
+            f"{other - one:+d}" if known else "",
+        ]
+        rows.append(
+            f'<tr><th scope="row" style="text-align: left">{name}</th>'
+            + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells)
+            + "</tr>"
+        )
+    head = "".join(
+        f'<th scope="col" style="text-align: left">{html.escape(word)}</th>'
+        for word in ("measure", "what it counts", a.variant.key, b.variant.key, "difference")
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _side_by_side(a: Rung, b: Rung) -> str:
     """The instructions from the stub test to the branch into the handler, of both."""
     listings = []
     for rung in (a, b):
-        listings.append([step.text for step, phase in zip(rung.trace, phases(rung.trace),
-                                                          strict=True)
-                         if phase in ("dispatch", "call")])
+        listings.append(
+            [
+                step.text
+                for step, phase in zip(rung.trace, phases(rung.trace), strict=True)
+                if phase in ("dispatch", "call")
+            ]
+        )
     rows = []
     for n in range(max(map(len, listings))):
         cells = "".join(
             f'<td style="text-align: left"><code>{html.escape(lines[n]) if n < len(lines) else ""}'
-            "</code></td>" for lines in listings)
+            "</code></td>"
+            for lines in listings
+        )
         rows.append(f'<tr><th scope="row">{n + 1}</th>{cells}</tr>')
-    head = "".join(f'<th scope="col" style="text-align: left">{html.escape(rung.variant.key)}</th>'
-                   for rung in (a, b))
-    return ('<table><caption style="text-align: left">EL2, from the range test to the branch into '
-            f'the handler</caption><thead><tr><th scope="col">#</th>{head}</tr></thead>'
-            f"<tbody>{''.join(rows)}</tbody></table>")
+    head = "".join(
+        f'<th scope="col" style="text-align: left">{html.escape(rung.variant.key)}</th>'
+        for rung in (a, b)
+    )
+    return (
+        '<table><caption style="text-align: left">EL2, from the range test to the branch into '
+        f'the handler</caption><thead><tr><th scope="col">#</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
-def compare(a: str, b: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS
-            ) -> Comparison:
+def compare(
+    a: str, b: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS
+) -> Comparison:
     """Two variants side by side for one call: counts, bytes, modelled cycles, and the code.
 
     a, b: keys of VARIANTS; call and arguments, and what is raised: as in ladder.measure.
@@ -169,8 +209,11 @@ def compare(a: str, b: str, call: str = CALL, arguments: Sequence[int | str] = A
     return Comparison(climb([a, b], call, arguments))
 
 
-def ladder(keys: Iterable[str] = tuple(VARIANTS), call: str = CALL,
-           arguments: Sequence[int | str] = ARGUMENTS) -> Comparison:
+def ladder(
+    keys: Iterable[str] = tuple(VARIANTS),
+    call: str = CALL,
+    arguments: Sequence[int | str] = ARGUMENTS,
+) -> Comparison:
     """All variants (or those of *keys*) for one call, in the order of the story.
 
     call and arguments, and what is raised: as in ladder.climb.

@@ -72,8 +72,12 @@ def is_branch(instruction: Instruction) -> bool:
 
 
 # The dispatcher's labels, and what ends a call early, by the phase that begins there.
-BEGINS = {"dispatch_find": "dispatch", "dispatch_call": "call", "hyp_panic": "panic",
-          "__kvm_handle_stub_hvc": "stub"}
+BEGINS = {
+    "dispatch_find": "dispatch",
+    "dispatch_call": "call",
+    "hyp_panic": "panic",
+    "__kvm_handle_stub_hvc": "stub",
+}
 
 
 class _Places:
@@ -81,10 +85,12 @@ class _Places:
 
     def __init__(self, image: Image) -> None:
         self._image = image
-        self._begins = {image.pa(label): phase for label, phase in BEGINS.items()
-                        if label in image.symbols}
-        self._own, self._stub = (_range(image, name) for name in (image.dispatcher.name,
-                                                                  "hyp_stub.S"))
+        self._begins = {
+            image.pa(label): phase for label, phase in BEGINS.items() if label in image.symbols
+        }
+        self._own, self._stub = (
+            _range(image, name) for name in (image.dispatcher.name, "hyp_stub.S")
+        )
         if "dispatch_find" not in image.symbols:  # a learner's text may do without labels
             self._begins[self._own.start] = "dispatch"
         # EL2's own exceptions enter the first half of its vectors, and all lead to hyp_panic.
@@ -97,8 +103,13 @@ class _Places:
         pa = self._image.layout.pa(pc)
         if pa is None:
             return None, False, False
-        phase = "panic" if pa in self._faults else "stub" if pa in self._stub else (
-            self._begins.get(pa))
+        phase = (
+            "panic"
+            if pa in self._faults
+            else "stub"
+            if pa in self._stub
+            else (self._begins.get(pa))
+        )
         return phase, pa in self._own, True
 
 
@@ -119,8 +130,9 @@ def phase_numbers(trace: Trace) -> np.ndarray:
     """The phase of every step, as its place in PHASES; uint8."""
     pcs, site = trace.sites
     if trace.image.variant.host_el == 2:
-        return np.array([_NUMBER[_plain_phase(trace.image, pc)] for pc in pcs.tolist()],
-                        dtype=np.uint8)[site]
+        return np.array(
+            [_NUMBER[_plain_phase(trace.image, pc)] for pc in pcs.tolist()], dtype=np.uint8
+        )[site]
     places = _Places(trace.image)
     known = [places.at(pc) for pc in pcs.tolist()]
 
@@ -130,12 +142,14 @@ def phase_numbers(trace: Trace) -> np.ndarray:
 
     codes = site * 2 + (trace.els[:-1] == 1)
     states = accumulate(codes.tolist(), after, initial=("host", False))
-    return np.fromiter((_NUMBER[phase] for phase, _ in islice(states, 1, None)), np.uint8,
-                       len(trace))
+    return np.fromiter(
+        (_NUMBER[phase] for phase, _ in islice(states, 1, None)), np.uint8, len(trace)
+    )
 
 
-def _follow(phase: str, entered: bool, at_el1: bool, begins: str | None, inside: bool,
-            known: bool) -> tuple[str, bool]:
+def _follow(
+    phase: str, entered: bool, at_el1: bool, begins: str | None, inside: bool, known: bool
+) -> tuple[str, bool]:
     """The phase of a step from that of the one before, and where it is.
 
     entered: whether the dispatcher has been reached since the host was left.
@@ -179,15 +193,21 @@ class Cost:
 
     def rows(self) -> list[tuple[str, int, int, int, int, int, int]]:
         """(phase, instructions, loads, stores, taken, not taken, indirect) for each phase met."""
-        return [(name, *(getattr(counts, f.name) for f in fields(counts)))
-                for name, counts in self.phases.items()]
+        return [
+            (name, *(getattr(counts, f.name) for f in fields(counts)))
+            for name, counts in self.phases.items()
+        ]
 
     def __repr__(self) -> str:
         head = ("phase", *(f.name for f in fields(Counts)))
-        rows = [head, *self.rows(), ("total", *(getattr(self.total, f.name)
-                                                for f in fields(Counts)))]
-        return "\n".join(f"{row[0]:9}" + "".join(f"{value:>13}" for value in row[1:])
-                         for row in rows)
+        rows = [
+            head,
+            *self.rows(),
+            ("total", *(getattr(self.total, f.name) for f in fields(Counts))),
+        ]
+        return "\n".join(
+            f"{row[0]:9}" + "".join(f"{value:>13}" for value in row[1:]) for row in rows
+        )
 
 
 def count(trace: Trace) -> Cost:
@@ -198,10 +218,13 @@ def count(trace: Trace) -> Cost:
     met = [names[number] for number in dict.fromkeys(of_step.tolist())]
     steps = {name: np.flatnonzero(of_step == _NUMBER[name]) for name in met}
     return Cost(
-        {name: Counts(*(int(np.count_nonzero(column[at])) for column in moves))
-         for name, at in steps.items()},
+        {
+            name: Counts(*(int(np.count_nonzero(column[at])) for column in moves))
+            for name, at in steps.items()
+        },
         _footprint(trace, np.isin(of_step, [_NUMBER[name] for name in ("host", *HYP_PHASES)])),
-        {name: at.tolist() for name, at in steps.items()})
+        {name: at.tolist() for name, at in steps.items()},
+    )
 
 
 def counted(trace: Trace) -> tuple[np.ndarray, ...]:
@@ -216,20 +239,28 @@ def counted(trace: Trace) -> tuple[np.ndarray, ...]:
 def counts_as(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
     """Whether an instruction is a load, a store, a branch, an indirect branch."""
     moves = instruction.memory.kind if instruction.memory else ""
-    return (moves == "load", moves == "store", is_branch(instruction),
-            instruction.mnemonic in _INDIRECT)
+    return (
+        moves == "load",
+        moves == "store",
+        is_branch(instruction),
+        instruction.mnemonic in _INDIRECT,
+    )
 
 
 def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:
     """What the wanted steps touch; wanted: a bool a step."""
     image, (pcs, site) = trace.image, trace.sites
-    code = [pa for pc in pcs[np.unique(site[wanted])].tolist()
-            if (pa := image.layout.pa(pc)) is not None]
+    code = [
+        pa
+        for pc in pcs[np.unique(site[wanted])].tolist()
+        if (pa := image.layout.pa(pc)) is not None
+    ]
     touched = {"code": [(code, 4)], "pool": [], "table": [], "data": []}
     moved = trace.accesses[wanted[trace.accesses["step"]]]
     operands = (decode(trace.words[pc]).memory for pc in pcs.tolist())
-    literal = np.array([operand is not None and operand.base is None for operand in operands],
-                       dtype=bool)[site[moved["step"]]]
+    literal = np.array(
+        [operand is not None and operand.base is None for operand in operands], dtype=bool
+    )[site[moved["step"]]]
     for size in np.unique(moved["size"]).tolist():
         for pool in (False, True):
             addresses = moved["va"][(moved["size"] == size) & (literal == pool)]
@@ -245,15 +276,26 @@ def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:
                 touched[kind].append((found, size))
     spread = {kind: _bytes(parts) for kind, parts in touched.items()}
     everything = np.unique(np.concatenate(list(spread.values())))
-    return Footprint(*(len(found) for found in spread.values()),
-                     len(np.unique(everything // LINE)), len(np.unique(everything // PAGE)))
+    return Footprint(
+        *(len(found) for found in spread.values()),
+        len(np.unique(everything // LINE)),
+        len(np.unique(everything // PAGE)),
+    )
 
 
 def _bytes(parts: list[tuple[list[int], int]]) -> np.ndarray:
     """Every byte of [(addresses, bytes at each)], once."""
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *(
-        (np.array(places, dtype=np.int64)[:, None] + np.arange(size)).ravel()
-        for places, size in parts)]))
+    return np.unique(
+        np.concatenate(
+            [
+                np.zeros(0, np.int64),
+                *(
+                    (np.array(places, dtype=np.int64)[:, None] + np.arange(size)).ravel()
+                    for places, size in parts
+                ),
+            ]
+        )
+    )
 
 
 def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:

@@ -101,8 +101,15 @@ class Timing:
         """One row an instruction, under `columns`; "critical" holds "*" or nothing."""
         path = set(self.critical)
         return [
-            (r.index, r.text, r.kind or "no price", r.issue, r.ready, r.waits,
-             "*" if r.index in path else "")
+            (
+                r.index,
+                r.text,
+                r.kind or "no price",
+                r.issue,
+                r.ready,
+                r.waits,
+                "*" if r.index in path else "",
+            )
             for r in self.rows
         ]
 
@@ -168,8 +175,10 @@ class _Pipeline:
         self.held: dict[str, list[dict[int, int]]] = {
             unit: [{} for _ in range(count)] for unit, count in core.units.items()
         }
-        self.held |= {group: [pipe for kind in kinds for pipe in self.held[kind]]
-                      for group, kinds in core.groups.items()}
+        self.held |= {
+            group: [pipe for kind in kinds for pipe in self.held[kind]]
+            for group, kinds in core.groups.items()
+        }
         self.full: defaultdict[tuple, dict[int, int]] = defaultdict(dict)  # by units: see _pipes
         self.slot = self.used = self.uops = 0  # the cycle being filled, micro-ops in it, in all
         self.last: int | None = None  # the newest row that took a slot
@@ -228,7 +237,8 @@ class _Pipeline:
         chain = max([self.chain_from, *values])
         for register, latency in latencies.items():
             self.results[register] = _Result(
-                row, op.kind, limit.cycle, limit.cycle + latency, chain + latency)
+                row, op.kind, limit.cycle, limit.cycle + latency, chain + latency
+            )
         takes = max([price.latency, *latencies.values()])
         self._keep(word, op.kind, limit, limit.cycle + takes, chain + takes)
         self.last = row
@@ -300,15 +310,19 @@ class _Pipeline:
             pipe.update(dict.fromkeys(range(cycle, cycle + cycles), row))
         return _Limit(cycle, waits, holder)
 
-    def _room(self, price: Price, cycle: int
-              ) -> list[tuple[dict[int, int], int]] | tuple[str, int | None]:
+    def _room(
+        self, price: Price, cycle: int
+    ) -> list[tuple[dict[int, int], int]] | tuple[str, int | None]:
         """The pipes to take in a cycle, and for how long; or what is not free, and who holds it."""
         taken: list[tuple[dict[int, int], int]] = []
         for unit, cycles in price.units.items():
             span = range(cycle, cycle + cycles)
             pipes = self.held[unit]
-            free = [p for p in pipes if p.keys().isdisjoint(span)
-                    and all(p is not other for other, _ in taken)]
+            free = [
+                p
+                for p in pipes
+                if p.keys().isdisjoint(span) and all(p is not other for other, _ in taken)
+            ]
             if not free:
                 holder = next((p[c] for p in pipes for c in span if c in p), None)
                 return f"pipe {unit}", holder

@@ -106,7 +106,7 @@ class Listing:
             key += HEAP["vm_memory"][0] - VM_IPA
         for pa, data in self._memory:
             if pa <= key <= pa + len(data) - 4:
-                return int.from_bytes(data[key - pa:key - pa + 4], "little")
+                return int.from_bytes(data[key - pa : key - pa + 4], "little")
         return None
 
     def _row(self, key: int, file: str, line: int, source: list[str]) -> Row:
@@ -127,12 +127,28 @@ class Listing:
         elif step is not None:
             after = f"{operands.split(',')[0]} = {{after {operands.split(',')[0]}}}"
             sentence = templates.Sentence(templates.KERN_HYP_VA[step].replace("{after}", after))
-        elif label.startswith("host_call_") and instruction.mnemonic == "mov" and (
-                decode(self._word(key + 4) or 0).mnemonic != "movk"):
+        elif (
+            label.startswith("host_call_")
+            and instruction.mnemonic == "mov"
+            and (decode(self._word(key + 4) or 0).mnemonic != "movk")
+        ):
             what = label.removeprefix("host_call_")
             sentence = templates.Sentence(f"Puts {{after x0}}, the number of {what}, into x0.")
-        return Row(key, va, word, label, text, comment, story, file, line, _kind(instruction),
-                   sentence, instruction, vm)
+        return Row(
+            key,
+            va,
+            word,
+            label,
+            text,
+            comment,
+            story,
+            file,
+            line,
+            _kind(instruction),
+            sentence,
+            instruction,
+            vm,
+        )
 
     @cached_property
     def _kern_hyp_va(self) -> dict[int, int]:
@@ -142,8 +158,20 @@ class Listing:
         instruction = decode(self._words.get(pc, 0))
         text = instruction.text(pc, self.image.symbolize)
         sentence = templates.explain(instruction, text.partition(" ")[2])
-        return Row(self._key(pc), pc, instruction.word, "", text, "not part of any program", "", "",
-                   0, _kind(instruction), sentence, instruction)
+        return Row(
+            self._key(pc),
+            pc,
+            instruction.word,
+            "",
+            text,
+            "not part of any program",
+            "",
+            "",
+            0,
+            _kind(instruction),
+            sentence,
+            instruction,
+        )
 
 
 def _in_order_of_execution(blocks: list[dict], executed: list[int]) -> list[dict]:
@@ -155,8 +183,9 @@ def _in_order_of_execution(blocks: list[dict], executed: list[int]) -> list[dict
             groups[-1].append(block)
         else:
             groups.append([block])
-    groups.sort(key=lambda group: min(first[key] for block in group for key in block
-                                      if key in first))
+    groups.sort(
+        key=lambda group: min(first[key] for block in group for key in block if key in first)
+    )
     return [block for group in groups for block in group]
 
 

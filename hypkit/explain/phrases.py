@@ -19,13 +19,20 @@ _SILENT = {
     "nop": "does nothing",
 }
 _CONDITIONS = {
-    "eq": lambda n, z, c, v: z, "ne": lambda n, z, c, v: not z,
-    "hs": lambda n, z, c, v: c, "lo": lambda n, z, c, v: not c,
-    "mi": lambda n, z, c, v: n, "pl": lambda n, z, c, v: not n,
-    "vs": lambda n, z, c, v: v, "vc": lambda n, z, c, v: not v,
-    "hi": lambda n, z, c, v: c and not z, "ls": lambda n, z, c, v: not c or z,
-    "ge": lambda n, z, c, v: n == v, "lt": lambda n, z, c, v: n != v,
-    "gt": lambda n, z, c, v: not z and n == v, "le": lambda n, z, c, v: z or n != v,
+    "eq": lambda n, z, c, v: z,
+    "ne": lambda n, z, c, v: not z,
+    "hs": lambda n, z, c, v: c,
+    "lo": lambda n, z, c, v: not c,
+    "mi": lambda n, z, c, v: n,
+    "pl": lambda n, z, c, v: not n,
+    "vs": lambda n, z, c, v: v,
+    "vc": lambda n, z, c, v: not v,
+    "hi": lambda n, z, c, v: c and not z,
+    "ls": lambda n, z, c, v: not c or z,
+    "ge": lambda n, z, c, v: n == v,
+    "lt": lambda n, z, c, v: n != v,
+    "gt": lambda n, z, c, v: not z and n == v,
+    "le": lambda n, z, c, v: z or n != v,
 }
 
 
@@ -72,9 +79,12 @@ def _exception(trace: Trace, index: int) -> str:
     taken = trace[index].exception
     el, back = taken.target_el, with_meaning(trace.image, taken.elr)
     offset = int(trace.pcs[index + 1]) & 0x7FF  # a vector table is 2 KiB large and aligned to it
-    parts = [f"exception to EL{el}: PC = VBAR_EL{el} + {offset:#x}", f"ELR_EL{el} = {back}",
-             f"SPSR_EL{el} = the old PSTATE",
-             f"ESR_EL{el} = {taken.esr:#x} ({syndrome.esr_text(taken.esr)})"]
+    parts = [
+        f"exception to EL{el}: PC = VBAR_EL{el} + {offset:#x}",
+        f"ELR_EL{el} = {back}",
+        f"SPSR_EL{el} = the old PSTATE",
+        f"ESR_EL{el} = {taken.esr:#x} ({syndrome.esr_text(taken.esr)})",
+    ]
     if taken.far is not None:
         parts.append(f"FAR_EL{el} = {taken.far:#x}")
     return "; ".join([*parts, _stack_of(trace, index + 1)])
@@ -83,13 +93,16 @@ def _exception(trace: Trace, index: int) -> str:
 def _eret(trace: Trace, index: int) -> str:
     el = int(trace.els[index + 1])
     own = f"EL{trace[index].el}"  # whose registers say where to
-    return (f"back to EL{el}, to {place(trace, index + 1)}: PC = ELR_{own}, PSTATE = SPSR_{own}; "
-            + _stack_of(trace, index + 1))
+    return (
+        f"back to EL{el}, to {place(trace, index + 1)}: PC = ELR_{own}, PSTATE = SPSR_{own}; "
+        + _stack_of(trace, index + 1)
+    )
 
 
 def _stack_of(trace: Trace, row: int) -> str:
-    return (f"sp is EL{int(trace.els[row])}'s own: "
-            + with_meaning(trace.image, trace.register("sp", row)))
+    return f"sp is EL{int(trace.els[row])}'s own: " + with_meaning(
+        trace.image, trace.register("sp", row)
+    )
 
 
 def _branch(trace: Trace, index: int) -> str:
@@ -121,9 +134,12 @@ def _memory(trace: Trace, index: int) -> str:
     if operand.kind == "store":
         text = f"{' and '.join(names)} to {where}"
     else:
-        values = (f"{name}, which no trace holds" if access.value is None
-                  else f"{name} = {with_meaning(image, access.value)}"
-                  for name, access in zip(names, accesses, strict=True))
+        values = (
+            f"{name}, which no trace holds"
+            if access.value is None
+            else f"{name} = {with_meaning(image, access.value)}"
+            for name, access in zip(names, accesses, strict=True)
+        )
         text = f"{'; '.join(values)}; from {where}"
     if operand.writeback and operand.base in step.changed:
         old, new = step.changed[operand.base]
@@ -164,8 +180,10 @@ def _comparison(trace: Trace, index: int) -> str:
     if instruction.mnemonic == "ccmp":
         condition = rest.pop()
         if not _holds(condition, int(trace.pstates[index])):
-            return (f"no comparison, because {condition!r} does not hold: flags set to "
-                    f"{pstate.nzcv_text(after)}")
+            return (
+                f"no comparison, because {condition!r} does not hold: flags set to "
+                f"{pstate.nzcv_text(after)}"
+            )
         rest = []  # the flags it would have set
     negative, zero, carry, overflow = _flags(after)
     verdict = "is equal to" if zero else "is greater than" if carry else "is less than"
@@ -184,8 +202,10 @@ def _right(trace: Trace, index: int, operand: str, shift: list[str]) -> str:
 
 
 def _flags(value: int) -> tuple[bool, bool, bool, bool]:
-    return tuple(bool(value & bit) for bit in (pstate.PSTATE_N, pstate.PSTATE_Z, pstate.PSTATE_C,
-                                                pstate.PSTATE_V))
+    return tuple(
+        bool(value & bit)
+        for bit in (pstate.PSTATE_N, pstate.PSTATE_Z, pstate.PSTATE_C, pstate.PSTATE_V)
+    )
 
 
 def _holds(condition: str, value: int) -> bool:
@@ -199,10 +219,15 @@ def _changes(trace: Trace, index: int) -> str:
         op = operation(step.word)
         if op.writes == ("nzcv",):
             return f"flags set to {pstate.nzcv_text(int(trace.pstates[index + 1]))}"
-        return ("no change: the register held this value already" if op.writes else
-                "changes no register")
+        return (
+            "no change: the register held this value already"
+            if op.writes
+            else "changes no register"
+        )
     if step.instruction.mnemonic == "adrp":
         ((name, (_, new)),) = changed.items()
         return f"{name} = {new:#x}, where a 4 KiB page begins"
-    return "; ".join(f"{name} = {with_meaning(trace.image, new)} (was {old:#x})"
-                     for name, (old, new) in changed.items())
+    return "; ".join(
+        f"{name} = {with_meaning(trace.image, new)} (was {old:#x})"
+        for name, (old, new) in changed.items()
+    )

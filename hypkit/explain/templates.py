@@ -16,10 +16,19 @@ from hypkit.a64.decode import Instruction, MemoryOperand
 
 # Condition -> when it holds, after a comparison of two numbers.
 CONDITIONS = {
-    "eq": "equal", "ne": "not equal", "hs": "higher or the same, unsigned",
-    "lo": "lower, unsigned", "hi": "higher, unsigned", "ls": "lower or the same, unsigned",
-    "lt": "less, signed", "ge": "greater or equal, signed", "gt": "greater, signed",
-    "le": "less or equal, signed", "mi": "negative", "pl": "not negative", "vs": "overflow",
+    "eq": "equal",
+    "ne": "not equal",
+    "hs": "higher or the same, unsigned",
+    "lo": "lower, unsigned",
+    "hi": "higher, unsigned",
+    "ls": "lower or the same, unsigned",
+    "lt": "less, signed",
+    "ge": "greater or equal, signed",
+    "gt": "greater, signed",
+    "le": "less or equal, signed",
+    "mi": "negative",
+    "pl": "not negative",
+    "vs": "overflow",
     "vc": "no overflow",
 }
 _ALIASES = {"cs": "hs", "cc": "lo"}
@@ -34,20 +43,22 @@ _FIXED = {
     "csdb": "Values that a wrong guess produced are not used past this point.",
     "eret": "Exception return: PC comes from ELR, PSTATE from SPSR. Goes on at {level}, {goes}.",
     "hvc": "Hypercall: the core enters {level} at VBAR_EL2 + 0x400. ELR_EL2 keeps where to return "
-           "to, ESR_EL2 says why.",
+    "to, ESR_EL2 says why.",
     "smc": "Asks the firmware at EL3.",
     "svc": "System call: enters EL1.",
     "ret": "Returns to {goes}.",
 }
 _TWO = {
-    "add": "Adds {1} to {0}: {after}.", "adds": "Adds {1} to {0}, sets the flags: {after}.",
+    "add": "Adds {1} to {0}: {after}.",
+    "adds": "Adds {1} to {0}, sets the flags: {after}.",
     "sub": "Subtracts {1} from {0}: {after}.",
     "subs": "Subtracts {1} from {0}, sets the flags: {after}.",
     "and": "Keeps those bits of {0} that are set in {1}: {after}.",
     "orr": "Sets in {0} the bits that are set in {1}: {after}.",
     "eor": "Flips in {0} the bits that are set in {1}: {after}.",
     "bic": "Clears in {0} the bits that are set in {1}: {after}.",
-    "lsl": "Shifts {0} left by {1}: {after}.", "lsr": "Shifts {0} right by {1}: {after}.",
+    "lsl": "Shifts {0} left by {1}: {after}.",
+    "lsr": "Shifts {0} right by {1}: {after}.",
     "asr": "Shifts {0} right by {1}, keeping the sign: {after}.",
     "ror": "Rotates {0} right by {1}: {after}.",
     "adc": "Adds {1} and the carry to {0}: {after}.",
@@ -56,7 +67,8 @@ _TWO = {
 }
 # What keeps no result but the flags.
 _FLAGS = {
-    "cmp": "Compares {0} with {1}", "cmn": "Adds {1} to {0} for the flags alone",
+    "cmp": "Compares {0} with {1}",
+    "cmn": "Adds {1} to {0} for the flags alone",
     "tst": "Looks which bits of {0} are set in {1}",
 }
 KERN_HYP_VA = (
@@ -107,8 +119,12 @@ def _value(operand: str) -> str:
 def _shifted(how: str) -> str:
     """', lsl #3' as words."""
     kind, _, amount = how.partition(" ")
-    words = {"lsl": "shifted left", "lsr": "shifted right", "ror": "rotated right",
-             "asr": "shifted right, keeping the sign,"}.get(kind)
+    words = {
+        "lsl": "shifted left",
+        "lsr": "shifted right",
+        "ror": "rotated right",
+        "asr": "shifted right, keeping the sign,",
+    }.get(kind)
     return f" {words} by {_decimal(amount)}" if words and amount else f" ({how})"
 
 
@@ -153,8 +169,10 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
         return Sentence("", f"{what} the address in {parts[0]}: {{goes}}.{end}")
     if name.startswith("b."):
         condition = CONDITIONS.get(_ALIASES.get(name[2:], name[2:]), name[2:])
-        return Sentence(f"Not taken: the condition ({condition}) does not hold. Goes on below.",
-                        f"Taken: the condition ({condition}) holds. Goes to {target}.")
+        return Sentence(
+            f"Not taken: the condition ({condition}) does not hold. Goes on below.",
+            f"Taken: the condition ({condition}) holds. Goes to {target}.",
+        )
     if name in ("cbz", "cbnz"):
         zero = f"{parts[0]} is zero", f"{_value(parts[0])} is not zero"
         no, yes = zero if name == "cbnz" else zero[::-1]
@@ -162,8 +180,9 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     if name in ("tbz", "tbnz"):
         bit = f"bit {_decimal(parts[1])} of {parts[0]} is "
         no, yes = ("1", "0") if name == "tbz" else ("0", "1")
-        return Sentence(f"Not taken: {bit}{no}. Goes on below.",
-                        f"Taken: {bit}{yes}. Goes to {target}.")
+        return Sentence(
+            f"Not taken: {bit}{no}. Goes on below.", f"Taken: {bit}{yes}. Goes to {target}."
+        )
     if name == "mrs":
         register = parts[1].upper()
         end = ", {ec}" if register.startswith("ESR_EL") else ""
@@ -176,9 +195,11 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     if name in ("ccmp", "ccmn"):
         condition = CONDITIONS.get(_ALIASES.get(parts[3], parts[3]), parts[3])
         does = "compares {0} with {1}" if name == "ccmp" else "adds {1} to {0} for the flags alone"
-        return Sentence(f"If the last comparison said {condition}, "
-                        + does.replace("{0}", _value(parts[0])).replace("{1}", _value(parts[1]))
-                        + f"; else sets the flags to {number(parts[2])}. Flags now: {{flags}}.")
+        return Sentence(
+            f"If the last comparison said {condition}, "
+            + does.replace("{0}", _value(parts[0])).replace("{1}", _value(parts[1]))
+            + f"; else sets the flags to {number(parts[2])}. Flags now: {{flags}}."
+        )
     return _computation(name, parts)
 
 
@@ -188,12 +209,17 @@ def _transfer(operand: MemoryOperand) -> Sentence:
     does, way = ("Loads", "from") if load else ("Stores", "to")
     # A trace has no vector register, and nothing of what is loaded into the zero register.
     if any(name[0] != "x" or load and name == "xzr" for name in operand.registers):
-        return Sentence(f"{does} {' and '.join(operand.registers)} {way} memory; a trace does not "
-                        "record the value.")
+        return Sentence(
+            f"{does} {' and '.join(operand.registers)} {way} memory; a trace does not "
+            "record the value."
+        )
     names = " and ".join("zero" if name == "xzr" else name for name in operand.registers)
     if operand.status:
-        told = "" if operand.status == "xzr" else (
-            f": {operand.status} = {{after {operand.status}}}, and 0 means that it did")
+        told = (
+            ""
+            if operand.status == "xzr"
+            else (f": {operand.status} = {{after {operand.status}}}, and 0 means that it did")
+        )
         return Sentence(f"Stores {names} if the reservation still holds{told}.")
     return Sentence(f"{does} {names} {way} {{place}}: {{values}}.")
 
@@ -207,8 +233,10 @@ def _comparison(name: str, parts: list[str]) -> Sentence:
     if whole and name == "cmn" and not _register(parts[1]):  # how -1 is compared with
         name, second, other = "cmp", f"-{other}", f"-{other}"
     text = _FLAGS[name].replace("{0}", _value(parts[0])).replace("{1}", second)
-    return Sentence(text + (f": {{compare {one} {other}}}." if whole and name == "cmp"
-                            else "; flags now: {flags}."))
+    return Sentence(
+        text
+        + (f": {{compare {one} {other}}}." if whole and name == "cmp" else "; flags now: {flags}.")
+    )
 
 
 def _computation(name: str, parts: list[str]) -> Sentence:
@@ -226,16 +254,21 @@ def _computation(name: str, parts: list[str]) -> Sentence:
     if name == "movk":
         return Sentence(f"Replaces 16 bits of {parts[0]}: {{after {result}}}.")
     if name == "adrp":
-        return Sentence(f"Puts the address of the 4 KiB page of {parts[1]} into {parts[0]}: "
-                        f"{{after {result}}}.")
+        return Sentence(
+            f"Puts the address of the 4 KiB page of {parts[1]} into {parts[0]}: {{after {result}}}."
+        )
     if name == "adr":
         return Sentence(f"Puts the address of {parts[1]} into {parts[0]}: {{after {result}}}.")
     if name == "ubfx" and len(parts) == 4:
-        return Sentence(f"Takes {_decimal(parts[3])} bits of {_value(parts[1])}, "
-                        f"from bit {_decimal(parts[2])} up: {after}.")
+        return Sentence(
+            f"Takes {_decimal(parts[3])} bits of {_value(parts[1])}, "
+            f"from bit {_decimal(parts[2])} up: {after}."
+        )
     if name == "bfi" and len(parts) == 4:
-        return Sentence(f"Puts the low {_decimal(parts[3])} bits of {_value(parts[1])} into "
-                        f"{parts[0]} at bit {_decimal(parts[2])}: {after}.")
+        return Sentence(
+            f"Puts the low {_decimal(parts[3])} bits of {_value(parts[1])} into "
+            f"{parts[0]} at bit {_decimal(parts[2])}: {after}."
+        )
     if name in _TWO and len(parts) >= 3:
         second = _value(parts[2])
         if name in ("lsl", "lsr", "asr", "ror") and not _register(parts[2]):
@@ -278,6 +311,7 @@ def compared(one: int, other: int) -> str:
 
 def fill(text: str, moment: Moment) -> str:
     """The sentence of a step: *text* with its gaps filled."""
+
     def gap(match: re.Match[str]) -> str:
         op, *args = match[1].split(" ")
         match op:
@@ -294,19 +328,28 @@ def fill(text: str, moment: Moment) -> str:
             case "place":
                 return moment.accesses[0][0] if moment.accesses else "memory"
             case "values":
-                return " and ".join("fault" if value is None else moment.what(value)
-                                    for _, value in moment.accesses)
+                return " and ".join(
+                    "fault" if value is None else moment.what(value) for _, value in moment.accesses
+                )
             case "compare":
-                one, other = (moment.before(arg) if arg[0] in "xs" else int(arg, 0) & (1 << 64) - 1
-                              for arg in args)
+                one, other = (
+                    moment.before(arg) if arg[0] in "xs" else int(arg, 0) & (1 << 64) - 1
+                    for arg in args
+                )
                 return compared(one, other)
             case "ec":
                 values = [moment.after(name) for name in moment.changed if name != "pstate"]
                 ec = values[0] >> syndrome.ESR_EC_SHIFT & 0x3F if values else None
                 return syndrome.EC_NAMES.get(ec, "as before")
             case "changes":
-                return ", ".join(f"{name} becomes {moment.what(moment.after(name))}"
-                                 for name in moment.changed if name != "pstate") or "No change"
+                return (
+                    ", ".join(
+                        f"{name} becomes {moment.what(moment.after(name))}"
+                        for name in moment.changed
+                        if name != "pstate"
+                    )
+                    or "No change"
+                )
         raise AssertionError(f"no gap {op!r}")
 
     return re.sub(r"\{([^{}]+)\}", gap, text)

@@ -34,8 +34,10 @@ SECONDS = 8.0  # a good header takes a fifth of a second
 _GUEST = Path(__file__).parents[1] / "kernel" / "guest"
 # The fourteen calls in both styles: to look at, and to change.
 DEFINES = {NUMBERS: (_GUEST / "hcalls_defines.h").read_text(encoding="utf-8")}
-ENUM = {NUMBERS: (_GUEST / "hcalls_enum.h").read_text(encoding="utf-8"),
-        LIST: (_GUEST / "hcalls_list.h").read_text(encoding="utf-8")}
+ENUM = {
+    NUMBERS: (_GUEST / "hcalls_enum.h").read_text(encoding="utf-8"),
+    LIST: (_GUEST / "hcalls_list.h").read_text(encoding="utf-8"),
+}
 
 
 class HeaderError(ValueError):
@@ -107,8 +109,9 @@ def read_header(header: str | Mapping[str, str] | Header) -> Header:
         return header
     files = _files(header)
     found = _compiled(files, None)
-    numbering = Numbering(found["base"], found["end"], tuple(found["slots"]),
-                          tuple(found["numbers"].items()))
+    numbering = Numbering(
+        found["base"], found["end"], tuple(found["slots"]), tuple(found["numbers"].items())
+    )
     return Header(files, numbering, tuple(found["warnings"]))
 
 
@@ -124,11 +127,14 @@ def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
 def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     given = {NUMBERS: header} if isinstance(header, str) else header
     if not isinstance(given, Mapping) or not all(
-            isinstance(item, str) for pair in given.items() for item in pair):
+        isinstance(item, str) for pair in given.items() for item in pair
+    ):
         raise TypeError(f"a header is a text, or texts by file name, not {type(header).__name__}")
     if NUMBERS not in given or not given.keys() <= {NUMBERS, LIST}:
-        raise ValueError(f"a header's files are called {NUMBERS!r} and {LIST!r}, not "
-                         f"{', '.join(map(repr, sorted(given))) or 'nothing'}")
+        raise ValueError(
+            f"a header's files are called {NUMBERS!r} and {LIST!r}, not "
+            f"{', '.join(map(repr, sorted(given))) or 'nothing'}"
+        )
     if sum(map(len, given.values())) > MAX_TEXT:
         raise HeaderError(f"this header has more than {MAX_TEXT:,} characters")
     for name, text in given.items():
@@ -147,8 +153,13 @@ def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def _run(job: str) -> str:
     """The child's answer to a job; raises TimeoutExpired."""
     done = subprocess.run(
-        [sys.executable, "-P", compiler.__file__], input=job, capture_output=True, text=True,
-        timeout=SECONDS, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))  # Windows
+        [sys.executable, "-P", compiler.__file__],
+        input=job,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )  # Windows
     return done.stdout
 
 
@@ -157,8 +168,10 @@ def _compiled(files: tuple[tuple[str, str], ...], text: str | None) -> dict:
     try:
         answer = _run(json.dumps({"files": dict(files)} | what))
     except subprocess.TimeoutExpired:
-        raise HeaderError(f"the C compiler did not come to an end in {SECONDS:g} seconds: do the "
-                          "macros grow without bounds?") from None
+        raise HeaderError(
+            f"the C compiler did not come to an end in {SECONDS:g} seconds: do the "
+            "macros grow without bounds?"
+        ) from None
     try:
         found = json.loads(answer)
     except ValueError:

@@ -38,7 +38,8 @@ MEMORY = 1 << 30
 
 
 WANTED = dict.fromkeys(("define", "undef", "include", "ifdef", "ifndef"), "a name") | dict.fromkeys(
-    ("if", "elif"), "a condition")
+    ("if", "elif"), "a condition"
+)
 
 
 def preprocessor(files: dict[str, str]):
@@ -57,16 +58,22 @@ def preprocessor(files: dict[str, str]):
                 raise OSError
             self.includes += 1
             if self.includes > MOST_INCLUDES or self.include_depth > DEEPEST:
-                raise Mistake(f"{name} is included again and again: a file must not include "
-                              "itself without an end", name, 0)
+                raise Mistake(
+                    f"{name} is included again and again: a file must not include "
+                    "itself without an end",
+                    name,
+                    0,
+                )
             return io.StringIO(files[name])
 
         def on_include_not_found(self, is_malformed, is_system_include, directory, path):
             if is_malformed:
                 raise Mistake('#include wants a name: #include "kvm_hcall_list.h"', *here(self))
             there = ", ".join(sorted(files))
-            raise Mistake(f"there is no file {path!r} to include: the only files here are {there}",
-                          *here(self))
+            raise Mistake(
+                f"there is no file {path!r} to include: the only files here are {there}",
+                *here(self),
+            )
 
         def on_directive_handle(self, directive, tokens, if_passthru, preceding):
             self.at = directive
@@ -80,7 +87,8 @@ def preprocessor(files: dict[str, str]):
             if directive.value in ("warning", "pragma"):
                 return True
             what = {"error": f"#error {rest}", "line": "#line is not taken here"}.get(
-                directive.value, f"there is no directive #{directive.value}")
+                directive.value, f"there is no directive #{directive.value}"
+            )
             raise Mistake(what, directive.source, directive.lineno)
 
         def define(self, tokens):
@@ -120,13 +128,15 @@ def said(message: str) -> str:
         name, wants, has = found.groups()
         return f"the macro {name} takes {wants} argument{'s' * (wants != '1')}, not {has}"
     if message == "Bad macro definition":
-        return ("after the name of a macro there must be a blank, or ( and the names of its "
-                "parameters")
+        return (
+            "after the name of a macro there must be a blank, or ( and the names of its parameters"
+        )
     found = re.match(r"Unterminated (.*)", message)
     if found:
         return f"{found[1].strip()} has no #endif"
-    found = re.match(r"Could not evaluate expression .*\(passed to evaluator: '(.*)'\)", message,
-                     re.DOTALL)
+    found = re.match(
+        r"Could not evaluate expression .*\(passed to evaluator: '(.*)'\)", message, re.DOTALL
+    )
     if found:
         return f"this condition cannot be worked out: {found[1].strip()[:60]}"
     return message[0].lower() + message[1:].strip()[:200]
@@ -139,16 +149,20 @@ def expanded(pre, text: str, name: str) -> str:
     class Bounded:
         def write(self, part):
             if out.tell() + len(part) > MOST_OUTPUT:
-                raise Mistake(f"after its macros are expanded this text has more than "
-                              f"{MOST_OUTPUT:,} characters", *here(pre))
+                raise Mistake(
+                    f"after its macros are expanded this text has more than "
+                    f"{MOST_OUTPUT:,} characters",
+                    *here(pre),
+                )
             out.write(part)
 
     try:
         pre.parse(text, name)
         pre.write(Bounded())
     except (IndexError, AttributeError, TypeError) as error:  # a slip of pcpp's own
-        raise Mistake(f"the preprocessor gives up here ({type(error).__name__})",
-                      *here(pre)) from None
+        raise Mistake(
+            f"the preprocessor gives up here ({type(error).__name__})", *here(pre)
+        ) from None
     return out.getvalue()
 
 
@@ -158,7 +172,7 @@ def expanded(pre, text: str, name: str) -> str:
 # pycparser's complaints that need other words.
 PLAINER = {
     "Invalid function definition": "the C compiler takes this for a function: is a #define "
-                                   "missing, or is the name of a macro misspelt?",
+    "missing, or is the name of a macro misspelt?",
     "Comments are not supported": "this comment has no */",
 }
 
@@ -180,14 +194,20 @@ def parsed(text: str, name: str, files: dict[str, str]):
             for file, line, became in places(text):
                 if re.search(rf"\b{ENTRY}\s*\(", became):
                     raise Mistake(f"the parenthesis after {ENTRY} has no end", file, line) from None
-            raise Mistake("the text ends too early: a brace, a parenthesis or a semicolon is "
-                          "missing", name) from None
+            raise Mistake(
+                "the text ends too early: a brace, a parenthesis or a semicolon is missing", name
+            ) from None
         file, line, what = found.groups()
         before = re.match(r"before: (.*)", what, re.DOTALL)
         token = before[1].strip()[:40] if before else ""
-        message = f"the C compiler did not expect {token!r} here" if token else next(
-            (plain for theirs, plain in PLAINER.items() if what.startswith(theirs)),
-            f"the C compiler does not understand this ({what[:80]})")
+        message = (
+            f"the C compiler did not expect {token!r} here"
+            if token
+            else next(
+                (plain for theirs, plain in PLAINER.items() if what.startswith(theirs)),
+                f"the C compiler does not understand this ({what[:80]})",
+            )
+        )
         if token and token not in source_line(files, file, int(line)):
             message += became_of(text, os.path.basename(file), int(line))
         raise Mistake(message, file, int(line)) from None
@@ -195,8 +215,9 @@ def parsed(text: str, name: str, files: dict[str, str]):
 
 def became_of(text: str, file: str, line: int) -> str:
     """What the macros made of a line, as the end of a sentence."""
-    became = " ".join(" ".join(found for *place, found in places(text)
-                               if place == [file, line]).split())
+    became = " ".join(
+        " ".join(found for *place, found in places(text) if place == [file, line]).split()
+    )
     return f": the macros make of this line `{became[:80]}`" if became else ""
 
 
@@ -221,8 +242,9 @@ def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
         try:
             tree = parsed(f"enum {{ hypkit = ({spelled}) }};", "probe", {})
         except Mistake:
-            raise Mistake(f"{name} becomes {spelled[:60]!r}, which is no expression",
-                          *place) from None
+            raise Mistake(
+                f"{name} becomes {spelled[:60]!r}, which is no expression", *place
+            ) from None
         try:
             return evaluator.value(tree.ext[0].type.values.enumerators[0].value)
         except Unknown as unknown:
@@ -234,14 +256,18 @@ def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
     if SIZE not in pre.macros and SIZE not in evaluator.known:
         raise Mistake(f"{SIZE} is not there: nobody says how many slots the table has", NUMBERS)
     if NR not in pre.macros:
-        raise Mistake(f"there is no macro {NR}(name): the host would not know how to make a "
-                      "number of a name", NUMBERS)
+        raise Mistake(
+            f"there is no macro {NR}(name): the host would not know how to make a number of a name",
+            NUMBERS,
+        )
     if pre.macros[NR].arglist is None or len(pre.macros[NR].arglist) != 1:
         raise Mistake(f"{NR} must take one argument, the name", *where[NR])
     size = probe(SIZE, SIZE)
     if not 1 <= size <= MOST_SLOTS:
-        raise Mistake(f"{SIZE} is {size}: the table of this kit has 1 to {MOST_SLOTS} slots",
-                      *where.get(SIZE, (NUMBERS, 0)))
+        raise Mistake(
+            f"{SIZE} is {size}: the table of this kit has 1 to {MOST_SLOTS} slots",
+            *where.get(SIZE, (NUMBERS, 0)),
+        )
     defined = pre.macros.keys() | evaluator.known.keys()
     slots = table(files, handlers, size, evaluator)
     base = probe(BASE, BASE) if BASE in defined else 0
@@ -254,17 +280,26 @@ def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
             missing = missing or (name, unknown)
     if not found:
         name, unknown = missing
-        raise Mistake(f"{NR}({name}) becomes {spelling(f'{NR}({name})')[:80]!r}, and nobody gives "
-                      f"{unknown.name} a value", *where[NR])
+        raise Mistake(
+            f"{NR}({name}) becomes {spelling(f'{NR}({name})')[:80]!r}, and nobody gives "
+            f"{unknown.name} a value",
+            *where[NR],
+        )
     for what, value in ((BASE, base), (END, end)):
         if value < 0:
-            raise Mistake(f"{what} is {value}: numbers of calls are not negative",
-                          *where.get(what, (NUMBERS, 0)))
-    warnings = [f"{os.path.basename(source or '')}:{line}: {name} is defined again, with "
-                "another value" for name, source, line in pre.redefined]
+            raise Mistake(
+                f"{what} is {value}: numbers of calls are not negative",
+                *where.get(what, (NUMBERS, 0)),
+            )
+    warnings = [
+        f"{os.path.basename(source or '')}:{line}: {name} is defined again, with another value"
+        for name, source, line in pre.redefined
+    ]
     if not any(slots):
-        warnings.append("nothing stands in the table: does a guard (#ifndef, #pragma once) hide "
-                        "the text when it is included a second time?")
+        warnings.append(
+            "nothing stands in the table: does a guard (#ifndef, #pragma once) hide "
+            "the text when it is included a second time?"
+        )
     return {"base": base, "end": end, "numbers": found, "slots": slots, "warnings": warnings}
 
 
@@ -278,8 +313,9 @@ TABLE = f"""int kvm_hcall_table[] = {{ [0] = {NOBODY},
 """
 
 
-def table(files: dict[str, str], handlers: list[str], size: int,
-          evaluator: Evaluator) -> list[str | None]:
+def table(
+    files: dict[str, str], handlers: list[str], size: int, evaluator: Evaluator
+) -> list[str | None]:
     """What stands in each slot: the initialiser of kvm_hcall_table, as C would take it."""
     listed = LIST if LIST in files else NUMBERS
     pre = preprocessor(files)
@@ -292,13 +328,18 @@ def table(files: dict[str, str], handlers: list[str], size: int,
             if file not in files or not became.strip():
                 continue
             if re.search(r"\b(enum|struct|typedef)\b|;", source_line(files, file, line)):
-                raise Mistake("the table includes this text in the middle of its initialiser, "
-                              f"where only {ENTRY}(name) lines can stand; put the list of names "
-                              f"into a file of its own, {LIST}, or hide the rest behind "
-                              f"#ifndef {ENTRY}", file, line) from None
+                raise Mistake(
+                    "the table includes this text in the middle of its initialiser, "
+                    f"where only {ENTRY}(name) lines can stand; put the list of names "
+                    f"into a file of its own, {LIST}, or hide the rest behind "
+                    f"#ifndef {ENTRY}",
+                    file,
+                    line,
+                ) from None
             if not mistake.line and re.search(r"=\s*(,|$)|\[\s*[=\]]", became):
-                raise Mistake("this is no entry of the table" + became_of(text, file, line),
-                              file, line) from None
+                raise Mistake(
+                    "this is no entry of the table" + became_of(text, file, line), file, line
+                ) from None
         raise
     slots: list[str | None] = [None] * size
     following = 0
@@ -309,16 +350,25 @@ def table(files: dict[str, str], handlers: list[str], size: int,
             following = index_of(item, evaluator)
         name, place = getattr(entry, "name", None), evaluator.at(entry)
         if type(entry).__name__ != "ID":
-            raise Mistake("a slot of the table can hold the name of a function and nothing else",
-                          *place)
+            raise Mistake(
+                "a slot of the table can hold the name of a function and nothing else", *place
+            )
         if name not in handlers and name != NOBODY:
             near = difflib.get_close_matches(name, handlers, 1, 0.6)
-            raise Mistake(f"there is no function {name}" + (
-                f"; did you mean {near[0]}?" if near else ": the linker would not find it"), *place)
+            raise Mistake(
+                f"there is no function {name}"
+                + (f"; did you mean {near[0]}?" if near else ": the linker would not find it"),
+                *place,
+            )
         if not 0 <= following < size:
-            what = "negative" if following < 0 else (
-                f"behind the end: the table has {size} slots, 0 to {size - 1}, because {SIZE} is "
-                f"{size}")
+            what = (
+                "negative"
+                if following < 0
+                else (
+                    f"behind the end: the table has {size} slots, 0 to {size - 1}, because {SIZE} is "
+                    f"{size}"
+                )
+            )
             raise Mistake(f"{name} wants slot {following} of the table, which is {what}", *place)
         slots[following] = name if name != NOBODY else None
         following += 1
@@ -335,8 +385,10 @@ def index_of(item, evaluator: Evaluator) -> int:
         return evaluator.value(designator)
     except Unknown as unknown:
         entry = getattr(item.expr, "name", "this function")
-        raise Mistake(f"the table has no place for {entry}: {unknown.name} has no value",
-                      *evaluator.at(item.expr)) from None
+        raise Mistake(
+            f"the table has no place for {entry}: {unknown.name} has no value",
+            *evaluator.at(item.expr),
+        ) from None
 
 
 def places(text: str):
@@ -365,21 +417,36 @@ def answer(job: dict) -> dict:
             pre = preprocessor(files)
             expanded(pre, f'#include "{NUMBERS}"\n', OURS)
             kept = expanded(pre, job["text"], "text.S").split("\n")
-            return {"text": "\n".join(line for line in kept if line.strip()
-                                      and not line.startswith("#line"))}
+            return {
+                "text": "\n".join(
+                    line for line in kept if line.strip() and not line.startswith("#line")
+                )
+            }
         return compiled(files, job["handlers"])
     except Mistake as mistake:
         line = mistake.line if mistake.file in files else 0
-        return {"message": mistake.message, "file": mistake.file if line else "", "line": line,
-                "text": source_line(files, mistake.file, line).strip()}
+        return {
+            "message": mistake.message,
+            "file": mistake.file if line else "",
+            "line": line,
+            "text": source_line(files, mistake.file, line).strip(),
+        }
     except RecursionError:
         return {"message": "this is nested too deeply", "file": "", "line": 0, "text": ""}
     except MemoryError:
-        return {"message": "this needs more memory than a header may take", "file": "", "line": 0,
-                "text": ""}
+        return {
+            "message": "this needs more memory than a header may take",
+            "file": "",
+            "line": 0,
+            "text": "",
+        }
     except Exception as error:  # a text that one of the libraries cannot bear
-        return {"message": f"the C compiler gives up ({type(error).__name__})", "file": "",
-                "line": 0, "text": ""}
+        return {
+            "message": f"the C compiler gives up ({type(error).__name__})",
+            "file": "",
+            "line": 0,
+            "text": "",
+        }
 
 
 def main() -> None:

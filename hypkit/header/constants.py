@@ -27,8 +27,9 @@ class Unknown(Mistake):
     """A name without a value."""
 
     def __init__(self, name: str, file: str, line: int) -> None:
-        super().__init__(f"{name!r} is not a constant: no #define and no enum gives it a value",
-                         file, line)
+        super().__init__(
+            f"{name!r} is not a constant: no #define and no enum gives it a value", file, line
+        )
         self.name = name
 
 
@@ -82,8 +83,11 @@ class Evaluator:
         for one in node.values.enumerators if node.values else ():
             value = following if one.value is None else self.value(one.value)
             if one.name in self.known:
-                raise Mistake(f"the enumerator {one.name} is there already: an enum cannot have "
-                              "one name twice", *self.at(one))
+                raise Mistake(
+                    f"the enumerator {one.name} is there already: an enum cannot have "
+                    "one name twice",
+                    *self.at(one),
+                )
             self.known[one.name] = self.smallest(value, DECIMAL, one)
             following = value + 1
 
@@ -103,8 +107,11 @@ class Evaluator:
         if unsigned:
             return Number(value & (1 << bits) - 1, bits, True)
         if bits == 32 and not -(1 << 31) <= value < 1 << 31:
-            raise Mistake(f"{value} does not fit into an int, which has 32 bits: write UL behind "
-                          "the number that it begins with, as in 1UL << 40", *self.at(node))
+            raise Mistake(
+                f"{value} does not fit into an int, which has 32 bits: write UL behind "
+                "the number that it begins with, as in 1UL << 40",
+                *self.at(node),
+            )
         return self.smallest(value, [(bits, False)], node)
 
     def number(self, node) -> Number:
@@ -128,23 +135,33 @@ class Evaluator:
         if isinstance(node, c.BinaryOp):
             return self.binary(node)
         kind = type(node).__name__
-        what = {"FuncCall": "a function call", "Assignment": "an assignment",
-                "ArrayRef": "an array element"}.get(kind, "this")
+        what = {
+            "FuncCall": "a function call",
+            "Assignment": "an assignment",
+            "ArrayRef": "an array element",
+        }.get(kind, "this")
         raise Mistake(f"{what} is not a constant expression", *self.at(node))
 
     def constant(self, node) -> Number:
         if node.type == "char" and len(node.value) == 3:
             return Number(ord(node.value[1]))
-        found = re.fullmatch(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)([uUlL]*)",
-                             node.value[:80])
+        found = re.fullmatch(
+            r"(0[xX][0-9a-fA-F]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)([uUlL]*)", node.value[:80]
+        )
         if "int" not in node.type or not found:
             raise Mistake(f"{node.value[:40]} is not a whole number", *self.at(node))
         digits, suffix = found[1], found[2].lower()
         decimal = digits[0] != "0"
         value = int(digits, 10 if decimal else 0 if digits[1:2].lower() in ("x", "b") else 8)
-        return self.smallest(value, [
-            (bits, unsigned or "u" in suffix) for bits, unsigned in (DECIMAL if decimal else OTHER)
-            if bits == 64 or "l" not in suffix], node)
+        return self.smallest(
+            value,
+            [
+                (bits, unsigned or "u" in suffix)
+                for bits, unsigned in (DECIMAL if decimal else OTHER)
+                if bits == 64 or "l" not in suffix
+            ],
+            node,
+        )
 
     def cast(self, node) -> Number:
         value = self.value(node.expr)
@@ -152,7 +169,8 @@ class Evaluator:
         if not names or not set(names) <= {"unsigned", "signed", "char", "short", "int", "long"}:
             raise Mistake("a constant can only be cast to an integer type", *self.at(node))
         bits = {"char": 8, "short": 16, "long": 64}.get(
-            next((name for name in names if name in ("char", "short", "long")), ""), 32)
+            next((name for name in names if name in ("char", "short", "long")), ""), 32
+        )
         unsigned = "unsigned" in names or "char" in names and "signed" not in names  # as arm64 does
         value &= (1 << bits) - 1
         if not unsigned and value >> bits - 1:
@@ -176,21 +194,34 @@ class Evaluator:
         right = self.number(node.right)
         if node.op in ("<<", ">>"):
             if not 0 <= right.value < left.bits:
-                raise Mistake(f"a shift by {right.value} is undefined: what is shifted has "
-                              f"{left.bits} bits", *self.at(node))
-            shifted = (left.value << right.value if node.op == "<<" else left.value >> right.value)
+                raise Mistake(
+                    f"a shift by {right.value} is undefined: what is shifted has {left.bits} bits",
+                    *self.at(node),
+                )
+            shifted = left.value << right.value if node.op == "<<" else left.value >> right.value
             return self.result(shifted, left.bits, left.unsigned, node)
         bits, unsigned = common(left, right)
         a, b = (one.value & (1 << bits) - 1 if unsigned else one.value for one in (left, right))
         if node.op in ("==", "!=", "<", ">", "<=", ">="):
-            return Number(int({"==": a == b, "!=": a != b, "<": a < b, ">": a > b, "<=": a <= b,
-                               ">=": a >= b}[node.op]))
+            return Number(
+                int(
+                    {
+                        "==": a == b,
+                        "!=": a != b,
+                        "<": a < b,
+                        ">": a > b,
+                        "<=": a <= b,
+                        ">=": a >= b,
+                    }[node.op]
+                )
+            )
         if node.op in ("/", "%"):
             if not b:
                 raise Mistake("division by zero", *self.at(node))
             quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
             found = quotient if node.op == "/" else a - quotient * b
         else:
-            found = {"+": a + b, "-": a - b, "*": a * b, "&": a & b, "|": a | b,
-                     "^": a ^ b}[node.op]
+            found = {"+": a + b, "-": a - b, "*": a * b, "&": a & b, "|": a | b, "^": a ^ b}[
+                node.op
+            ]
         return self.result(found, bits, unsigned, node)

@@ -34,11 +34,15 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.kaslr_offset % KASLR_ALIGN or not 0 <= self.kaslr_offset < 1 << VA_BITS - 2:
-            raise ValueError(f"kaslr_offset {self.kaslr_offset:#x} is not a multiple of 2 MiB "
-                             f"below {1 << VA_BITS - 2:#x}")
+            raise ValueError(
+                f"kaslr_offset {self.kaslr_offset:#x} is not a multiple of 2 MiB "
+                f"below {1 << VA_BITS - 2:#x}"
+            )
         if not 0 <= self.random_tag < 1 << VA_BITS - 1 - self.tag_lsb:
-            raise ValueError(f"random_tag {self.random_tag:#x} does not fit into "
-                             f"{VA_BITS - 1 - self.tag_lsb} bits")
+            raise ValueError(
+                f"random_tag {self.random_tag:#x} does not fit into "
+                f"{VA_BITS - 1 - self.tag_lsb} bits"
+            )
 
     @classmethod
     def from_seed(cls, seed: int) -> Layout:
@@ -141,8 +145,12 @@ class Layout:
         pa = self.pa(address)
         if pa is None:
             raise ValueError(f"{address:#x} is in none of the four address spaces of this machine")
-        return {"image": self.image_va(pa), "linear": self.linear_va(pa), "physical": pa,
-                "hyp": self.hyp_va(pa)}
+        return {
+            "image": self.image_va(pa),
+            "linear": self.linear_va(pa),
+            "physical": pa,
+            "hyp": self.hyp_va(pa),
+        }
 
     def __repr__(self) -> str:
         return f"Layout(kaslr_offset={self.kaslr_offset:#x}, tag_val={self.tag_val:#x})"

@@ -43,8 +43,9 @@ def page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
         pa, size, _ = HEAP[name]
         for page in range(pa, pa + size, PAGE_SIZE):
             tables.pages[page] = [0] * 512
-    idmap, swapper, hyp, stage2 = (HEAP[name][0] for name in (
-        "idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd"))
+    idmap, swapper, hyp, stage2 = (
+        HEAP[name][0] for name in ("idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd")
+    )
 
     # EL1: the first page under its own address, for the moment the MMU goes on.
     tables.map(idmap, TEXT_PA, TEXT_PA, PAGE_SIZE, PAGE_KERNEL_ROX)
@@ -71,8 +72,9 @@ def page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
             tables.map(hyp, layout.hyp_va(section.pa), section.pa, section.size, attributes)
     if vhe:  # the whole kernel lives at hyp addresses: its first page at its own as well
         tables.map(hyp, TEXT_PA, TEXT_PA, PAGE_SIZE, PAGE_HYP_EXEC)
-        tables.map(hyp, layout.hyp_va(REQUESTS_PA), REQUESTS_PA, REQUESTS_SIZE, PAGE_HYP,
-                   block_level=2)
+        tables.map(
+            hyp, layout.hyp_va(REQUESTS_PA), REQUESTS_PA, REQUESTS_SIZE, PAGE_HYP, block_level=2
+        )
     for pa, size, in_hyp in HEAP.values():
         if in_hyp:
             tables.map(hyp, layout.hyp_va(pa), pa, size, PAGE_HYP)
@@ -90,10 +92,12 @@ def structures(host_va: Callable[[int], int], vm: Program) -> dict[int, bytes]:
     memory = {HEAP["kvm0"][0]: bytes(kvm), HEAP["vm_memory"][0]: vm.code}
     for name, entry in (("vcpu0", "vm_entry"), ("vcpu1", "vm_entry_fault")):
         vcpu = bytearray(PAGE_SIZE)
-        struct.pack_into("<QQ", vcpu, CONSTANTS["CTXT_PC"], vm.symbols[entry],
-                         CONSTANTS["PSR_EL1H_DAIF"])
+        struct.pack_into(
+            "<QQ", vcpu, CONSTANTS["CTXT_PC"], vm.symbols[entry], CONSTANTS["PSR_EL1H_DAIF"]
+        )
         struct.pack_into("<Q", vcpu, CONSTANTS["CTXT_SYSREGS"], SCTLR_EL1_RES1)
-        struct.pack_into("<QQ", vcpu, CONSTANTS["VCPU_HCR_EL2"], HCR_GUEST,
-                         host_va(HEAP["kvm0"][0]))
+        struct.pack_into(
+            "<QQ", vcpu, CONSTANTS["VCPU_HCR_EL2"], HCR_GUEST, host_va(HEAP["kvm0"][0])
+        )
         memory[HEAP[name][0]] = bytes(vcpu)
     return memory

@@ -12,12 +12,7 @@ from hypkit.a64.registers import MASK64
 from hypkit.asm import Program
 from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR, Layout
 from hypkit.kernel.boot_memory import page_tables, structures
-from hypkit.kernel.memory_map import (
-    HEAP,
-    NAMED,
-    TEXT_PA,
-    VM_IPA,
-)
+from hypkit.kernel.memory_map import HEAP, NAMED, TEXT_PA, VM_IPA
 from hypkit.kernel.patching import patch_kern_hyp_va, patch_kimg_phys_offset
 from hypkit.kernel.programs import DISPATCHER, _numbered, build
 from hypkit.kernel.variants import Numbering, Variant, variant
@@ -44,8 +39,11 @@ class Image:
     @cached_property
     def symbols(self) -> dict[str, int]:
         """Every label of the kernel image at its image address, and of the heap likewise."""
-        labels = {name: address + self.layout.kaslr_offset
-                  for program in self.programs[:-1] for name, address in program.symbols.items()}
+        labels = {
+            name: address + self.layout.kaslr_offset
+            for program in self.programs[:-1]
+            for name, address in program.symbols.items()
+        }
         labels |= {name: self.layout.image_va(pa) for name, (pa, _, _) in HEAP.items()}
         return labels
 
@@ -105,8 +103,10 @@ class Image:
         for program in self.programs[:-1]:
             for address, line in program.lines.items():
                 lines[address - KIMAGE_VADDR + KIMAGE_PA] = (program.name, line)
-        lines.update((address, (self.programs[-1].name, line))
-                     for address, line in self.programs[-1].lines.items())
+        lines.update(
+            (address, (self.programs[-1].name, line))
+            for address, line in self.programs[-1].lines.items()
+        )
         return lines
 
     def line(self, address: int) -> tuple[str, int] | None:
@@ -126,8 +126,9 @@ class Image:
         return f"Image({self.key!r}, {self.layout!r}, {size} bytes of programs)"
 
 
-def load(key: str, layout: Layout, dispatcher: str | None = None,
-         numbering: Numbering | None = None) -> Image:
+def load(
+    key: str, layout: Layout, dispatcher: str | None = None, numbering: Numbering | None = None
+) -> Image:
     """The image of a variant under a layout: relocated, patched, page tables built.
 
     dispatcher and numbering: as in build. Raises as build does, and KeyError for a key that is no
@@ -141,8 +142,8 @@ def load(key: str, layout: Layout, dispatcher: str | None = None,
         code = bytearray(program.code)
         pa = program.base - KIMAGE_VADDR + KIMAGE_PA
         for offset in program.relocs:
-            word = int.from_bytes(code[offset:offset + 8], "little") + layout.kaslr_offset
-            code[offset:offset + 8] = (word & MASK64).to_bytes(8, "little")
+            word = int.from_bytes(code[offset : offset + 8], "little") + layout.kaslr_offset
+            code[offset : offset + 8] = (word & MASK64).to_bytes(8, "little")
         # A host at EL2 still has to find its own hyp address before it can run there.
         nothing_to_do = vhe and program.name != "head_vhe.S"
         patched += [pa + offset for offset in patch_kern_hyp_va(code, layout, vhe=nothing_to_do)]

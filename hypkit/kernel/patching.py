@@ -12,15 +12,19 @@ def _kern_hyp_va_words(register: int, steps: tuple[int, int, int, int, int]) -> 
     """and, ror, add, add lsl #12, ror on one register: mask width in bits, then four immediates."""
     mask_bits, ror_low, add_low, add_high, ror_high = steps
     rn_rd = register << 5 | register
-    return (0x92400000 | mask_bits - 1 << 10 | rn_rd,
-            0x93C00000 | register << 16 | ror_low << 10 | rn_rd,
-            0x91000000 | add_low << 10 | rn_rd,
-            0x91400000 | add_high << 10 | rn_rd,
-            0x93C00000 | register << 16 | ror_high << 10 | rn_rd)
+    return (
+        0x92400000 | mask_bits - 1 << 10 | rn_rd,
+        0x93C00000 | register << 16 | ror_low << 10 | rn_rd,
+        0x91000000 | add_low << 10 | rn_rd,
+        0x91400000 | add_high << 10 | rn_rd,
+        0x93C00000 | register << 16 | ror_high << 10 | rn_rd,
+    )
 
 
-_PLACEHOLDERS = {struct.pack("<5I", *_kern_hyp_va_words(register, (1, 1, 0, 0, 63))): register
-                 for register in range(31)}
+_PLACEHOLDERS = {
+    struct.pack("<5I", *_kern_hyp_va_words(register, (1, 1, 0, 0, 63))): register
+    for register in range(31)
+}
 
 
 NOP = 0xD503201F
@@ -36,11 +40,16 @@ def patch_kern_hyp_va(code: bytearray, layout: Layout, *, vhe: bool = False) -> 
     """
     sites = []
     for offset in range(0, len(code) - 19, 4):
-        register = _PLACEHOLDERS.get(bytes(code[offset:offset + 20]))
+        register = _PLACEHOLDERS.get(bytes(code[offset : offset + 20]))
         if register is None:
             continue
-        steps = (layout.tag_lsb, layout.tag_lsb, layout.tag_val & 0xFFF, layout.tag_val >> 12,
-                 64 - layout.tag_lsb)
+        steps = (
+            layout.tag_lsb,
+            layout.tag_lsb,
+            layout.tag_val & 0xFFF,
+            layout.tag_val >> 12,
+            64 - layout.tag_lsb,
+        )
         words = (NOP,) * 5 if vhe else _kern_hyp_va_words(register, steps)
         struct.pack_into("<5I", code, offset, *words)
         sites.append(offset)
@@ -49,12 +58,15 @@ def patch_kern_hyp_va(code: bytearray, layout: Layout, *, vhe: bool = False) -> 
 
 def _move_words(register: int, value: int) -> tuple[int, ...]:
     """movz and three movk: all of a 64-bit value."""
-    return (0xD2800000 | (value & 0xFFFF) << 5 | register,
-            *(0xF2800000 | n << 21 | (value >> 16 * n & 0xFFFF) << 5 | register for n in (1, 2, 3)))
+    return (
+        0xD2800000 | (value & 0xFFFF) << 5 | register,
+        *(0xF2800000 | n << 21 | (value >> 16 * n & 0xFFFF) << 5 | register for n in (1, 2, 3)),
+    )
 
 
-_MOVE_PLACEHOLDERS = {struct.pack("<4I", *_move_words(register, 0)): register
-                      for register in range(31)}
+_MOVE_PLACEHOLDERS = {
+    struct.pack("<4I", *_move_words(register, 0)): register for register in range(31)
+}
 
 
 def patch_kimg_phys_offset(code: bytearray, layout: Layout) -> list[int]:
@@ -64,7 +76,7 @@ def patch_kimg_phys_offset(code: bytearray, layout: Layout) -> list[int]:
     """
     sites = []
     for offset in range(0, len(code) - 15, 4):
-        register = _MOVE_PLACEHOLDERS.get(bytes(code[offset:offset + 16]))
+        register = _MOVE_PLACEHOLDERS.get(bytes(code[offset : offset + 16]))
         if register is not None:
             words = _move_words(register, layout.kimage_voffset + DRAM_BASE & MASK64)
             struct.pack_into("<4I", code, offset, *words)

@@ -10,13 +10,7 @@ from pathlib import Path
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.asm import AsmError, Program, Unit, link
 from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR
-from hypkit.kernel.memory_map import (
-    CONSTANTS,
-    HEAP,
-    SECTION,
-    SECTIONS,
-    VM_IPA,
-)
+from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION, SECTIONS, VM_IPA
 from hypkit.kernel.variants import OPTIONS, Numbering, Variant, variant
 
 GUEST = Path(__file__).with_name("guest")
@@ -31,8 +25,9 @@ DISPATCHER = 8
 
 
 @lru_cache(maxsize=64)
-def build(key: str, dispatcher: str | None = None,
-          numbering: Numbering | None = None) -> tuple[Program, ...]:
+def build(
+    key: str, dispatcher: str | None = None, numbering: Numbering | None = None
+) -> tuple[Program, ...]:
     """The linked programs of a variant at the default address, before any layout is applied.
 
     dispatcher: a learner's text instead of the variant's own; numbering: what a learner's header
@@ -42,8 +37,13 @@ def build(key: str, dispatcher: str | None = None,
     chosen = _numbered(key, numbering)
     units = _units(chosen, dispatcher)
     assert units[DISPATCHER].name.startswith("dispatch")
-    programs = link(units, symbols=_heap_symbols(), constants=_constants(chosen),
-                    prelude=_text("macros.inc"), known=_number_words(chosen))
+    programs = link(
+        units,
+        symbols=_heap_symbols(),
+        constants=_constants(chosen),
+        prelude=_text("macros.inc"),
+        known=_number_words(chosen),
+    )
     _check_fit(programs)
     return tuple(programs)
 
@@ -87,8 +87,11 @@ def _number_words(chosen: Variant) -> dict[str, int]:
 
 def _halves(value: int) -> list[tuple[int, int]]:
     """The lowest 16 bits of a number, and what else of it is not zero: (shift, 16 bits)."""
-    return [(shift, value >> shift & 0xFFFF) for shift in (0, 16, 32, 48)
-            if not shift or value >> shift & 0xFFFF]
+    return [
+        (shift, value >> shift & 0xFFFF)
+        for shift in (0, 16, 32, 48)
+        if not shift or value >> shift & 0xFFFF
+    ]
 
 
 def _constants(chosen: Variant) -> dict[str, int]:
@@ -110,23 +113,34 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
 
     if chosen.numbering is None:
         host_calls = _text(chosen.host + ".inc") + "".join(
-            f"        host_call {name}, {chosen.numbers.get(name, 0)}\n" for name in chosen.calls)
+            f"        host_call {name}, {chosen.numbers.get(name, 0)}\n" for name in chosen.calls
+        )
     else:
         host_calls = "".join(_host_call(name, number) for name, number in chosen.numbers.items())
     vhe = "_vhe" if chosen.host_el == 2 else ""
     own = dispatcher is None
     text = _chosen_lines(_text(chosen.dispatcher + ".S"), chosen.options) if own else dispatcher
-    spare = [] if chosen.numbering is None else [
-        unit("spare.S", text=_text("spare.S") + _not_implemented(text))]
+    spare = (
+        []
+        if chosen.numbering is None
+        else [unit("spare.S", text=_text("spare.S") + _not_implemented(text))]
+    )
     return [
-        unit(f"head{vhe}.S", ".text"), unit("hyp_stub.S"), unit(f"host_start{vhe}.S"),
-        unit("host.S"), unit("host calls", text=host_calls), unit(chosen.boot + ".S"),
+        unit(f"head{vhe}.S", ".text"),
+        unit("hyp_stub.S"),
+        unit(f"host_start{vhe}.S"),
+        unit("host.S"),
+        unit("host calls", text=host_calls),
+        unit(chosen.boot + ".S"),
         unit("hyp_init.S", ".hyp.idmap.text"),
         unit("hyp_entry.S", ".hyp.text"),
         # The entry path falls through into the dispatcher: no gap between the two.
-        unit(chosen.dispatcher + ".S" if own else "dispatcher",
-             text=f"{text}\n{_text_table(chosen)}"),
-        unit("switch.S"), unit("handlers.S"), *spare,
+        unit(
+            chosen.dispatcher + ".S" if own else "dispatcher", text=f"{text}\n{_text_table(chosen)}"
+        ),
+        unit("switch.S"),
+        unit("handlers.S"),
+        *spare,
         unit("rodata.S", ".rodata"),
         *([unit("table", text=_data_table(chosen))] if chosen.table in ("image", "hyp") else []),
         unit("data.S", ".data"),
@@ -136,10 +150,15 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
 
 def _host_call(name: str, number: int) -> str:
     """What a C compiler makes of a host call: it takes as many moves as the number needs."""
-    moves = (f"movk    x0, #{part}, lsl #{shift}" if shift else f"movz    x0, #{part}"
-             for shift, part in _halves(number))
-    return f"host_call_{name}:\n" + "".join(f"        {move}\n" for move in moves) + (
-        "        b       __kvm_call_hyp\n")
+    moves = (
+        f"movk    x0, #{part}, lsl #{shift}" if shift else f"movz    x0, #{part}"
+        for shift, part in _halves(number)
+    )
+    return (
+        f"host_call_{name}:\n"
+        + "".join(f"        {move}\n" for move in moves)
+        + ("        b       __kvm_call_hyp\n")
+    )
 
 
 # What stands in the slots that nobody filled, by table.
@@ -177,11 +196,11 @@ def _chosen_lines(text: str, options: frozenset[str]) -> str:
 def _text_table(chosen: Variant) -> str:
     """A dispatch table that is part of the hyp text, or nothing."""
     if chosen.table == "branches":
-        return "hcall_branches:\n" + "".join(
-            f"        b       {name}\n" for name in _slots(chosen))
+        return "hcall_branches:\n" + "".join(f"        b       {name}\n" for name in _slots(chosen))
     if chosen.table == "distances":
         return "hcall_distances:\n" + "".join(
-            f"        .word   {name} - hcall_distances\n" for name in _slots(chosen))
+            f"        .word   {name} - hcall_distances\n" for name in _slots(chosen)
+        )
     return ""
 
 
@@ -189,10 +208,12 @@ def _data_table(chosen: Variant) -> str:
     """The table of addresses in read-only data, and the list that says where its addresses are."""
     slots = _slots(chosen)
     text = "        .balign 8\nkvm_hcall_table:\n" + "".join(
-        f"        .quad   {name}\n" for name in slots)
+        f"        .quad   {name}\n" for name in slots
+    )
     if chosen.table == "hyp":
         text += "hyp_relocations:\n" + "".join(
-            f"        .word   kvm_hcall_table + {8 * n} - .\n" for n in range(len(slots)))
+            f"        .word   kvm_hcall_table + {8 * n} - .\n" for n in range(len(slots))
+        )
         text += "hyp_relocations_end:\n"
     return text
 
@@ -208,5 +229,8 @@ def _check_fit(programs: list[Program]) -> None:
         if over > 0:
             # Of the programs in .hyp.text a learner writes the dispatcher, and no other.
             what = f"{section.name} is" if section.name != ".hyp.text" else "this dispatcher is"
-            raise AsmError(f"{what} {over:,} bytes too long: {section.name} has room for "
-                           f"{section.size:,} bytes in all", name=programs[DISPATCHER].name)
+            raise AsmError(
+                f"{what} {over:,} bytes too long: {section.name} has room for "
+                f"{section.size:,} bytes in all",
+                name=programs[DISPATCHER].name,
+            )

@@ -36,14 +36,16 @@ SMCCC_BASE = 0xC600_0000
 FIRST_AFTER_STUB = 3
 
 # What the review asked for, one by one: each can be had alone or with any others.
-OPTIONS = MappingProxyType({
-    "enum": "numbers from an enum instead of a list of #defines: the machine code stays the same",
-    "no_base": "numbers are table indices, from the first one the stub leaves free: no "
-               "subtraction, and one unsigned test for the range",
-    "adr_l": "the table found relative to the PC instead of by a literal",
-    "cached": "the linear-map offset kept as one word instead of two",
-    "shuffle3": "three arguments moved, as many as any function takes, instead of six",
-})
+OPTIONS = MappingProxyType(
+    {
+        "enum": "numbers from an enum instead of a list of #defines: the machine code stays the same",
+        "no_base": "numbers are table indices, from the first one the stub leaves free: no "
+        "subtraction, and one unsigned test for the range",
+        "adr_l": "the table found relative to the PC instead of by a literal",
+        "cached": "the linear-map offset kept as one word instead of two",
+        "shuffle3": "three arguments moved, as many as any function takes, instead of six",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,16 @@ class Variant:
 
 
 _NUMBERED = Variant(
-    "numbered", "numbered, as posted",
+    "numbered",
+    "numbered, as posted",
     "x0 is a number from 0x100 on. EL2 tests the range, loads the table's address from a literal "
     "pool and the offset from two variables, and converts table and slot on each call.",
-    "[PATCH 02/15] v1", "2020-04-30", "dispatch_numbered", "host_numbered", 0x100)
+    "[PATCH 02/15] v1",
+    "2020-04-30",
+    "dispatch_numbered",
+    "host_numbered",
+    0x100,
+)
 
 
 def _with_options(options: frozenset[str], **texts: str) -> Variant:
@@ -139,54 +147,110 @@ def _with_options(options: frozenset[str], **texts: str) -> Variant:
 _REVIEW = {"source": "review of v1", "date": "2020-05-07"}
 _ALL = (
     Variant(
-        "fnptr", "function pointer",
+        "fnptr",
+        "function pointer",
         "x0 is the handler's linear-map address. The host converts the function's image address; "
         "EL2 masks and tags what it is given and branches to it.",
-        "Linux 5.7", "2020-05-31", "dispatch_fnptr", "host_fnptr", None, table=None, rejects=None),
+        "Linux 5.7",
+        "2020-05-31",
+        "dispatch_fnptr",
+        "host_fnptr",
+        None,
+        table=None,
+        rejects=None,
+    ),
     _NUMBERED,
     _with_options(
-        frozenset({"adr_l"}), key="adr_l", title="table by adr_l",
+        frozenset({"adr_l"}),
+        key="adr_l",
+        title="table by adr_l",
         about="The patch as posted, but the table is found relative to the PC. At EL2 the PC is a "
-              "hyp address, so the table's address is one too: no literal, no conversion.",
-        **_REVIEW),
+        "hyp address, so the table's address is one too: no literal, no conversion.",
+        **_REVIEW,
+    ),
     _with_options(
-        frozenset({"cached"}), key="cached", title="cached offset",
+        frozenset({"cached"}),
+        key="cached",
+        title="cached offset",
         about="The patch as posted, but the distance between image and linear map is one word, "
-              "added up once at boot.",
-        **_REVIEW),
+        "added up once at boot.",
+        **_REVIEW,
+    ),
     _with_options(
-        frozenset(OPTIONS), key="reviewed", title="every suggestion",
+        frozenset(OPTIONS),
+        key="reviewed",
+        title="every suggestion",
         about="Numbers that are table indices, one unsigned range test, adr_l, the cached offset, "
-              "and three arguments instead of six.",
-        **_REVIEW),
+        "and three arguments instead of six.",
+        **_REVIEW,
+    ),
     Variant(
-        "jump_table", "jump table",
+        "jump_table",
+        "jump table",
         "x0 is a number from 0x1000 on. EL2 branches into a table of branches, found relative to "
         "the PC: no load and no conversion. Everything below 0x1000 goes to the stub.",
-        "[PATCH 03/14] v2", "2020-05-15", "dispatch_jump_table", "host_numbered", 0x1000,
-        table="branches"),
+        "[PATCH 03/14] v2",
+        "2020-05-15",
+        "dispatch_jump_table",
+        "host_numbered",
+        0x1000,
+        table="branches",
+    ),
     Variant(
-        "smccc", "SMC calling convention",
+        "smccc",
+        "SMC calling convention",
         "x0 is a 32-bit function id. EL2 saves the host's registers to its own memory and restores "
         "them; a status comes back in x0 and the result in x1.",
-        "Linux 5.10", "2020-12-13", "dispatch_smccc", "host_smccc", SMCCC_BASE + 1,
-        order=SMCCC_ORDER, gap=1, table="distances", result="x1", rejects=-1),
+        "Linux 5.10",
+        "2020-12-13",
+        "dispatch_smccc",
+        "host_smccc",
+        SMCCC_BASE + 1,
+        order=SMCCC_ORDER,
+        gap=1,
+        table="distances",
+        result="x1",
+        rejects=-1,
+    ),
     Variant(
-        "patched", "patched immediates",
+        "patched",
+        "patched immediates",
         "The table holds image addresses. The offset that converts them is in four move "
         "instructions, written at boot: EL2 trusts no variable of EL1's.",
-        "after Linux 5.11", "2021-02-14", "dispatch_patched", "host_numbered", FIRST_AFTER_STUB,
-        gap=FIRST_AFTER_STUB),
+        "after Linux 5.11",
+        "2021-02-14",
+        "dispatch_patched",
+        "host_numbered",
+        FIRST_AFTER_STUB,
+        gap=FIRST_AFTER_STUB,
+    ),
     Variant(
-        "relocated", "relocated table",
+        "relocated",
+        "relocated table",
         "Boot turns every address in the table into a hyp address, once. A call tests the range "
         "and loads.",
-        "after Linux 5.12", "2021-04-25", "dispatch_relocated", "host_numbered", FIRST_AFTER_STUB,
-        gap=FIRST_AFTER_STUB, table="hyp", boot="boot_relocated"),
+        "after Linux 5.12",
+        "2021-04-25",
+        "dispatch_relocated",
+        "host_numbered",
+        FIRST_AFTER_STUB,
+        gap=FIRST_AFTER_STUB,
+        table="hyp",
+        boot="boot_relocated",
+    ),
     Variant(
-        "vhe", "no hypercall",
+        "vhe",
+        "no hypercall",
         "The host runs at EL2 and calls the function. An ISB stands for the ERET.",
-        "VHE", "Armv8.1", "dispatch_vhe", "host_vhe", None, table=None, host_el=2, rejects=None),
+        "VHE",
+        "Armv8.1",
+        "dispatch_vhe",
+        "host_vhe",
+        None,
+        table=None,
+        host_el=2,
+        rejects=None,
+    ),
 )
 # In the order of the story.
 VARIANTS = MappingProxyType({variant.key: variant for variant in _ALL})
@@ -203,12 +267,18 @@ def variant(key: str) -> Variant:
     head, *options = str(key).split("+")
     unknown = [option for option in options if option not in OPTIONS]
     if head != "numbered" or unknown or not options:
-        raise KeyError(f"no variant {key!r}; there are: {', '.join(VARIANTS)}; and numbered with "
-                       f"any of +{', +'.join(OPTIONS)}")
+        raise KeyError(
+            f"no variant {key!r}; there are: {', '.join(VARIANTS)}; and numbered with "
+            f"any of +{', +'.join(OPTIONS)}"
+        )
     chosen = ", ".join(OPTIONS[option] for option in OPTIONS if option in options)
-    return _with_options(frozenset(options), key=key, title="as posted, with " + " and ".join(
-        option for option in OPTIONS if option in options), about=f"The patch with {chosen}.",
-        **_REVIEW)
+    return _with_options(
+        frozenset(options),
+        key=key,
+        title="as posted, with " + " and ".join(option for option in OPTIONS if option in options),
+        about=f"The patch with {chosen}.",
+        **_REVIEW,
+    )
 
 
 def review_combinations() -> Iterator[str]:

@@ -31,8 +31,18 @@ BASE = VARIANTS["numbered"].base
 ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 KEPT = (*(f"x{n}" for n in range(19, 31)), "sp")  # what a function gives back as it found it
 # What a dispatcher has no business with, whatever its calls do.
-UNTOUCHED = ("VBAR_EL2", "HCR_EL2", "VTTBR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TCR_EL2", "TPIDR_EL2",
-             "CPTR_EL2", "MDCR_EL2", "CNTVOFF_EL2")
+UNTOUCHED = (
+    "VBAR_EL2",
+    "HCR_EL2",
+    "VTTBR_EL2",
+    "SCTLR_EL2",
+    "TTBR0_EL2",
+    "TCR_EL2",
+    "TPIDR_EL2",
+    "CPTR_EL2",
+    "MDCR_EL2",
+    "CNTVOFF_EL2",
+)
 
 # The known dispatchers that a machine with a host at EL1 can have.
 KNOWN = tuple(key for key, chosen in VARIANTS.items() if chosen.host_el == 1)
@@ -75,16 +85,23 @@ def measure(key: str, seed: int = 2020) -> Score:
     if key not in KNOWN and not key.startswith("numbered+"):
         raise ValueError(f"variant {key!r}: there are {', '.join(KNOWN)}")
     with Machine(key, seed=seed) as machine:
-        return total(key, [Road(machine.call(handler.name, *handler.arguments), handler)
-                            for handler in _known(seed)])
+        return total(
+            key,
+            [
+                Road(machine.call(handler.name, *handler.arguments), handler)
+                for handler in _known(seed)
+            ],
+        )
 
 
 @lru_cache(maxsize=4)
 def _known(seed: int) -> tuple[Handler, ...]:
     """The handlers alone, as the `numbered` machine runs them one after the other."""
     with Machine("numbered", seed=seed) as machine:
-        return tuple(Handler(machine.call(name, *arguments), name, arguments)
-                     for name, arguments in _hits(random.Random(seed)))
+        return tuple(
+            Handler(machine.call(name, *arguments), name, arguments)
+            for name, arguments in _hits(random.Random(seed))
+        )
 
 
 def unguarded(program: Program) -> list[tuple[str, str]]:
@@ -92,8 +109,10 @@ def unguarded(program: Program) -> list[tuple[str, str]]:
 
     A barrier is DSB and ISB: a Cortex-A72 has no SB.
     """
-    code = [int.from_bytes(program.code[at:at + 4], "little")
-            for at in range(0, len(program.code) & ~3, 4)] + [0, 0]
+    code = [
+        int.from_bytes(program.code[at : at + 4], "little")
+        for at in range(0, len(program.code) & ~3, 4)
+    ] + [0, 0]
     found = []
     for n, word in enumerate(code[:-2]):
         if word != ERET or code[n + 1] in _DSB and code[n + 2] == ISB:
@@ -106,9 +125,14 @@ def unguarded(program: Program) -> list[tuple[str, str]]:
 
 # --- What is asked ------------------------------------------------------------------------------
 
-_POINTERS = {"__kvm_tlb_flush_local_vmid": "vcpu0", "__kvm_vcpu_run_nvhe": "vcpu0",
-             "__kvm_tlb_flush_vmid": "kvm0", "__kvm_tlb_flush_vmid_ipa": "kvm0",
-             "__vgic_v3_restore_aprs": "vcpu0", "__vgic_v3_save_aprs": "vcpu0"}
+_POINTERS = {
+    "__kvm_tlb_flush_local_vmid": "vcpu0",
+    "__kvm_vcpu_run_nvhe": "vcpu0",
+    "__kvm_tlb_flush_vmid": "kvm0",
+    "__kvm_tlb_flush_vmid_ipa": "kvm0",
+    "__vgic_v3_restore_aprs": "vcpu0",
+    "__vgic_v3_save_aprs": "vcpu0",
+}
 
 
 def _hits(draw: random.Random) -> Iterator[tuple[str, tuple[int | str, ...]]]:
@@ -127,16 +151,19 @@ def _misses(draw: random.Random, machine: Machine) -> Iterator[int]:
     number = BASE + draw.randrange(len(HYPERCALLS))
     yield from (number | 1 << bit for bit in (31, 32, 61, 63))
     handler = draw.choice(HYPERCALLS)
-    yield from (machine.address(handler, space)
-                for space in ("image", "linear", "physical", "hyp"))
+    yield from (machine.address(handler, space) for space in ("image", "linear", "physical", "hyp"))
 
 
 def _many_misses(draw: random.Random) -> list[int]:
     """Numbers that are none, by the hundred: near the range, right in most bits, and any at all."""
     numbers = range(BASE, BASE + len(HYPERCALLS))
     flipped = (number ^ 1 << bit for number in numbers for bit in range(4, 64))
-    found = {*range(3, BASE), *range(numbers.stop, 2 * BASE), *flipped,
-             *(draw.getrandbits(draw.randrange(9, 65)) for _ in range(500))}
+    found = {
+        *range(3, BASE),
+        *range(numbers.stop, 2 * BASE),
+        *flipped,
+        *(draw.getrandbits(draw.randrange(9, 65)) for _ in range(500)),
+    }
     found = sorted(number for number in found if number >= 3 and number not in numbers)
     draw.shuffle(found)
     return found
@@ -167,8 +194,10 @@ class _Pair:
     def barriers(self) -> None:
         """Every ERET in the text has a speculation barrier straight behind it."""
         for where, came in unguarded(self.subject.image.dispatcher):
-            raise Wrong("Expected a speculation barrier (dsb nsh, then isb) straight behind every "
-                        f"eret; behind the one of {where} came {came}")
+            raise Wrong(
+                "Expected a speculation barrier (dsb nsh, then isb) straight behind every "
+                f"eret; behind the one of {where} came {came}"
+            )
 
     def calls(self) -> list[Road]:
         """All fourteen and many that are none, in an order of their own."""
@@ -184,8 +213,10 @@ class _Pair:
         for register in UNTOUCHED:
             expected, came = (m.sysreg(register) for m in (self.reference, self.subject))
             if expected != came:
-                raise Wrong(f"After all calls expected {register} = {expected:#x}; came {came:#x}: "
-                            "that is not a dispatcher's to change")
+                raise Wrong(
+                    f"After all calls expected {register} = {expected:#x}; came {came:#x}: "
+                    "that is not a dispatcher's to change"
+                )
         return roads
 
     def _unused(self) -> tuple[int, ...]:
@@ -195,8 +226,10 @@ class _Pair:
     def _asked(self, what: str, number: int, arguments: tuple[int | str, ...]) -> Call:
         came = self.subject.hvc(number, *arguments)
         if came.outcome in (RETURNED, PANICKED) and len(came.trace) > STEPS:
-            raise Wrong(f"{what}: expected a way of some dozen steps; came {len(came.trace):,}, "
-                        f"many of them at {came.trace[STEPS].symbol}")
+            raise Wrong(
+                f"{what}: expected a way of some dozen steps; came {len(came.trace):,}, "
+                f"many of them at {came.trace[STEPS].symbol}"
+            )
         return came
 
     def _hit(self, name: str, arguments: tuple[int | str, ...]) -> Road:
@@ -220,12 +253,16 @@ class _Pair:
         for n in range(3):
             value, right = trace.register(f"x{n}", step), wanted.register(f"x{n}", there)
             if value != right:
-                raise Wrong(f"{what}: expected x{n} = {right:#x} at the function's first "
-                            f"instruction, what the host had in x{n + 1}; came {value:#x} at step "
-                            f"{step}")
+                raise Wrong(
+                    f"{what}: expected x{n} = {right:#x} at the function's first "
+                    f"instruction, what the host had in x{n + 1}; came {value:#x} at step "
+                    f"{step}"
+                )
         if trace.register("sp", step) % 16:
-            raise Wrong(f"{what}: expected a stack pointer that is a multiple of 16 when the "
-                        f"function is called; came {trace.register('sp', step):#x} at step {step}")
+            raise Wrong(
+                f"{what}: expected a stack pointer that is a multiple of 16 when the "
+                f"function is called; came {trace.register('sp', step):#x} at step {step}"
+            )
         if came.outcome not in (RETURNED, PANICKED):
             self._kept(what, came)  # the host may have gone astray for want of its own registers
         if came.outcome != RETURNED:
@@ -235,8 +272,10 @@ class _Pair:
         self._kept(what, came)
         self._conduct(what, came, range(step, step + len(handler.places)))
         if came.x0 != expected.x0:
-            raise Wrong(f"{what}: expected x0 = {expected.x0:#x}, what the function left there; "
-                        f"came {came.x0:#x}")
+            raise Wrong(
+                f"{what}: expected x0 = {expected.x0:#x}, what the function left there; "
+                f"came {came.x0:#x}"
+            )
         return Road(came, handler)
 
     def _whole(self, what: str, came: Call, handler: Handler) -> None:
@@ -245,8 +284,10 @@ class _Pair:
         for n, there in enumerate(handler.places):
             here = came.trace[start + n].symbol if start + n < len(came.trace) else "the end"
             if here != there:
-                raise Wrong(f"{what}: expected the function to run to its end; step {start + n} is "
-                            f"at {here}, not at {there}")
+                raise Wrong(
+                    f"{what}: expected the function to run to its end; step {start + n} is "
+                    f"at {here}, not at {there}"
+                )
 
     def _conduct(self, what: str, came: Call, called: range) -> None:
         """The way at EL2, but for the function that was called, is a dispatcher's."""
@@ -262,8 +303,10 @@ class _Pair:
         came = self._asked(what, number, arguments + self._unused())
         entered = _entered(came)
         if entered:
-            raise Wrong(f"{what}: expected -38 in x0 and no function called; step "
-                        f"{entered[0][0]} enters {entered[0][1]}")
+            raise Wrong(
+                f"{what}: expected -38 in x0 and no function called; step "
+                f"{entered[0][0]} enters {entered[0][1]}"
+            )
         if came.outcome != RETURNED or came.x0 != ENOSYS:
             raise Wrong(f"{what}: expected -38 in x0; {_instead(came)}")
         image = came.trace.image
@@ -272,8 +315,10 @@ class _Pair:
             inside = image.layout.pa(step.pc) in own
             arrived = arrived or inside
             if arrived and step.el == 2 and not inside:
-                raise Wrong(f"{what}: expected nothing but the entry and the dispatcher to run; "
-                            f"step {step.index} is at {step.symbol}")
+                raise Wrong(
+                    f"{what}: expected nothing but the entry and the dispatcher to run; "
+                    f"step {step.index} is at {step.symbol}"
+                )
         self._kept(what, came)
         self._conduct(what, came, range(0))
 
@@ -288,25 +333,31 @@ class _Pair:
         for number in wrong:
             self._miss(number)
         if wrong:
-            raise Wrong(f"x0 = {wrong[0]:#x}, no call's number: expected -38 in x0 however often "
-                        "it is asked; came something else when many came one after the other")
+            raise Wrong(
+                f"x0 = {wrong[0]:#x}, no call's number: expected -38 in x0 however often "
+                "it is asked; came something else when many came one after the other"
+            )
 
     def _kept(self, what: str, call: Call) -> None:
         """The host's registers and both stack pointers are as they were."""
         trace = call.trace
         hvc = next(step.index for step in trace if step.exception)
-        at_el2 = [n for n, el in enumerate(trace.els[:len(trace)]) if el == 2]
+        at_el2 = [n for n, el in enumerate(trace.els[: len(trace)]) if el == 2]
         for register in KEPT:
             before, after = trace.register(register, hvc), trace.register(register, at_el2[-1] + 1)
             if before != after:
                 step = trace.last_write(register, at_el2[-1])
                 at = "" if step is None else f" (step {step}: {trace[step].text})"
-                raise Wrong(f"{what}: expected {register} = {before:#x} back at the host, as it "
-                            f"was; came {after:#x}{at}")
+                raise Wrong(
+                    f"{what}: expected {register} = {before:#x} back at the host, as it "
+                    f"was; came {after:#x}{at}"
+                )
         before, after = (trace.register("sp", n) for n in (at_el2[0], at_el2[-1]))
         if before != after:
-            raise Wrong(f"{what}: expected EL2's stack pointer at {before:#x} at the eret, where "
-                        f"it was; came {after:#x} at step {at_el2[-1]}")
+            raise Wrong(
+                f"{what}: expected EL2's stack pointer at {before:#x} at the eret, where "
+                f"it was; came {after:#x} at step {at_el2[-1]}"
+            )
 
     def stub_calls(self) -> None:
         """0 is refused by the stub's code, 2 gives EL2 back to the stub, 1 restarts the kernel."""
@@ -326,14 +377,18 @@ class _Pair:
         trace, handler = came.trace, self.subject.image.pa("__kvm_handle_stub_hvc")
         there = next((n for n, pc in enumerate(trace.pcs.tolist()) if pc == handler), None)
         if there is None:
-            raise Wrong(f"{what}: expected the stub's handler to be entered, at its physical "
-                        f"address {handler:#x}; {_instead(came)}")
+            raise Wrong(
+                f"{what}: expected the stub's handler to be entered, at its physical "
+                f"address {handler:#x}; {_instead(came)}"
+            )
         for n, right in enumerate(host):
             value = trace.register(f"x{n}", there)
             if value != right:
-                raise Wrong(f"{what}: expected x{n} = {right:#x} at the first instruction of the "
-                            f"stub's handler, what the host had there; came {value:#x} at step "
-                            f"{there}")
+                raise Wrong(
+                    f"{what}: expected x{n} = {right:#x} at the first instruction of the "
+                    f"stub's handler, what the host had there; came {value:#x} at step "
+                    f"{there}"
+                )
         self._conduct(what, came, range(there, len(trace)))
 
     def elsewhere(self) -> None:
@@ -348,13 +403,17 @@ class _Pair:
         try:
             self._hit(*self.draw.choice(list(_hits(self.draw))))
         except Wrong as wrong:
-            raise Wrong(f"With kimage_voffset {ASIDE:#x} less and physvirt_offset as much more, as "
-                        f"for a kernel elsewhere in physical memory: {wrong}") from None
+            raise Wrong(
+                f"With kimage_voffset {ASIDE:#x} less and physvirt_offset as much more, as "
+                f"for a kernel elsewhere in physical memory: {wrong}"
+            ) from None
         handler = self.subject.image.pa("__kvm_handle_stub_hvc")
         if handler in self.subject.hvc(0).trace.pcs:
-            raise Wrong("x0 = 0, a stub call: expected the stub's handler to be found with "
-                        "kimage_voffset, because a kernel may lie anywhere in physical memory; "
-                        f"this dispatcher goes to {handler:#x} whatever the variable says")
+            raise Wrong(
+                "x0 = 0, a stub call: expected the stub's handler to be found with "
+                "kimage_voffset, because a kernel may lie anywhere in physical memory; "
+                f"this dispatcher goes to {handler:#x} whatever the variable says"
+            )
         self.subject.reboot()
 
 
@@ -362,8 +421,11 @@ def _entered(call: Call) -> list[tuple[int, str]]:
     """(step, function) for each first instruction of one of the fourteen that EL2 executes."""
     image = call.trace.image
     doors = {image.layout.hyp_va(image.pa(name)): name for name in HYPERCALLS}
-    return [(n, doors[int(pc)]) for n, pc in enumerate(call.trace.pcs[:len(call.trace)])
-            if int(pc) in doors]
+    return [
+        (n, doors[int(pc)])
+        for n, pc in enumerate(call.trace.pcs[: len(call.trace)])
+        if int(pc) in doors
+    ]
 
 
 def _instead(call: Call) -> str:
@@ -390,6 +452,8 @@ def _assembly(error: AsmError) -> str:
         said += f", {shown(error.text.strip())}"
     said += f": {error.message}"
     if not keystone.present() and "Keystone" in error.message:
-        said += (". What the kit ships still assembles, and that is all the instructions of the "
-                 "known dispatchers and of the lesson's list")
+        said += (
+            ". What the kit ships still assembles, and that is all the instructions of the "
+            "known dispatchers and of the lesson's list"
+        )
     return said

@@ -33,8 +33,11 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
     for step in way:
         arrived = arrived or physical(step.pc) in own
         wrong = arrived and (_instruction(step.word) or _taken(step.word, held))
-        places = [range(0) if at is None else range(at, at + access.size)
-                  for access in step.memory for at in [physical(access.va)]]
+        places = [
+            range(0) if at is None else range(at, at + access.size)
+            for access in step.memory
+            for at in [physical(access.va)]
+        ]
         for access, place in zip(step.memory, places, strict=True):
             if access.kind == "store":
                 if arrived and not STACK.issuperset(place):
@@ -49,8 +52,10 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
     # Most of these are zero on our host: a zero of the dispatcher's own would look like them.
     for name in _GIVEN_BACK:
         if held.get(name) != name:
-            return (f"expected {name} to be given back as it was, whatever it was; the last to "
-                    f"write it is step {last[name].index}, {last[name].text}")
+            return (
+                f"expected {name} to be given back as it was, whatever it was; the last to "
+                f"write it is step {last[name].index}, {last[name].text}"
+            )
     return None
 
 

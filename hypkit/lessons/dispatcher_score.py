@@ -41,8 +41,11 @@ class Score:
         return self.cycles[measure] if measure in self.cycles else getattr(self, measure)
 
     def __repr__(self) -> str:
-        return f"Score({self.name}: " + ", ".join(
-            f"{self[key]} {unit}" for key, (_, unit) in MEASURES.items()) + ")"
+        return (
+            f"Score({self.name}: "
+            + ", ".join(f"{self[key]} {unit}" for key, (_, unit) in MEASURES.items())
+            + ")"
+        )
 
 
 MEASURES = {
@@ -72,8 +75,11 @@ class Handler:
 
     def __init__(self, call: Call, name: str, arguments: tuple[int | str, ...]) -> None:
         self.name, self.arguments = name, arguments
-        steps = [step for step, phase in zip(call.trace, phases(call.trace), strict=True)
-                 if phase == "handler"]
+        steps = [
+            step
+            for step, phase in zip(call.trace, phases(call.trace), strict=True)
+            if phase == "handler"
+        ]
         self.places = [step.symbol for step in steps]
         self.instructions, self.loads = _at_el2(steps)
 
@@ -93,8 +99,10 @@ class Road:
         self.loads = loads - handler.loads
         start = trace.find(handler.name)
         stop = start + len(handler.places)
-        ways = [[trace[n] for n in way if trace.els[n] == 2]
-                for way in (range(start), range(stop, len(trace)))]
+        ways = [
+            [trace[n] for n in way if trace.els[n] == 2]
+            for way in (range(start), range(stop, len(trace)))
+        ]
         words = [tuple(step.word for step in way) for way in ways]
         self.cycles = {core: sum(_cycles(way, core) for way in words) for core in CORES}
         own, entry = code_of(image, ()), code_of(image, ("hyp_entry.S",))
@@ -130,6 +138,9 @@ def _at_el2(steps: Iterable[Step]) -> tuple[int, int]:
 def total(name: str, roads: Sequence[Road]) -> Score:
     """The score of all these calls of one dispatcher: the worst of each."""
     return Score(
-        name, max(road.instructions for road in roads), max(road.loads for road in roads),
+        name,
+        max(road.instructions for road in roads),
+        max(road.loads for road in roads),
         roads[0].size + len(set().union(*(road.borrowed for road in roads))),
-        {core: max(road.cycles[core] for road in roads) for core in CORES})
+        {core: max(road.cycles[core] for road in roads) for core in CORES},
+    )

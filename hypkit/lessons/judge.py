@@ -54,13 +54,18 @@ def shown(value: object) -> str:
         if is_number(value):
             number = value.__index__()
             small = -1000 < number < 1000
-            return str(number) if small else hex(number) if number.bit_length() <= 64 else (
-                f"a number of {number.bit_length()} bits")
+            return (
+                str(number)
+                if small
+                else hex(number)
+                if number.bit_length() <= 64
+                else (f"a number of {number.bit_length()} bits")
+            )
         text = getattr(value, "__name__", None) if callable(value) else None
         text = f"the function {text}" if isinstance(text, str) else " ".join(repr(value).split())
     except Exception:
         return f"something of type {type(value).__name__}"
-    return text if len(text) <= _LONG else text[:_LONG - 4] + " ..."
+    return text if len(text) <= _LONG else text[: _LONG - 4] + " ..."
 
 
 def is_number(value: object) -> bool:
@@ -92,8 +97,9 @@ _NO_EFFECT = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
 def _is_empty(function: Callable) -> bool:
     instructions = list(dis.get_instructions(function))
     returned = [i.argval for i in instructions if i.opname in ("LOAD_CONST", "RETURN_CONST")]
-    return ({i.opname for i in instructions} <= _NO_EFFECT
-            and all(value is None or value is ... for value in returned))
+    return {i.opname for i in instructions} <= _NO_EFFECT and all(
+        value is None or value is ... for value in returned
+    )
 
 
 # --- Learners' functions ------------------------------------------------------------------------
@@ -140,8 +146,10 @@ def call_function(function: object, *arguments: object, name: str) -> object:
     except Wrong:
         raise
     except _OutOfTime:
-        raise Wrong(f"{name} ran for {SECONDS:g} seconds and did not return: "
-                    "is there a loop without an end?") from None
+        raise Wrong(
+            f"{name} ran for {SECONDS:g} seconds and did not return: "
+            "is there a loop without an end?"
+        ) from None
     except (Exception, SystemExit) as error:
         message = _words(error) or "no message"
         message = message if len(message) <= 200 else message[:196] + " ..."
@@ -187,8 +195,10 @@ class Bench(Machine):
     def last_call(self, name: str) -> Call:
         """The last call made here; Wrong when there was none."""
         if not self.calls:
-            raise Wrong(f"{name} made no call on the machine it was given: use its argument, "
-                        "not a machine of the notebook")
+            raise Wrong(
+                f"{name} made no call on the machine it was given: use its argument, "
+                "not a machine of the notebook"
+            )
         return self.calls[-1]
 
 

@@ -43,18 +43,39 @@ NOWHERE = (1 << 64) - 1
 # Why a run ends, other than for something that can be dealt with.
 FINAL = (Stop.EXIT, Stop.BUDGET, Stop.LOST, Stop.ASLEEP)
 # Unicorn's errors for an access outside RAM with the MMU off, or through a wrong table.
-NO_MEMORY = (uc_const.UC_ERR_READ_UNMAPPED, uc_const.UC_ERR_WRITE_UNMAPPED,
-             uc_const.UC_ERR_FETCH_UNMAPPED)
+NO_MEMORY = (
+    uc_const.UC_ERR_READ_UNMAPPED,
+    uc_const.UC_ERR_WRITE_UNMAPPED,
+    uc_const.UC_ERR_FETCH_UNMAPPED,
+)
 # SCR_EL3 of a machine without secure world: NS, HVC enabled, AArch64 below, RES1.
 SCR_EL3 = 1 << 0 | 3 << 4 | 1 << 8 | 1 << 10
 
 _GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)} | {
-    "sp": uc_arm64.UC_ARM64_REG_SP, "pc": uc_arm64.UC_ARM64_REG_PC,
-    "pstate": uc_arm64.UC_ARM64_REG_PSTATE, "lr": uc_arm64.UC_ARM64_REG_X30}
+    "sp": uc_arm64.UC_ARM64_REG_SP,
+    "pc": uc_arm64.UC_ARM64_REG_PC,
+    "pstate": uc_arm64.UC_ARM64_REG_PSTATE,
+    "lr": uc_arm64.UC_ARM64_REG_X30,
+}
 # What a learner looks at; read at the start of every trace.
-TRACED_SYSREGS = ("ESR_EL2", "ELR_EL2", "SPSR_EL2", "FAR_EL2", "HPFAR_EL2", "VBAR_EL2",
-                  "VTTBR_EL2", "HCR_EL2", "SCTLR_EL2", "TTBR0_EL2", "TPIDR_EL2", "CNTVOFF_EL2",
-                  "SCTLR_EL1", "TTBR0_EL1", "TTBR1_EL1", "VBAR_EL1")
+TRACED_SYSREGS = (
+    "ESR_EL2",
+    "ELR_EL2",
+    "SPSR_EL2",
+    "FAR_EL2",
+    "HPFAR_EL2",
+    "VBAR_EL2",
+    "VTTBR_EL2",
+    "HCR_EL2",
+    "SCTLR_EL2",
+    "TTBR0_EL2",
+    "TPIDR_EL2",
+    "CNTVOFF_EL2",
+    "SCTLR_EL1",
+    "TTBR0_EL1",
+    "TTBR1_EL1",
+    "VBAR_EL1",
+)
 
 
 class Observer(enum.Enum):
@@ -111,8 +132,13 @@ class Cpu:
 
     BUFFER_ROWS = 1 << 16
 
-    def __init__(self, ram: tuple[int, int], data: Sequence[tuple[int, int]],
-                 exits: Iterable[int], word_at: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        ram: tuple[int, int],
+        data: Sequence[tuple[int, int]],
+        exits: Iterable[int],
+        word_at: Callable[[int], int],
+    ) -> None:
         self._uc = uc = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
         uc.ctl_set_cpu_model(uc_arm64.UC_CPU_ARM64_A72)
         uc.ctl_set_tcg_buffer_size(TCG_BUFFER)
@@ -141,32 +167,45 @@ class Cpu:
         address = entry.ctypes.data
         self._entry_reads = np.array([address + 8 * v for v in shared.ENTRY_READS], dtype=np.uint64)
         self._entry_writes = np.array(
-            [ctypes.addressof(self._cp) if v is None else address + 8 * v
-             for v in shared.ENTRY_WRITES], dtype=np.uint64)
+            [
+                ctypes.addressof(self._cp) if v is None else address + 8 * v
+                for v in shared.ENTRY_WRITES
+            ],
+            dtype=np.uint64,
+        )
         self._row = np.zeros(shared.ROW_WORDS, dtype=np.uint64)
         self._previous_row = np.zeros(shared.ROW_WORDS, dtype=np.uint64)
-        self._regs = self._row[:len(REGISTERS)]
-        self._previous = self._previous_row[:len(REGISTERS)]
+        self._regs = self._row[: len(REGISTERS)]
+        self._previous = self._previous_row[: len(REGISTERS)]
         self._pointers = self._regs.ctypes.data + 8 * np.arange(len(REGISTERS), dtype=np.uint64)
         self._pcs = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
         self._masks = np.empty(self.BUFFER_ROWS, dtype=np.uint64)
         self._values = np.empty(self.BUFFER_ROWS * 4, dtype=np.uint64)
         state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value
-        for word, name in ((S.REG_WRITE, "uc_reg_write"),
-                           (S.REG_READ_BATCH, "uc_reg_read_batch"),
-                           (S.REG_WRITE_BATCH, "uc_reg_write_batch"),
-                           (S.EMU_STOP, "uc_emu_stop"), (S.MEM_MAP, "uc_mem_map")):
+        for word, name in (
+            (S.REG_WRITE, "uc_reg_write"),
+            (S.REG_READ_BATCH, "uc_reg_read_batch"),
+            (S.REG_WRITE_BATCH, "uc_reg_write_batch"),
+            (S.EMU_STOP, "uc_emu_stop"),
+            (S.MEM_MAP, "uc_mem_map"),
+        ):
             state[word] = shared.function_address(name)
-        for word, array in ((S.REG_IDS, shared.TRACE_IDS),
-                            (S.REG_PTRS, self._pointers), (S.REGS, self._regs),
-                            (S.PREVIOUS, self._previous), (S.PCS, self._pcs),
-                            (S.MASKS, self._masks), (S.VALUES, self._values),
-                            (S.STRAYED, self.ram.strayed), (S.ENTRY_VALUES, entry),
-                            (S.ENTRY_READ_IDS, shared.ENTRY_READ_IDS),
-                            (S.ENTRY_READ_PTRS, self._entry_reads),
-                            (S.ENTRY_WRITE_IDS, shared.ENTRY_WRITE_IDS),
-                            (S.ENTRY_WRITE_PTRS, self._entry_writes),
-                            (S.ENTRY_FAR_IDS, shared.ENTRY_FAR_IDS)):
+        for word, array in (
+            (S.REG_IDS, shared.TRACE_IDS),
+            (S.REG_PTRS, self._pointers),
+            (S.REGS, self._regs),
+            (S.PREVIOUS, self._previous),
+            (S.PCS, self._pcs),
+            (S.MASKS, self._masks),
+            (S.VALUES, self._values),
+            (S.STRAYED, self.ram.strayed),
+            (S.ENTRY_VALUES, entry),
+            (S.ENTRY_READ_IDS, shared.ENTRY_READ_IDS),
+            (S.ENTRY_READ_PTRS, self._entry_reads),
+            (S.ENTRY_WRITE_IDS, shared.ENTRY_WRITE_IDS),
+            (S.ENTRY_WRITE_PTRS, self._entry_writes),
+            (S.ENTRY_FAR_IDS, shared.ENTRY_FAR_IDS),
+        ):
             state[word] = array.ctypes.data
         state[S.CP] = ctypes.addressof(self._cp)
         state[S.ROWS], state[S.VALUE_ROOM] = len(self._pcs), len(self._values)
@@ -181,8 +220,15 @@ class Cpu:
         handle = ctypes.c_size_t()
         user = ctypes.c_void_p(self._state.ctypes.data)
         function = ctypes.c_void_p(native.address(name))
-        status = uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, function, user,
-                                   ctypes.c_uint64(first), ctypes.c_uint64(last))
+        status = uclib.uc_hook_add(
+            self._uc._uch,
+            ctypes.byref(handle),
+            kind,
+            function,
+            user,
+            ctypes.c_uint64(first),
+            ctypes.c_uint64(last),
+        )
         if status:
             raise UcError(status)
         return handle
@@ -281,8 +327,9 @@ class Cpu:
             state[S.ROW] = state[S.VALUE] = 0
             reason = self._start_until_something()
             rows, values = int(state[S.ROW]), int(state[S.VALUE])
-            columns.append((self._pcs[:rows].copy(), self._masks[:rows].copy(),
-                            self._values[:values].copy()))
+            columns.append(
+                (self._pcs[:rows].copy(), self._masks[:rows].copy(), self._values[:values].copy())
+            )
             if reason in FINAL:
                 break
             if not self._handle(reason, int(state[S.STEPS]) - 1):
@@ -306,8 +353,7 @@ class Cpu:
                 return Stop.STUCK
 
     def _observe(self, observer: Observer) -> None:
-        """Begin a run with one hook, on instructions or on blocks: the latter is ten times faster.
-        """
+        """Begin a run with one hook, on instructions or on blocks: the latter is ten times faster."""
         self._in_a_row, self._steps_before = 0, -1
         if self._observing is observer:
             return
@@ -356,15 +402,21 @@ class Cpu:
 
     def _snapshot_regs(self) -> None:
         uclib.uc_reg_read_batch(
-            self._uc._uch, shared.TRACE_IDS.ctypes.data_as(ctypes.POINTER(ctypes.c_int)),
-            self._pointers.ctypes.data_as(ctypes.POINTER(ctypes.c_void_p)), len(REGISTERS))
+            self._uc._uch,
+            shared.TRACE_IDS.ctypes.data_as(ctypes.POINTER(ctypes.c_int)),
+            self._pointers.ctypes.data_as(ctypes.POINTER(ctypes.c_void_p)),
+            len(REGISTERS),
+        )
 
     def _traced_sysregs(self) -> dict[str, int]:
         """TRACED_SYSREGS as they are, in one call of Unicorn."""
         count = len(TRACED_SYSREGS)
-        values = (shared.CpReg * count)(*(
-            shared.CpReg(crn=at.crn, crm=at.crm, op0=at.op0, op1=at.op1, op2=at.op2)
-            for at in map(sysregs.SYSREGS.__getitem__, TRACED_SYSREGS)))
+        values = (shared.CpReg * count)(
+            *(
+                shared.CpReg(crn=at.crn, crm=at.crm, op0=at.op0, op1=at.op1, op2=at.op2)
+                for at in map(sysregs.SYSREGS.__getitem__, TRACED_SYSREGS)
+            )
+        )
         ids = (ctypes.c_int * count)(*[uc_arm64.UC_ARM64_REG_CP_REG] * count)
         places = (ctypes.c_void_p * count)(*map(ctypes.addressof, values))
         uclib.uc_reg_read_batch(self._uc._uch, ids, places, count)
@@ -375,11 +427,17 @@ class Cpu:
         self._snapshot_regs()
         differs = np.flatnonzero(self._regs != self._previous)
         mask = np.bitwise_or.reduce(np.uint64(1) << differs.astype(np.uint64), initial=0)
-        columns.append((np.array([self.read("pc")], dtype=np.uint64),
-                        np.array([mask], dtype=np.uint64), self._regs[differs]))
+        columns.append(
+            (
+                np.array([self.read("pc")], dtype=np.uint64),
+                np.array([mask], dtype=np.uint64),
+                self._regs[differs],
+            )
+        )
         pcs, masks, values = (np.concatenate(column) for column in zip(*columns, strict=True))
-        return Recording(base, pcs, masks, values, self._words_of(pcs), sysregs,
-                         tuple(self.exceptions))
+        return Recording(
+            base, pcs, masks, values, self._words_of(pcs), sysregs, tuple(self.exceptions)
+        )
 
     def _words_of(self, pcs: np.ndarray) -> dict[int, int]:
         """The word at every address of pcs, as memory is now: no guest here rewrites its code."""
@@ -396,11 +454,19 @@ class Cpu:
         state[S.HVC_PC1], state[S.HVC_IMM1] = state[S.HVC_PC0], state[S.HVC_IMM0]
         state[S.HVC_PC0], state[S.HVC_IMM0] = return_address, immediate
 
-    def enter(self, target_el: int, ec: int, iss: int, return_address: int, step: int,
-              far: int | None = None) -> None:
+    def enter(
+        self,
+        target_el: int,
+        ec: int,
+        iss: int,
+        return_address: int,
+        step: int,
+        far: int | None = None,
+    ) -> None:
         """Enter an exception after step *step*; ec and iss make the syndrome."""
         esr = ec << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL | iss
         spsr = self.read("pstate")
-        self._take_exception(self._state.ctypes.data, target_el, return_address, esr, far or 0,
-                             far is not None)
+        self._take_exception(
+            self._state.ctypes.data, target_el, return_address, esr, far or 0, far is not None
+        )
         self.exceptions.append(Taken(step, target_el, esr, return_address, spsr, far))

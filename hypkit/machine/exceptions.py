@@ -39,8 +39,15 @@ class Core(Protocol):
 
     def remember_hvc(self, return_address: int, immediate: int) -> None: ...
 
-    def enter(self, target_el: int, ec: int, iss: int, return_address: int, step: int,
-              far: int | None = None) -> None: ...
+    def enter(
+        self,
+        target_el: int,
+        ec: int,
+        iss: int,
+        return_address: int,
+        step: int,
+        far: int | None = None,
+    ) -> None: ...
 
 
 HCR_TSC = 1 << 19  # SMC of EL1 goes to EL2
@@ -76,8 +83,10 @@ def deliver(cpu: Core, intno: int, step: int) -> None:
         case syndrome.EXCP_DATA_ABORT:
             _abort(cpu, pc, el, step, fetch=False)
         case _:
-            raise MachineError(f"exception number {intno} of the emulator: this machine delivers "
-                               "only synchronous exceptions")
+            raise MachineError(
+                f"exception number {intno} of the emulator: this machine delivers "
+                "only synchronous exceptions"
+            )
 
 
 def _immediate(cpu: Core, pc: int, el: int) -> int:
@@ -132,8 +141,10 @@ def _abort(cpu: Core, pc: int, el: int, step: int, *, fetch: bool) -> None:
             base, size, write = access
             va = 0 if base == "xzr" else cpu.read(base)
         else:
-            raise MachineError(f"a data abort, but what the instruction {word:#010x} accesses "
-                               "could not be worked out")
+            raise MachineError(
+                f"a data abort, but what the instruction {word:#010x} accesses "
+                "could not be worked out"
+            )
     found = _first_fault(cpu, va, size, el, write, fetch)
     if found is None:
         raise MachineError(_unexplained(cpu, pc, va, el, fetch))
@@ -175,8 +186,9 @@ def _zeroing(word: int) -> tuple[str, int, bool] | None:
     return (_register(word & 31, "xzr"), 1, True) if word & ~31 == 0xD50B_7420 else None
 
 
-def _first_fault(cpu: Core, va: int, size: int, el: int, write: bool,
-                 fetch: bool) -> tuple[int, int, bool] | None:
+def _first_fault(
+    cpu: Core, va: int, size: int, el: int, write: bool, fetch: bool
+) -> tuple[int, int, bool] | None:
     """Of an access that failed: (faulting address, fault status code, did stage 2 refuse).
 
     None where the tables as they are read here give no reason.
@@ -206,11 +218,15 @@ def _unexplained(cpu: Core, pc: int, va: int, el: int, fetch: bool) -> str:
     """What to say of an abort whose reason this machine does not know."""
     spsr = cpu.sysreg(f"SPSR_EL{max(el, 1)}")
     if fetch and spsr & pstate.PSTATE_NRW:  # PC and PSTATE are AArch64's, and stand still
-        return (f"an ERET with {spsr:#x} in SPSR_EL{max(el, 1)} goes to AArch32, which this "
-                "machine does not have")
+        return (
+            f"an ERET with {spsr:#x} in SPSR_EL{max(el, 1)} goes to AArch32, which this "
+            "machine does not have"
+        )
     what = "a fetch" if fetch else f"an access to {va:#x}"
-    return (f"{what} failed, though the page tables allow it: this machine knows 4 KiB pages, "
-            "little-endian tables and no breakpoints")
+    return (
+        f"{what} failed, though the page tables allow it: this machine knows 4 KiB pages, "
+        "little-endian tables and no breakpoints"
+    )
 
 
 def _access_syndrome(operand: MemoryOperand) -> int:
@@ -222,5 +238,10 @@ def _access_syndrome(operand: MemoryOperand) -> int:
     if register[0] != "x":  # a vector register
         return 0
     number = 31 if register == "xzr" else int(register[1:])
-    return (1 << 24 | (operand.size.bit_length() - 1) << 22 | operand.signed << 21 | number << 16
-            | operand.wide << 15)
+    return (
+        1 << 24
+        | (operand.size.bit_length() - 1) << 22
+        | operand.signed << 21
+        | number << 16
+        | operand.wide << 15
+    )

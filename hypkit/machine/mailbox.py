@@ -22,8 +22,7 @@ ROOM = REQUESTS_SIZE // REQUEST_SIZE  # requests
 
 
 def whole(what: str, value: object) -> int:
-    """A whole number of any kind, numpy's too, as an int; TypeError, with *what* it is, for others.
-    """
+    """A whole number of any kind, numpy's too, as an int; TypeError, with *what* it is, for others."""
     try:
         return index(value)
     except TypeError:
@@ -36,7 +35,8 @@ def word(value: object) -> int:
         number = index(value)
     except TypeError:
         raise TypeError(
-            f"{value!r} is neither a whole number nor the name of a structure") from None
+            f"{value!r} is neither a whole number nor the name of a structure"
+        ) from None
     if not -1 << 63 <= number < 1 << 64:
         raise ValueError(f"{number:#x} does not fit into a 64-bit register")
     return number & MASK64
@@ -50,8 +50,9 @@ def words(what: str, values: object) -> np.ndarray:
         array = np.asarray(values, dtype=object)
         if not all(isinstance(value, int) and -1 << 63 <= value < 1 << 64 for value in array.flat):
             raise TypeError(f"{what} holds whole numbers of 64 bits, and nothing else")
-        array = np.array([value & MASK64 for value in array.flat],
-                         dtype=np.uint64).reshape(array.shape)
+        array = np.array([value & MASK64 for value in array.flat], dtype=np.uint64).reshape(
+            array.shape
+        )
     return array.astype(np.uint64, copy=False)
 
 
@@ -65,16 +66,21 @@ def bulk(ids: object, args: object) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"ids is a row of numbers, not an array of shape {x0.shape}")
     values = np.atleast_2d(words("args", () if args is None else args))
     if values.ndim > 2 or values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
-        raise ValueError(f"args has shape {values.shape}; {len(x0)} calls take one row "
-                         f"each (or one for all) of at most {MAX_ARGS} numbers")
+        raise ValueError(
+            f"args has shape {values.shape}; {len(x0)} calls take one row "
+            f"each (or one for all) of at most {MAX_ARGS} numbers"
+        )
     return x0, np.broadcast_to(values, (len(x0), values.shape[1]))
 
 
 def mailbox_header(image: Image, requests: int, power_off: bool = False) -> dict[int, bytes]:
     """Memory that says how many requests there are: physical address -> bytes."""
     start = image.host_va(REQUESTS_PA)
-    return {image.pa("mailbox_next"): struct.pack(
-        "<3Q", start, start + requests * REQUEST_SIZE, power_off)}
+    return {
+        image.pa("mailbox_next"): struct.pack(
+            "<3Q", start, start + requests * REQUEST_SIZE, power_off
+        )
+    }
 
 
 def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) -> dict[int, bytes]:
@@ -86,8 +92,10 @@ def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) ->
     """
     data = words("requests", requests)
     if data.size and data.shape[1:] != (WORDS,):
-        raise ValueError(f"requests has shape {data.shape}: a request is {WORDS} words, as "
-                         "request(...) gives them")
+        raise ValueError(
+            f"requests has shape {data.shape}: a request is {WORDS} words, as "
+            "request(...) gives them"
+        )
     if len(data) > ROOM:
         raise ValueError(f"{len(data)} requests; the mailbox holds {ROOM}")
     content = data.astype("<u8", copy=False).tobytes()

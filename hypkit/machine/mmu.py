@@ -42,8 +42,14 @@ class Mmu:
         start = 2 - (vtcr >> 6 & 3)
         if ipa >> bits:
             return Walk(ipa, "stage 2", (), None, syndrome.FSC_TRANSLATION)
-        return walk(self._table_word, vttbr & 0xFFFF_FFFF_FFFE, ipa, regime="stage 2",
-                    input_bits=bits, start_level=start)
+        return walk(
+            self._table_word,
+            vttbr & 0xFFFF_FFFF_FFFE,
+            ipa,
+            regime="stage 2",
+            input_bits=bits,
+            start_level=start,
+        )
 
     def _walk(self, regime: str, root: str | None, va: int) -> Walk:
         if root is None:  # the address is in neither half

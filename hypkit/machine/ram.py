@@ -41,7 +41,7 @@ class Ram:
         self._uc, self.start, self.size, self._data = uc, start, size, tuple(data)
         room = np.zeros(size + PAGE_SIZE, dtype=np.uint8)
         skip = -room.ctypes.data % PAGE_SIZE
-        self._bytes = room[skip:skip + size]
+        self._bytes = room[skip : skip + size]
         at = start
         for first, end in (*self._data, (start + size, start + size)):
             self._map(at, first, uc_const.UC_PROT_ALL)
@@ -65,13 +65,14 @@ class Ram:
     def view(self, pa: int, size: int) -> np.ndarray | None:
         """The bytes themselves, uint8, where all of them are expected to be touched, else None."""
         offset = pa - self.start
-        return self._bytes[offset:offset + size] if 0 <= offset <= self.size - size else None
+        return self._bytes[offset : offset + size] if 0 <= offset <= self.size - size else None
 
     def in_use(self, pa: int) -> bool:
         """Whether there is RAM at pa that may be other than zero."""
         number = (pa - DRAM_BASE) // state.CHUNK
         return 0 <= pa - self.start < self.size or (
-            0 <= number < state.CHUNKS and bool(self.strayed[number]))
+            0 <= number < state.CHUNKS and bool(self.strayed[number])
+        )
 
     def load(self, pa: int, size: int) -> bytes:
         """Bytes of physical memory; RAM that was never touched is zero.
@@ -100,13 +101,17 @@ class Ram:
         return int.from_bytes(self.load(pa, 8), "little")
 
     def _chunks(self) -> list[int]:
-        return [DRAM_BASE + state.CHUNK * number
-                for number in np.flatnonzero(self.strayed).tolist()]
+        return [
+            DRAM_BASE + state.CHUNK * number for number in np.flatnonzero(self.strayed).tolist()
+        ]
 
     def save(self) -> SavedRam:
         numbers = np.flatnonzero(self._words.any(axis=1))
-        return SavedRam(numbers, self._words[numbers],
-                        {chunk: self.load(chunk, state.CHUNK) for chunk in self._chunks()})
+        return SavedRam(
+            numbers,
+            self._words[numbers],
+            {chunk: self.load(chunk, state.CHUNK) for chunk in self._chunks()},
+        )
 
     def restore(self, saved: SavedRam) -> None:
         self._words[:] = 0

@@ -22,8 +22,9 @@ def _calls(calls: Call | Sequence[Call]) -> list[Call]:
     several = [calls] if isinstance(calls, Call) else list(calls)
     for call in several:
         if not isinstance(call, Call):
-            raise TypeError(f"{call!r} is not a call: show what machine.call(...) or .hvc(...) "
-                            "gave you")
+            raise TypeError(
+                f"{call!r} is not a call: show what machine.call(...) or .hvc(...) gave you"
+            )
     if not several:
         raise ValueError("no call to show: give one call or a list of calls")
     return several
@@ -36,8 +37,11 @@ def _variant(call: Call) -> str:
 def _names(calls: list[Call]) -> list[str]:
     """What tells the calls apart: the variant, or the whole call where that is not enough."""
     short = [_variant(call) for call in calls]
-    return short if len(set(short)) == len(short) else [
-        f"{_variant(call)}: {call.what}" for call in calls]
+    return (
+        short
+        if len(set(short)) == len(short)
+        else [f"{_variant(call)}: {call.what}" for call in calls]
+    )
 
 
 def _counted(phase_counts: dict[str, int]) -> str:
@@ -51,19 +55,24 @@ def show_phases(calls: Call | Sequence[Call]) -> Picture:
     """Bars of the instructions executed in each phase, and of EL2 outside the handler; by call."""
     several = _calls(calls)
     names = _names(several)
-    counts = [{phase: counted.instructions for phase, counted in call.cost.phases.items()}
-              for call in several]
+    counts = [
+        {phase: counted.instructions for phase, counted in call.cost.phases.items()}
+        for call in several
+    ]
     shown = [phase for phase in PHASES if any(phase in of_call for of_call in counts)]
     abi = [call.cost.hyp.instructions for call in several]
-    rows = [*(f"{phase}\n{PHASES[phase]}" for phase in shown),
-            "EL2 outside the handler\n" + " + ".join(HYP_PHASES)]
+    rows = [
+        *(f"{phase}\n{PHASES[phase]}" for phase in shown),
+        "EL2 outside the handler\n" + " + ".join(HYP_PHASES),
+    ]
     values = [*([of_call.get(phase, 0) for of_call in counts] for phase in shown), abi]
     with look():
         fig = canvas(8.6, 0.55 + len(rows) * (0.26 + 0.2 * len(several)))
         _bars(fig.subplots(), rows, values, names)
         alt = "Bar chart of executed instructions by phase. " + " ".join(
             f"{name}: {_counted(of_call)}; at EL2 outside the handler {total}."
-            for name, of_call, total in zip(names, counts, abi, strict=True))
+            for name, of_call, total in zip(names, counts, abi, strict=True)
+        )
         return figure(fig, alt)
 
 
@@ -75,8 +84,15 @@ def _bars(axes: Axes, rows: list[str], values: list[list[int]], names: list[str]
         for n, number in enumerate(numbers):
             at = base - 0.4 + height * (n + 0.5)
             colour, hatch = CALL_STYLES[n % len(CALL_STYLES)]
-            axes.barh(at, number, height * 0.9, color=colour, hatch=hatch, edgecolor="black",
-                      linewidth=0.6)
+            axes.barh(
+                at,
+                number,
+                height * 0.9,
+                color=colour,
+                hatch=hatch,
+                edgecolor="black",
+                linewidth=0.6,
+            )
             axes.text(number + most * 0.008, at, f"{number}  {names[n]}", va="center", fontsize=8.5)
     last = len(rows) - 1
     axes.set_yticks([*range(last), last + 0.35], rows, fontsize=9)
@@ -139,12 +155,14 @@ def show_road(calls: Call | Sequence[Call]) -> Picture:
         panels = fig.subplots(len(several), 1, squeeze=False)[:, 0]
         for axes, road, name in zip(panels, roads, names, strict=True):
             _road(axes, road, lanes, longest)
-            axes.set_title(f"{name}: {road[-1].stop} steps", loc="left", fontsize=10,
-                           fontweight="bold")
+            axes.set_title(
+                f"{name}: {road[-1].stop} steps", loc="left", fontsize=10, fontweight="bold"
+            )
         panels[-1].set_xlabel("steps (one instruction each)")
         alt = "The road of a call, step by step. " + " ".join(
             f"{name}: " + ", then ".join(f"{len(s)} {s.phase} ({s.lane})" for s in road) + "."
-            for name, road in zip(names, roads, strict=True))
+            for name, road in zip(names, roads, strict=True)
+        )
         return figure(fig, alt)
 
 
@@ -154,8 +172,17 @@ def _road(axes: Axes, road: list[_Stretch], lanes: list[str], longest: int) -> N
     free = 0.0  # where the next label that stands up has room
     for n, stretch in enumerate(road):
         y, (colour, hatch) = level[stretch.lane], PHASE_STYLE[stretch.phase]
-        axes.add_patch(Rectangle((stretch.start, y - half), len(stretch), 2 * half,
-                                 facecolor=colour, hatch=hatch, edgecolor="black", linewidth=0.6))
+        axes.add_patch(
+            Rectangle(
+                (stretch.start, y - half),
+                len(stretch),
+                2 * half,
+                facecolor=colour,
+                hatch=hatch,
+                edgecolor="black",
+                linewidth=0.6,
+            )
+        )
         middle = (stretch.start + stretch.stop) / 2
         if stretch.lane != HYP:
             axes.text(stretch.start, y - half - 0.06, stretch.label, va="top", fontsize=8)
@@ -163,16 +190,30 @@ def _road(axes: Axes, road: list[_Stretch], lanes: list[str], longest: int) -> N
             tilt = 25 if len(stretch) < narrow else 0  # too narrow for its label: let it stand up
             at = max(middle, free) if tilt else middle
             free = at + longest * 0.045
-            axes.text(at, y + half + 0.06, stretch.label, va="bottom", fontsize=8,
-                      ha="left" if tilt else "center", rotation=tilt, rotation_mode="anchor")
+            axes.text(
+                at,
+                y + half + 0.06,
+                stretch.label,
+                va="bottom",
+                fontsize=8,
+                ha="left" if tilt else "center",
+                rotation=tilt,
+                rotation_mode="anchor",
+            )
             if at > middle:
                 axes.plot([middle, at], [y + half, y + half + 0.06], color="black", linewidth=0.5)
         if n + 1 < len(road) and road[n + 1].lane != stretch.lane:
             there = level[road[n + 1].lane]
             up = there > y
             axes.plot([stretch.stop] * 2, [y, there], color="black", linewidth=1.2, zorder=0)
-            axes.text(stretch.stop, min(y, there) + 0.5, f" {stretch.end} {'↑' if up else '↓'} ",
-                      va="center", ha="left" if up else "right", fontsize=8)
+            axes.text(
+                stretch.stop,
+                min(y, there) + 0.5,
+                f" {stretch.end} {'↑' if up else '↓'} ",
+                va="center",
+                ha="left" if up else "right",
+                fontsize=8,
+            )
     axes.set_xlim(0, longest * 1.08)
     axes.set_ylim(-len(lanes) + 0.5, half + 0.65)
     axes.set_yticks([level[lane] for lane in lanes], lanes, fontsize=9)
@@ -195,15 +236,18 @@ class PathTable:
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col"{_LEFT}>{word}</th>' for word in _HEAD)
-        return (f"<table><caption{_LEFT}>{html.escape(self._title)}</caption>"
-                f"<thead><tr>{head}</tr></thead>{self._body}</table>")
+        return (
+            f"<table><caption{_LEFT}>{html.escape(self._title)}</caption>"
+            f"<thead><tr>{head}</tr></thead>{self._body}</table>"
+        )
 
     def __repr__(self) -> str:
         return f"PathTable: {self._title}, {self.shown} steps shown"
 
 
-def show_path(call: Call, *, only: Collection[str] | None = None,
-              steps: tuple[int, int] | None = None) -> PathTable:
+def show_path(
+    call: Call, *, only: Collection[str] | None = None, steps: tuple[int, int] | None = None
+) -> PathTable:
     """The call's steps in a table, grouped by phase.
 
     only: phases to show, while of the others a line says that they are there; steps: the first
@@ -219,8 +263,10 @@ def show_path(call: Call, *, only: Collection[str] | None = None,
         if phase not in PHASES:
             raise ValueError(f"phase {phase!r}: there are {', '.join(PHASES)}")
     of_step = list(phases(trace))[first:stop]
-    groups = [(phase, [index for index, _ in items])
-              for phase, items in groupby(enumerate(of_step, first), lambda item: item[1])]
+    groups = [
+        (phase, [index for index, _ in items])
+        for phase, items in groupby(enumerate(of_step, first), lambda item: item[1])
+    ]
     bodies, shown = [], 0
     for wanted, some in groupby(groups, lambda group: group[0] in only):
         if wanted:
@@ -235,8 +281,7 @@ def show_path(call: Call, *, only: Collection[str] | None = None,
 
 
 def _heading(text: str) -> str:
-    return (f'<tr><th colspan="{len(_HEAD)}" scope="rowgroup"{_LEFT}>{html.escape(text)}'
-            "</th></tr>")
+    return f'<tr><th colspan="{len(_HEAD)}" scope="rowgroup"{_LEFT}>{html.escape(text)}</th></tr>'
 
 
 def _group(trace: Trace, phase: str, indices: list[int]) -> str:
@@ -257,7 +302,11 @@ def _row(trace: Trace, index: int, where: str) -> str:
     text = step.instruction.text(step.pc) if adrp else step.text
     # In a narrow window a long label may break at its joint; an instruction never.
     place = re.sub(r"(?<=[a-z0-9])(__+)", r"\1<wbr>", html.escape(where))
-    cells = (f"{index}", f"EL{step.el}", f"<code>{place}</code>",
-             f'<code style="white-space: nowrap">{html.escape(text)}</code>',
-             html.escape(in_words(trace, index)))
+    cells = (
+        f"{index}",
+        f"EL{step.el}",
+        f"<code>{place}</code>",
+        f'<code style="white-space: nowrap">{html.escape(text)}</code>',
+        html.escape(in_words(trace, index)),
+    )
     return "<tr>" + "".join(f"<td{_LEFT}>{cell}</td>" for cell in cells) + "</tr>"

@@ -13,24 +13,44 @@ from PIL import Image
 
 # Okabe and Ito's colours, told apart by colour-blind readers; the hatch tells them apart in grey.
 OKABE_ITO = {
-    "orange": "#E69F00", "sky blue": "#56B4E9", "green": "#009E73", "yellow": "#F0E442",
-    "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7", "grey": "#BBBBBB",
+    "orange": "#E69F00",
+    "sky blue": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+    "grey": "#BBBBBB",
 }
 PHASE_STYLE = {
-    "host": (OKABE_ITO["sky blue"], ""), "entry": (OKABE_ITO["orange"], "//"),
-    "dispatch": (OKABE_ITO["vermillion"], "xx"), "call": (OKABE_ITO["yellow"], ".."),
-    "handler": (OKABE_ITO["grey"], ""), "return": (OKABE_ITO["purple"], "\\\\"),
-    "stub": (OKABE_ITO["green"], "++"), "panic": (OKABE_ITO["blue"], "**"),
+    "host": (OKABE_ITO["sky blue"], ""),
+    "entry": (OKABE_ITO["orange"], "//"),
+    "dispatch": (OKABE_ITO["vermillion"], "xx"),
+    "call": (OKABE_ITO["yellow"], ".."),
+    "handler": (OKABE_ITO["grey"], ""),
+    "return": (OKABE_ITO["purple"], "\\\\"),
+    "stub": (OKABE_ITO["green"], "++"),
+    "panic": (OKABE_ITO["blue"], "**"),
 }
 # One look per call in a comparison, in the order given.
-CALL_STYLES = ((OKABE_ITO["sky blue"], ""), (OKABE_ITO["orange"], "//"),
-               (OKABE_ITO["green"], ".."), (OKABE_ITO["purple"], "xx"),
-               (OKABE_ITO["yellow"], "\\\\"), (OKABE_ITO["grey"], "++"))
+CALL_STYLES = (
+    (OKABE_ITO["sky blue"], ""),
+    (OKABE_ITO["orange"], "//"),
+    (OKABE_ITO["green"], ".."),
+    (OKABE_ITO["purple"], "xx"),
+    (OKABE_ITO["yellow"], "\\\\"),
+    (OKABE_ITO["grey"], "++"),
+)
 DPI = 150
 _LOOK = {
-    "font.family": "DejaVu Sans", "font.size": 10, "axes.spines.top": False,
-    "axes.spines.right": False, "hatch.linewidth": 0.6, "figure.facecolor": "white",
-    "axes.facecolor": "white", "savefig.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "hatch.linewidth": 0.6,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
 }
 
 
@@ -42,8 +62,10 @@ class Picture:
 
     def _repr_html_(self) -> str:
         data = base64.b64encode(self.png).decode("ascii")
-        return (f'<img alt="{html.escape(self.alt)}" width="{self.width}" '
-                f'style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">')
+        return (
+            f'<img alt="{html.escape(self.alt)}" width="{self.width}" '
+            f'style="max-width: 100%; height: auto" src="data:image/png;base64,{data}">'
+        )
 
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"

@@ -17,14 +17,19 @@ def show_table(machine: Machine) -> Drawing:
     _needs_machine(machine, "show_table")
     variant = machine.image.variant
     rows = tuple(_slot_rows(machine))
-    what = {"image": "the image address of the function; EL2 makes it its own on each call",
-            "hyp": "a hyp address, made at boot", "branches": "a branch to the function",
-            "distances": "the distance from the table to the function",
-            None: "no table: the caller names the function itself"}[variant.table]
+    what = {
+        "image": "the image address of the function; EL2 makes it its own on each call",
+        "hyp": "a hyp address, made at boot",
+        "branches": "a branch to the function",
+        "distances": "the distance from the table to the function",
+        None: "no table: the caller names the function itself",
+    }[variant.table]
     title = f"Hypercalls of {machine.key!r}, seed {machine.seed}: {what}"
-    alt = (f"{len(rows)} rows, one for each slot: the number in x0, the word that stands in the "
-           f"slot ({what}), and where it leads, such as {rows[-1][2]} to {rows[-1][4]}, which is "
-           f"{rows[-1][1]}.")
+    alt = (
+        f"{len(rows)} rows, one for each slot: the number in x0, the word that stands in the "
+        f"slot ({what}), and where it leads, such as {rows[-1][2]} to {rows[-1][4]}, which is "
+        f"{rows[-1][1]}."
+    )
     heads = ("x0", "Function", "Held in the slot", "That is", "Hyp address")
     return Drawing(title, _draw_table(rows, title, alt), alt, heads, rows)
 
@@ -39,15 +44,21 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
                 rows.append(("none", name, "none", "a direct call", f"{layout.hyp_va(pa):#x}"))
             else:
                 linear = f"{layout.linear_va(pa):#x}"
-                rows.append((linear, name, linear, f"linear address of {name}",
-                             f"{layout.hyp_va(pa):#x}"))
+                rows.append(
+                    (linear, name, linear, f"linear address of {name}", f"{layout.hyp_va(pa):#x}")
+                )
         return rows
-    label, size = {"image": ("kvm_hcall_table", 8), "hyp": ("kvm_hcall_table", 8),
-                   "branches": ("hcall_branches", 4),
-                   "distances": ("hcall_distances", 4)}[variant.table]
+    label, size = {
+        "image": ("kvm_hcall_table", 8),
+        "hyp": ("kvm_hcall_table", 8),
+        "branches": ("hcall_branches", 4),
+        "distances": ("hcall_distances", 4),
+    }[variant.table]
     table = machine.address(label, "hyp")
-    words = struct.unpack(f"<{len(variant.slots)}{'Q' if size == 8 else 'I'}",
-                          machine.read(table, size * len(variant.slots)))
+    words = struct.unpack(
+        f"<{len(variant.slots)}{'Q' if size == 8 else 'I'}",
+        machine.read(table, size * len(variant.slots)),
+    )
     numbers = variant.numbers
     for index, (name, word) in enumerate(zip(variant.slots, words, strict=True)):
         match variant.table:
@@ -63,9 +74,15 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
                 hyp, says = table + distance, f"{distance:+#x} from the table to"
         target = image.symbolize(hyp) or "nothing"
         number = f"{numbers[name]:#x}" if name in numbers else "none"
-        rows.append((number, name or NOBODY, f"{word:#0{2 + 2 * size}x}",
-                     f"{says} {'of' if size == 8 else ''} {target}".replace("  ", " "),
-                     f"{hyp:#x}"))
+        rows.append(
+            (
+                number,
+                name or NOBODY,
+                f"{word:#0{2 + 2 * size}x}",
+                f"{says} {'of' if size == 8 else ''} {target}".replace("  ", " "),
+                f"{hyp:#x}",
+            )
+        )
     return rows
 
 
@@ -78,8 +95,11 @@ def _draw_table(rows: Sequence[tuple[str, ...]], title: str, alt: str) -> str:
         svg.text(x, 56, head, 14, bold=True)
     for index, (x0, function, word, what, address) in enumerate(rows):
         y = 66 + 28 * index
-        for x, width, words, fill in ((12, number, x0, "kernel"), (held, 190, word, "data"),
-                                      (hyp, 160, address, "code")):
+        for x, width, words, fill in (
+            (12, number, x0, "kernel"),
+            (held, 190, word, "data"),
+            (hyp, 160, address, "code"),
+        ):
             svg.box(x, y, width, 24, FILLS[fill])
             svg.text(x + 8, y + 17, words, 14, mono=True)
         svg.arrow(12 + number, y + 12, held)
@@ -92,5 +112,7 @@ def _draw_table(rows: Sequence[tuple[str, ...]], title: str, alt: str) -> str:
 
 def _needs_machine(machine: Machine, function: str) -> None:
     if not isinstance(machine, Machine):
-        raise TypeError(f"{function} shows a Machine, not {type(machine).__name__}: "
-                        f'{function}(Machine("numbered"))')
+        raise TypeError(
+            f"{function} shows a Machine, not {type(machine).__name__}: "
+            f'{function}(Machine("numbered"))'
+        )

@@ -52,28 +52,51 @@ def show_layout(machine: Machine) -> Drawing:
     _needs_machine(machine, "show_layout")
     layout = machine.layout
     regions = _regions()
-    heads = ("Region", "Size", *(f"{space}, {_whose(space)}" for space in SPACES),
-             "Rights at EL1: image", "linear", "Rights at EL2: hyp")
+    heads = (
+        "Region",
+        "Size",
+        *(f"{space}, {_whose(space)}" for space in SPACES),
+        "Rights at EL1: image",
+        "linear",
+        "Rights at EL2: hyp",
+    )
     rows = []
     for region in reversed(regions):
         names = layout.names(layout.image_va(region.pa))
-        rights = [_rights(machine.translate(names[space], el)) or "not mapped"
-                  for space, el in _ELS.items()]
-        rows.append((region.name, _size(region.size), *(f"{names[s]:#018x}" for s in SPACES),
-                     *rights))
+        rights = [
+            _rights(machine.translate(names[space], el)) or "not mapped"
+            for space, el in _ELS.items()
+        ]
+        rows.append(
+            (region.name, _size(region.size), *(f"{names[s]:#018x}" for s in SPACES), *rights)
+        )
     idmap = next(region for region in regions if region.name == ".hyp.idmap.text")
     at_el2 = _rights(machine.translate(idmap.pa, 2)) or "not mapped"
-    rows.append((f"{idmap.name}, under its physical address", _size(idmap.size),
-                 *("",) * 2, f"{idmap.pa:#018x}", f"{idmap.pa:#018x}", "", "", at_el2))
-    title = (f"Address spaces of {machine.key!r}, seed {machine.seed}: lm offset "
-             f"{layout.lm_offset:#x}, hyp tag {layout.tag_val << layout.tag_lsb:#x}")
-    alt = (f"Four columns, one for each address space of the machine: the kernel image at "
-           f"{layout.image_va(regions[0].pa):#x}, the linear map at "
-           f"{layout.linear_va(regions[0].pa):#x}, physical memory at {regions[0].pa:#x} and the "
-           f"hyp mapping at {layout.hyp_va(regions[0].pa):#x}. The linear map has all "
-           f"{len(regions)} regions, the image column the kernel's sections; the hyp column has "
-           f"those that EL2 maps, the stack among them, and the idmap page under its physical "
-           f"address.")
+    rows.append(
+        (
+            f"{idmap.name}, under its physical address",
+            _size(idmap.size),
+            *("",) * 2,
+            f"{idmap.pa:#018x}",
+            f"{idmap.pa:#018x}",
+            "",
+            "",
+            at_el2,
+        )
+    )
+    title = (
+        f"Address spaces of {machine.key!r}, seed {machine.seed}: lm offset "
+        f"{layout.lm_offset:#x}, hyp tag {layout.tag_val << layout.tag_lsb:#x}"
+    )
+    alt = (
+        f"Four columns, one for each address space of the machine: the kernel image at "
+        f"{layout.image_va(regions[0].pa):#x}, the linear map at "
+        f"{layout.linear_va(regions[0].pa):#x}, physical memory at {regions[0].pa:#x} and the "
+        f"hyp mapping at {layout.hyp_va(regions[0].pa):#x}. The linear map has all "
+        f"{len(regions)} regions, the image column the kernel's sections; the hyp column has "
+        f"those that EL2 maps, the stack among them, and the idmap page under its physical "
+        f"address."
+    )
     return Drawing(title, _draw_layout(machine, regions, title, alt), alt, heads, tuple(rows))
 
 
@@ -123,10 +146,21 @@ def _draw_layout(machine: Machine, regions: Sequence[_Region], title: str, alt: 
             y += 32
         bottom = max(bottom, y)
     bottom += 22
-    svg.text(left, bottom, f"RAM is {_size(DRAM_SIZE)} from {DRAM_BASE:#x}. Higher addresses are "
-             "further up; a box grows with the logarithm of its size; a torn line leaves addresses "
-             "out.", 12, fill=DIM)
-    svg.text(left, bottom + 18, "r, w, x: read, write, execute, as far as the page tables of that "
-             "level allow it. Blue: the kernel's code; orange: code for EL2; green: data.", 12,
-             fill=DIM)
+    svg.text(
+        left,
+        bottom,
+        f"RAM is {_size(DRAM_SIZE)} from {DRAM_BASE:#x}. Higher addresses are "
+        "further up; a box grows with the logarithm of its size; a torn line leaves addresses "
+        "out.",
+        12,
+        fill=DIM,
+    )
+    svg.text(
+        left,
+        bottom + 18,
+        "r, w, x: read, write, execute, as far as the page tables of that "
+        "level allow it. Blue: the kernel's code; orange: code for EL2; green: data.",
+        12,
+        fill=DIM,
+    )
     return svg.done(bottom + 32)

@@ -34,20 +34,28 @@ class Drawing:
 
     def to_table(self) -> str:
         """The table as HTML."""
-        heads = "".join(f'<th scope="col" style="text-align:left">{html.escape(head)}</th>'
-                        for head in self.heads)
+        heads = "".join(
+            f'<th scope="col" style="text-align:left">{html.escape(head)}</th>'
+            for head in self.heads
+        )
         rows = "\n".join(
             f'<tr><th scope="row" style="text-align:left">{html.escape(first)}</th>'
             + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in rest)
-            + "</tr>" for first, *rest in self.rows)
-        return (f"<table><caption>{html.escape(self.title)}</caption>"
-                f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>")
+            + "</tr>"
+            for first, *rest in self.rows
+        )
+        return (
+            f"<table><caption>{html.escape(self.title)}</caption>"
+            f"<thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table>"
+        )
 
     def _repr_html_(self) -> str:
         image = base64.b64encode(self.svg.encode()).decode()
-        return (f'<img alt="{html.escape(self.alt)}" style="max-width: 100%; height: auto" '
-                f'src="data:image/svg+xml;base64,{image}">\n'
-                f"<details><summary>The same as a table</summary>{self.to_table()}</details>")
+        return (
+            f'<img alt="{html.escape(self.alt)}" style="max-width: 100%; height: auto" '
+            f'src="data:image/svg+xml;base64,{image}">\n'
+            f"<details><summary>The same as a table</summary>{self.to_table()}</details>"
+        )
 
     def __repr__(self) -> str:
         return f"Drawing: {self.title}, {len(self.rows)} rows"
@@ -62,20 +70,34 @@ class _Svg:
 
     def box(self, x: float, y: float, w: float, h: float, fill: str, dash: str = "") -> None:
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        self.shapes.append(f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" fill="{fill}" '
-                           f'stroke="{INK}"{dashed}/>')
+        self.shapes.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" fill="{fill}" '
+            f'stroke="{INK}"{dashed}/>'
+        )
 
-    def text(self, x: float, y: float, words: str, size: int = 14, *, mono: bool = False,
-             bold: bool = False, anchor: str = "start", fill: str = INK) -> None:
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        size: int = 14,
+        *,
+        mono: bool = False,
+        bold: bool = False,
+        anchor: str = "start",
+        fill: str = INK,
+    ) -> None:
         weight = "bold" if bold else "normal"
         self.shapes.append(
             f'<text x="{x:g}" y="{y:g}" font-size="{size}" font-family="{MONO if mono else FONT}" '
             f'text-anchor="{anchor}" fill="{fill}" font-weight="{weight}">'
-            f"{html.escape(words)}</text>")
+            f"{html.escape(words)}</text>"
+        )
 
     def arrow(self, x: float, y: float, to: float) -> None:
-        self.shapes.append(f'<path d="M{x:g} {y:g}H{to - 7:g}m0 -4l7 4l-7 4z" fill="{INK}" '
-                           f'stroke="{INK}"/>')
+        self.shapes.append(
+            f'<path d="M{x:g} {y:g}H{to - 7:g}m0 -4l7 4l-7 4z" fill="{INK}" stroke="{INK}"/>'
+        )
 
     def wave(self, x: float, y: float, w: float) -> None:
         """A torn edge: addresses are left out here."""
@@ -83,7 +105,9 @@ class _Svg:
         self.shapes.append(f'<path d="M{x:g} {y:g}{steps}" fill="none" stroke="{DIM}"/>')
 
     def done(self, height: float) -> str:
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {height:g}" '
-                f'width="{self.width}" height="{height:g}" role="img">'
-                f"<title>{html.escape(self.title)}</title><desc>{html.escape(self.alt)}</desc>"
-                f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(self.shapes)}</svg>\n')
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {height:g}" '
+            f'width="{self.width}" height="{height:g}" role="img">'
+            f"<title>{html.escape(self.title)}</title><desc>{html.escape(self.alt)}</desc>"
+            f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(self.shapes)}</svg>\n'
+        )

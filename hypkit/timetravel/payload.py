@@ -49,8 +49,10 @@ class Payload:
     def __init__(self, trace: Trace, title: str = "", outcome: str = "") -> None:
         self.note = ""
         if len(trace) > LIMIT:
-            self.note = (f"This trace has {len(trace):,} steps. The first {LIMIT:,} are shown; cut "
-                         "it, trace[a:b], to see others.")
+            self.note = (
+                f"This trace has {len(trace):,} steps. The first {LIMIT:,} are shown; cut "
+                "it, trace[a:b], to see others."
+            )
             trace = trace[:LIMIT]
             outcome = f"Here the view ends, not the call. {outcome}".rstrip()
         self.trace, self.title, self.outcome = trace, title, outcome
@@ -82,10 +84,14 @@ class Payload:
         for step, taken in self.trace.exceptions.items():
             far = "" if taken.far is None else f"; FAR_EL{taken.target_el} = {taken.far:#x}"
             offset = int(self.trace.pcs[step + 1]) & 0x7FF
-            found[step] = taken.target_el, (
-                f"Exception: {syndrome.esr_text(taken.esr)}{far}. "
-                f"The core enters EL{taken.target_el} "
-                f"at VBAR_EL{taken.target_el} + {offset:#x}.")
+            found[step] = (
+                taken.target_el,
+                (
+                    f"Exception: {syndrome.esr_text(taken.esr)}{far}. "
+                    f"The core enters EL{taken.target_el} "
+                    f"at VBAR_EL{taken.target_el} + {offset:#x}."
+                ),
+            )
         return found
 
     def _site_is(self, kind: int) -> np.ndarray:
@@ -102,13 +108,18 @@ class Payload:
         """
         moved = self.trace.accesses
         moved = moved[moved["known"] | moved["faulted"]]
-        found = np.zeros(len(moved), [("step", "<u4"), ("va", "<u8"), ("value", "<u8"),
-                                      ("info", "u1")])
+        found = np.zeros(
+            len(moved), [("step", "<u4"), ("va", "<u8"), ("value", "<u8"), ("info", "u1")]
+        )
         for name in ("step", "va", "value"):
             found[name] = moved[name]
         pool = self._site_is(POOL)[moved["step"]]
-        found["info"] = (moved["size"] | moved["store"].astype(np.uint8) << 5
-                         | moved["faulted"].astype(np.uint8) << 6 | pool.astype(np.uint8) << 7)
+        found["info"] = (
+            moved["size"]
+            | moved["store"].astype(np.uint8) << 5
+            | moved["faulted"].astype(np.uint8) << 6
+            | pool.astype(np.uint8) << 7
+        )
         return found
 
     @cached_property
@@ -126,8 +137,10 @@ class Payload:
         """For every chunk the cost of the steps before it: chunk by phase by counter."""
         wide = len(PHASE_NAMES)
         cell = np.arange(len(self)) // CHUNK * wide + self.phases
-        cost = np.stack([np.bincount(cell[counts], minlength=self.chunks * wide)
-                         for counts in self._counters], axis=-1)
+        cost = np.stack(
+            [np.bincount(cell[counts], minlength=self.chunks * wide) for counts in self._counters],
+            axis=-1,
+        )
         cost = cost.reshape(self.chunks, wide, len(COUNTERS))
         return (np.cumsum(cost, axis=0) - cost).astype("<u4")
 
@@ -136,8 +149,9 @@ class Payload:
         found = {}
         for number in dict.fromkeys(self.phases[:steps].tolist()):
             here = self.phases[:steps] == number
-            found[PHASE_NAMES[number]] = Counts(*(
-                int(np.count_nonzero(counts[:steps] & here)) for counts in self._counters))
+            found[PHASE_NAMES[number]] = Counts(
+                *(int(np.count_nonzero(counts[:steps] & here)) for counts in self._counters)
+            )
         return found
 
     @cached_property
@@ -159,12 +173,18 @@ class Payload:
         marks[self._site_is(HVC)] |= MARK_HVC
         marks[self._site_is(ERET)] |= MARK_ERET
         reads = self.accesses[self.accesses["info"] & 32 == 0]
-        table = [va for va in np.unique(reads["va"]).tolist()
-                 if (self.image.symbolize(va) or "").partition("+")[0] in TABLES]
+        table = [
+            va
+            for va in np.unique(reads["va"]).tolist()
+            if (self.image.symbolize(va) or "").partition("+")[0] in TABLES
+        ]
         marks[reads["step"][np.isin(reads["va"], np.array(table, dtype=np.uint64))]] |= MARK_TABLE
         marks[sorted(self.exceptions)] |= MARK_FAULT
-        panic = [site for site, pc in enumerate(self.pcs)
-                 if self.image.symbolize(int(pc)) in ("hyp_panic", "panic")]
+        panic = [
+            site
+            for site, pc in enumerate(self.pcs)
+            if self.image.symbolize(int(pc)) in ("hyp_panic", "panic")
+        ]
         marks[np.isin(self.site, panic)] |= MARK_PANIC
         return marks
 
@@ -185,23 +205,35 @@ class Payload:
         if not 0 <= start <= len(self) or start == len(self) and start:
             raise IndexError(f"chunk {number} of a trace with {self.chunks} chunks")
         part, rows = self.trace[start:stop], stop - start + 1
-        writers = [NONE if step is None else step for step in
-                   (self.trace.last_write(name, start) for name in REGISTERS)]
-        acc, news = (column[slice(*np.searchsorted(column["step"], (start, stop)))]
-                     for column in (self.accesses, self.trace.sysreg_changes))
+        writers = [
+            NONE if step is None else step
+            for step in (self.trace.last_write(name, start) for name in REGISTERS)
+        ]
+        acc, news = (
+            column[slice(*np.searchsorted(column["step"], (start, stop)))]
+            for column in (self.accesses, self.trace.sysreg_changes)
+        )
         # The state after the last step has a row like any other, but no place and no phase.
         site, phase = np.full(rows, NONE, dtype="<u4"), np.zeros(rows, np.uint8)
         end = min(rows, len(self) - start)
-        site[:end] = self.site[start:start + end]
-        phase[:end] = self.phases[start:start + end]
+        site[:end] = self.site[start : start + end]
+        phase[:end] = self.phases[start : start + end]
         cost = self._cost_before[number]
         head = struct.pack("<8I", rows, len(part.values), len(acc), len(news), *cost.shape, 0, 0)
-        wide = (part.base, list(part.sysregs.values()), part.values, part.masks, acc["va"],
-                acc["value"], news["value"])
+        wide = (
+            part.base,
+            list(part.sysregs.values()),
+            part.values,
+            part.masks,
+            acc["va"],
+            acc["value"],
+            news["value"],
+        )
         words = (site, writers, cost, acc["step"] - start, news["step"] - start)
         columns = (("<u8", wide), ("<u4", words), ("u1", (phase, acc["info"], news["register"])))
-        return head + b"".join(np.asarray(column, dtype=dtype).tobytes()
-                               for dtype, some in columns for column in some)
+        return head + b"".join(
+            np.asarray(column, dtype=dtype).tobytes() for dtype, some in columns for column in some
+        )
 
     @property
     def chunks(self) -> int:
@@ -223,47 +255,96 @@ class Payload:
         vm = image.programs[-1].symbols
         files = sorted({row.file for row in self.listing.rows})
         return {
-            "version": 1, "title": self.title, "outcome": self.outcome, "note": self.note,
-            "variant": image.key, "host_el": self._host_el,
-            "steps": len(self), "chunk": CHUNK, "chunks": self.chunks,
-            "registers": list(REGISTERS), "sysregs": list(self.sysregs),
+            "version": 1,
+            "title": self.title,
+            "outcome": self.outcome,
+            "note": self.note,
+            "variant": image.key,
+            "host_el": self._host_el,
+            "steps": len(self),
+            "chunk": CHUNK,
+            "chunks": self.chunks,
+            "registers": list(REGISTERS),
+            "sysregs": list(self.sysregs),
             "fields": {name: _fields(name) for name in self.sysregs},
-            "ec": syndrome.EC_NAMES, "modes": sysregs.PSTATE_MODES,
-            "phases": [[name, PHASES[name]] for name in PHASE_NAMES], "counters": list(COUNTERS),
-            "sites": [[f"{pc:x}", int(row), int(count)] for pc, row, count in zip(
-                self.pcs, self.rows, np.bincount(self.site, minlength=len(self.pcs)),
-                strict=True)],
+            "ec": syndrome.EC_NAMES,
+            "modes": sysregs.PSTATE_MODES,
+            "phases": [[name, PHASES[name]] for name in PHASE_NAMES],
+            "counters": list(COUNTERS),
+            "sites": [
+                [f"{pc:x}", int(row), int(count)]
+                for pc, row, count in zip(
+                    self.pcs,
+                    self.rows,
+                    np.bincount(self.site, minlength=len(self.pcs)),
+                    strict=True,
+                )
+            ],
             "final_pc": f"{int(self.trace.pcs[-1]):x}",
-            "rows": [[f"{row.va:x}", f"{row.word:08x}", row.label, row.text, row.comment,
-                      row.story, files.index(row.file), row.line, row.kind | row.vm << 9,
-                      row.sentence.text, row.sentence.taken] for row in self.listing.rows],
-            "files": files, "symbols": [[pa for pa, _ in symbols], [name for _, name in symbols]],
-            "vm": {"ipa": VM_IPA, "size": PAGE_SIZE, "pa": HEAP["vm_memory"][0],
-                   "symbols": [sorted(vm.values()), sorted(vm, key=vm.get)],
-                   "vttbr": HEAP["stage2_pgd"][0], "vtcr": f"{VTCR_EL2:x}"},
-            "layout": {"voffset": f"{layout.kimage_voffset:x}", "page_offset": f"{PAGE_OFFSET:x}",
-                       "tag": f"{layout.tag_val << layout.tag_lsb:x}",
-                       "tag_lsb": layout.tag_lsb, "dram": DRAM_BASE, "dram_size": DRAM_SIZE,
-                       "kimage": KIMAGE_PA, "text": TEXT_PA, "named_end": _named_end()},
-            "page_tables": _table_runs(image), "hypercall_tables": TABLES,
-            "exceptions": [[step, level, text] for step, (level, text)
-                           in sorted(self.exceptions.items())],
+            "rows": [
+                [
+                    f"{row.va:x}",
+                    f"{row.word:08x}",
+                    row.label,
+                    row.text,
+                    row.comment,
+                    row.story,
+                    files.index(row.file),
+                    row.line,
+                    row.kind | row.vm << 9,
+                    row.sentence.text,
+                    row.sentence.taken,
+                ]
+                for row in self.listing.rows
+            ],
+            "files": files,
+            "symbols": [[pa for pa, _ in symbols], [name for _, name in symbols]],
+            "vm": {
+                "ipa": VM_IPA,
+                "size": PAGE_SIZE,
+                "pa": HEAP["vm_memory"][0],
+                "symbols": [sorted(vm.values()), sorted(vm, key=vm.get)],
+                "vttbr": HEAP["stage2_pgd"][0],
+                "vtcr": f"{VTCR_EL2:x}",
+            },
+            "layout": {
+                "voffset": f"{layout.kimage_voffset:x}",
+                "page_offset": f"{PAGE_OFFSET:x}",
+                "tag": f"{layout.tag_val << layout.tag_lsb:x}",
+                "tag_lsb": layout.tag_lsb,
+                "dram": DRAM_BASE,
+                "dram_size": DRAM_SIZE,
+                "kimage": KIMAGE_PA,
+                "text": TEXT_PA,
+                "named_end": _named_end(),
+            },
+            "page_tables": _table_runs(image),
+            "hypercall_tables": TABLES,
+            "exceptions": [
+                [step, level, text] for step, (level, text) in sorted(self.exceptions.items())
+            ],
             "overview": self.overview(),
         }
 
     def data(self) -> dict:
         """For the widget: {"meta": JSON text, "chunks": [bytes, ...]}; a long trace has one."""
         wanted = range(self.chunks) if self.whole else range(1)
-        return {"meta": json.dumps(self.meta(), separators=(",", ":")),
-                "chunks": [self.chunk(number) for number in wanted]}
+        return {
+            "meta": json.dumps(self.meta(), separators=(",", ":")),
+            "chunks": [self.chunk(number) for number in wanted],
+        }
 
     def inline(self) -> dict:
         """For a file: the same with the chunks in base64. ValueError when the trace is too long."""
         if not self.whole:
-            raise ValueError(f"a file holds up to {WHOLE:,} steps and this trace has "
-                             f"{len(self):,}: cut it, trace[a:b]")
-        return {"meta": self.meta(),
-                "chunks": [base64.b64encode(self.chunk(n)).decode() for n in range(self.chunks)]}
+            raise ValueError(
+                f"a file holds up to {WHOLE:,} steps and this trace has "
+                f"{len(self):,}: cut it, trace[a:b]"
+            )
+        return {
+            "meta": self.meta(),
+            "chunks": [base64.b64encode(self.chunk(n)).decode() for n in range(self.chunks)],
+        }
 
     # -- the same in words --
 
@@ -311,13 +392,23 @@ class Payload:
         text = row.sentence.taken if went and row.sentence.taken is not None else row.sentence.text
         mask = int(trace.masks[step + 1])
         vm, next_vm = (self.level(at) == "EL1 (VM)" for at in (step, step + 1))
-        return templates.fill(text, templates.Moment(
-            lambda name: trace.register(name, step), lambda name: trace.register(name, step + 1),
-            lambda value: self.what(value, vm), lambda pc: self.what(pc, next_vm),
-            [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1],
-            [(self.place(access.va, row.instruction.memory.base is None), access.value)
-             for access in trace[step].memory if access.faulted or access.value is not None],
-            int(trace.pcs[step + 1]), self.level(step + 1)))
+        return templates.fill(
+            text,
+            templates.Moment(
+                lambda name: trace.register(name, step),
+                lambda name: trace.register(name, step + 1),
+                lambda value: self.what(value, vm),
+                lambda pc: self.what(pc, next_vm),
+                [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1],
+                [
+                    (self.place(access.va, row.instruction.memory.base is None), access.value)
+                    for access in trace[step].memory
+                    if access.faulted or access.value is not None
+                ],
+                int(trace.pcs[step + 1]),
+                self.level(step + 1),
+            ),
+        )
 
 
 def _fields(register: str) -> list[list]:

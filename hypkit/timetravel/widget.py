@@ -31,8 +31,12 @@ KEPT_MACHINES = 8  # each edit and each variant makes one, and one takes tens of
 WAITING = "No call has been made yet: choose one above and run it."
 
 
-def stepper(what: Call | Trace | Machine, other: Call | Trace | None = None, *,
-            bookmarks: Mapping[int, str] | None = None) -> Stepper:
+def stepper(
+    what: Call | Trace | Machine,
+    other: Call | Trace | None = None,
+    *,
+    bookmarks: Mapping[int, str] | None = None,
+) -> Stepper:
     """Look at a call step by step.
 
     what: a Call or a Trace; a Machine, to choose calls and edit its dispatcher and its numbering
@@ -52,8 +56,10 @@ def _payload(what: Call | Trace) -> Payload:
         return Payload(what.trace, _title(what), _outcome(what))
     if isinstance(what, Trace):
         return Payload(what, f"{what.image.key}: {len(what):,} steps", "The end of the trace.")
-    raise TypeError(f"stepper shows a Call, a Trace or a Machine, not {type(what).__name__}: "
-                    "stepper(m.call(...)), stepper(m.boot_trace) or stepper(m)")
+    raise TypeError(
+        f"stepper shows a Call, a Trace or a Machine, not {type(what).__name__}: "
+        "stepper(m.call(...)), stepper(m.boot_trace) or stepper(m)"
+    )
 
 
 def _title(call: Call) -> str:
@@ -99,8 +105,13 @@ class Stepper(anywidget.AnyWidget):
     error = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, *, _traces: tuple[Payload, ...] = (), _machine: Machine | None = None,
-                 bookmarks: dict[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        _traces: tuple[Payload, ...] = (),
+        _machine: Machine | None = None,
+        bookmarks: dict[str, str],
+    ) -> None:
         self._payloads: tuple[Payload, ...] = ()
         # Variant, dispatcher, header -> machine; of those made here the oldest are closed.
         self._machines: dict[tuple[str, str, str], Machine] = {}
@@ -131,9 +142,11 @@ class Stepper(anywidget.AnyWidget):
     def _diff_rows(self) -> list[tuple[int | None, int | None]]:
         a, b = (payload.trace for payload in self._payloads)
         if len(a) + len(b) > DIFF_ROWS:
-            raise ValueError(f"two traces of {len(a):,} and {len(b):,} steps are too long to stand "
-                             f"side by side; together they may have {DIFF_ROWS:,}. Cut them, "
-                             "trace[a:b]")
+            raise ValueError(
+                f"two traces of {len(a):,} and {len(b):,} steps are too long to stand "
+                f"side by side; together they may have {DIFF_ROWS:,}. Cut them, "
+                "trace[a:b]"
+            )
         return a.diff(b).rows
 
     def _heard(self, _widget: object, message: dict, _buffers: list) -> None:
@@ -175,10 +188,11 @@ class Stepper(anywidget.AnyWidget):
         header = self._files.get(NUMBERS, "")
         self._machines[machine.key, own, header] = machine
         self.choices = {
-            "variants": [[key, variant.title if variant.title.startswith(key) else
-                          f"{key}: {variant.title}"] for key, variant in VARIANTS.items()],
-            "hypercalls": [*([name, name] for name in HYPERCALLS),
-                           ["hvc", "raw HVC: x0, x1, ..."]],
+            "variants": [
+                [key, variant.title if variant.title.startswith(key) else f"{key}: {variant.title}"]
+                for key, variant in VARIANTS.items()
+            ],
+            "hypercalls": [*([name, name] for name in HYPERCALLS), ["hvc", "raw HVC: x0, x1, ..."]],
         }
         self.variant, self.hypercall, self.args = machine.key, HYPERCALLS[2], "0x1234"
         self._take_sources(machine.key)
@@ -196,8 +210,9 @@ class Stepper(anywidget.AnyWidget):
         try:
             if change["name"] == "variant":
                 if change["new"] not in VARIANTS:
-                    self.status = (f"Error: no variant {change['new']!r}; there are: "
-                                   f"{', '.join(VARIANTS)}")
+                    self.status = (
+                        f"Error: no variant {change['new']!r}; there are: {', '.join(VARIANTS)}"
+                    )
                     return
                 self._take_sources(change["new"])
             if change["name"] == "hypercall":
@@ -254,8 +269,10 @@ class Stepper(anywidget.AnyWidget):
             if error.name == "dispatcher":
                 wrong = {"of": "dispatcher", "message": error.message, "line": error.line}
             else:  # a number of the header that an instruction of the kit cannot hold
-                wrong = {"of": edited,
-                         "message": f"{error.name}, {error.text.strip()!r}: {error.message}"}
+                wrong = {
+                    "of": edited,
+                    "message": f"{error.name}, {error.text.strip()!r}: {error.message}",
+                }
         except HeaderError as error:
             wrong = {"of": "header", "message": error.message}
             if error.file == NUMBERS and error.line:
@@ -266,16 +283,21 @@ class Stepper(anywidget.AnyWidget):
             wrong = {"of": edited, "message": str(error)}
         self.error = wrong
         if wrong:
-            self.status = (f"Error: this {wrong['of']} was not taken; what is shown is the call "
-                           "from before.")
+            self.status = (
+                f"Error: this {wrong['of']} was not taken; what is shown is the call from before."
+            )
         return not wrong
 
     def _machine(self, dispatcher: str, header: str) -> Machine:
         key = self.variant, dispatcher, header
         if key not in self._machines:
             machine = Machine(
-                self.variant, seed=self._seed, budget=self._budget, dispatcher=dispatcher or None,
-                header=self._files | {NUMBERS: header} if header else None)
+                self.variant,
+                seed=self._seed,
+                budget=self._budget,
+                dispatcher=dispatcher or None,
+                header=self._files | {NUMBERS: header} if header else None,
+            )
             self._machines[key] = machine
             self._made.append(key)
             if len(self._made) > KEPT_MACHINES:
@@ -310,7 +332,8 @@ class Stepper(anywidget.AnyWidget):
             f'<script type="application/json" id="stepper-data">{text}</script>\n'
             f'<script type="module">{module}\n'
             'globalThis.hypkit = openFile(document.getElementById("stepper"),\n'
-            '  document.getElementById("stepper-data").textContent);\n</script></body></html>\n')
+            '  document.getElementById("stepper-data").textContent);\n</script></body></html>\n'
+        )
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page
@@ -325,7 +348,8 @@ class Stepper(anywidget.AnyWidget):
 
     def _table(self) -> str:
         return "\n".join(static_table(payload) for payload in self._payloads) or (
-            f"<p>{html.escape(WAITING)}</p>")
+            f"<p>{html.escape(WAITING)}</p>"
+        )
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict] | None:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -344,8 +368,11 @@ def own_header(key: str) -> str:
     variant = VARIANTS[key]
     if variant.base is None:
         return ""
-    text = re.sub(r"(?<=_IDX_)(\w+) \d+", lambda found: (
-        f"{found[1]} {variant.slots.index(found[1])}"), DEFINES[NUMBERS])
+    text = re.sub(
+        r"(?<=_IDX_)(\w+) \d+",
+        lambda found: f"{found[1]} {variant.slots.index(found[1])}",
+        DEFINES[NUMBERS],
+    )
     for name, value in (("SIZE", str(len(variant.slots))), ("BASE", f"{variant.limits[0]:#x}")):
         text = re.sub(rf"(?m)(?<=^#define KVM_HOST_HCALL_{name}) \w+$", f" {value}", text)
     return text
@@ -371,8 +398,10 @@ def parse_args(text: str) -> tuple[int | str, ...]:
         elif part.isidentifier():
             values.append(part)
         else:
-            raise ValueError(f"argument {part!r} is neither a number, such as 0x1234, nor the name "
-                             "of a structure, such as vcpu0")
+            raise ValueError(
+                f"argument {part!r} is neither a number, such as 0x1234, nor the name "
+                "of a structure, such as vcpu0"
+            )
     return tuple(values)
 
 
@@ -381,20 +410,34 @@ def static_table(payload: Payload) -> str:
     trace, rows = payload.trace, []
     for step in trace[:TABLE_ROWS] if len(trace) else ():
         mask = int(trace.masks[step.index + 1])
-        news = ", ".join(f"{name} = {trace.register(name, step.index + 1):#x}"
-                         for bit, name in enumerate(REGISTERS)
-                         if mask >> bit & 1 and name != "pstate")
-        cells = (payload.level(step.index), step.symbol or f"{step.pc:#x}", step.text, news,
-                 payload.sentence(step.index))
-        rows.append(f'<tr><th scope="row">{step.index}</th>'
-                    + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>'
-                              for cell in cells) + "</tr>")
-    heads = "".join(f'<th scope="col" style="text-align:left">{head}</th>' for head in
-                    ("Step", "Level", "At", "Instruction", "Changes", "What it does"))
+        news = ", ".join(
+            f"{name} = {trace.register(name, step.index + 1):#x}"
+            for bit, name in enumerate(REGISTERS)
+            if mask >> bit & 1 and name != "pstate"
+        )
+        cells = (
+            payload.level(step.index),
+            step.symbol or f"{step.pc:#x}",
+            step.text,
+            news,
+            payload.sentence(step.index),
+        )
+        rows.append(
+            f'<tr><th scope="row">{step.index}</th>'
+            + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
+            + "</tr>"
+        )
+    heads = "".join(
+        f'<th scope="col" style="text-align:left">{head}</th>'
+        for head in ("Step", "Level", "At", "Instruction", "Changes", "What it does")
+    )
     more = len(trace) - TABLE_ROWS
     note = f"<p>{more:,} more steps are not in this table.</p>" if more > 0 else ""
     title = f"{payload.title}. {payload.outcome}"
-    return (f"<details open><summary>{html.escape(title)} All steps as a table</summary>"
-            f"<table><caption>{html.escape(title)}</caption>"
-            f"<thead><tr>{heads}</tr></thead>\n<tbody>" + "\n".join(rows)
-            + f"</tbody></table>{note}</details>")
+    return (
+        f"<details open><summary>{html.escape(title)} All steps as a table</summary>"
+        f"<table><caption>{html.escape(title)}</caption>"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>"
+        + "\n".join(rows)
+        + f"</tbody></table>{note}</details>"
+    )

@@ -92,19 +92,31 @@ class Step:
         """Register -> (before, after), for the registers this instruction changed."""
         trace = self._trace
         mask = int(trace.masks[self.index + 1])
-        return {name: (trace.register(name, self.index), trace.register(name, self.index + 1))
-                for bit, name in enumerate(REGISTERS) if mask >> bit & 1}
+        return {
+            name: (trace.register(name, self.index), trace.register(name, self.index + 1))
+            for bit, name in enumerate(REGISTERS)
+            if mask >> bit & 1
+        }
 
     @property
     def memory(self) -> tuple[Access, ...]:
         """What the instruction loaded or stored, a tuple entry per register moved."""
         image = self._trace.image
-        first, end = self._trace._first_access[self.index:self.index + 2]
+        first, end = self._trace._first_access[self.index : self.index + 2]
         return tuple(
-            Access("store" if store else "load", va, size, value if known else None,
-                   image.layout.space(va), image.symbolize(va), faulted)
-            for _, va, value, size, store, faulted, known
-            in self._trace.accesses[first:end].tolist())
+            Access(
+                "store" if store else "load",
+                va,
+                size,
+                value if known else None,
+                image.layout.space(va),
+                image.symbolize(va),
+                faulted,
+            )
+            for _, va, value, size, store, faulted, known in self._trace.accesses[
+                first:end
+            ].tolist()
+        )
 
     @property
     def exception(self) -> Taken | None:
@@ -171,26 +183,39 @@ class Trace(Columns):
         try:
             number = whole(index)
         except TypeError:
-            raise TypeError(f"a trace takes a step's number or a slice in its brackets, not "
-                            f"{type(index).__name__}") from None
+            raise TypeError(
+                f"a trace takes a step's number or a slice in its brackets, not "
+                f"{type(index).__name__}"
+            ) from None
         if not -len(self) <= number < len(self):
             raise IndexError(f"step {number} of a trace of {len(self)} steps")
         return Step(self, number % len(self))
 
     def _cut(self, start: int, stop: int) -> Trace:
         base = np.array(list(self.registers(start).values()), dtype=np.uint64)
-        masks = self.masks[start:stop + 1].copy()
+        masks = self.masks[start : stop + 1].copy()
         masks[0] = 0  # the first row's state is the base: nothing differs from it
         first, end = self._ends[[start, stop]]
-        exceptions = (replace(taken, step=taken.step - start)
-                      for taken in self.exceptions.values() if start <= taken.step < stop)
-        return Trace(self.image, base, self.pcs[start:stop + 1], masks, self.values[first:end],
-                     self.words, self._sysregs_before(start), exceptions)
+        exceptions = (
+            replace(taken, step=taken.step - start)
+            for taken in self.exceptions.values()
+            if start <= taken.step < stop
+        )
+        return Trace(
+            self.image,
+            base,
+            self.pcs[start : stop + 1],
+            masks,
+            self.values[first:end],
+            self.words,
+            self._sysregs_before(start),
+            exceptions,
+        )
 
     def _sysregs_before(self, row: int) -> dict[str, int]:
         """The system registers before step *row*."""
         news = self.sysreg_changes
-        news = news[:np.searchsorted(news["step"], row)]
+        news = news[: np.searchsorted(news["step"], row)]
         names, now = tuple(self.sysregs), dict(self.sysregs)
         registers, newest = np.unique(news["register"][::-1], return_index=True)
         for register, value in zip(registers, news["value"][::-1][newest], strict=True):
@@ -200,16 +225,24 @@ class Trace(Columns):
     def table(self) -> str:
         """Every step on a line, with what it changed. ValueError for more than TABLE_STEPS."""
         if len(self) > TABLE_STEPS:
-            raise ValueError(f"a table of {len(self):,} lines is more than anybody reads: cut the "
-                             "trace, as in t[:1000].table()")
+            raise ValueError(
+                f"a table of {len(self):,} lines is more than anybody reads: cut the "
+                "trace, as in t[:1000].table()"
+            )
         lines = []
         for step in self:
-            news = ", ".join(f"{name} {old:#x} -> {new:#x}"
-                             for name, (old, new) in step.changed.items() if name != "pstate")
+            news = ", ".join(
+                f"{name} {old:#x} -> {new:#x}"
+                for name, (old, new) in step.changed.items()
+                if name != "pstate"
+            )
             lines.append(f"{step!r}" + (f"    ; {news}" if news else ""))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        levels = "".join(f", EL{el}: {count}" for el in (1, 2)
-                         if (count := int(np.count_nonzero(self.els[:-1] == el))))
+        levels = "".join(
+            f", EL{el}: {count}"
+            for el in (1, 2)
+            if (count := int(np.count_nonzero(self.els[:-1] == el)))
+        )
         return f"Trace({len(self)} steps{levels})"

@@ -16,8 +16,17 @@ from hypkit.kernel.image import Image
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
 
 # A register moved from or to memory. known: whether the trace holds the value; else it is 0.
-ACCESS = np.dtype([("step", "<i8"), ("va", "<u8"), ("value", "<u8"), ("size", "u1"),
-                   ("store", "?"), ("faulted", "?"), ("known", "?")])
+ACCESS = np.dtype(
+    [
+        ("step", "<i8"),
+        ("va", "<u8"),
+        ("value", "<u8"),
+        ("size", "u1"),
+        ("store", "?"),
+        ("faulted", "?"),
+        ("known", "?"),
+    ]
+)
 # A system register's new value; register: its place in the trace's sysregs.
 SYSREG_CHANGE = np.dtype([("step", "<i8"), ("value", "<u8"), ("register", "u1")])
 
@@ -39,9 +48,17 @@ class Columns:
     are not kept, for their words say all.
     """
 
-    def __init__(self, image: Image, base: np.ndarray, pcs: np.ndarray, masks: np.ndarray,
-                 values: np.ndarray, words: Mapping[int, int], sysregs: Mapping[str, int],
-                 exceptions: Iterable[Taken] = ()) -> None:
+    def __init__(
+        self,
+        image: Image,
+        base: np.ndarray,
+        pcs: np.ndarray,
+        masks: np.ndarray,
+        values: np.ndarray,
+        words: Mapping[int, int],
+        sysregs: Mapping[str, int],
+        exceptions: Iterable[Taken] = (),
+    ) -> None:
         self.image, self.base = image, base
         self.pcs, self.masks, self.values, self.words = pcs, masks, values, words
         self.sysregs = dict(sysregs)
@@ -63,7 +80,7 @@ class Columns:
             rows = np.flatnonzero(self.masks >> np.uint64(bit) & np.uint64(1))
             from_here_up = self.masks[rows] >> np.uint64(bit)
             at = self._ends[rows] - np.bitwise_count(from_here_up)
-            self._changes[bit] = rows, np.concatenate((self.base[bit:bit + 1], self.values[at]))
+            self._changes[bit] = rows, np.concatenate((self.base[bit : bit + 1], self.values[at]))
         return self._changes[bit]
 
     def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
@@ -177,8 +194,10 @@ def _accesses(trace: Columns) -> np.ndarray:
     pcs = trace.sites[0].tolist()
     operands = [decode(trace.words[pc]).memory for pc in pcs]
     # An exception that would return elsewhere is the next instruction's fetch.
-    refused = np.array([step for step, taken in trace.exceptions.items()
-                        if taken.elr == int(trace.pcs[step])], dtype=np.int64)
+    refused = np.array(
+        [step for step, taken in trace.exceptions.items() if taken.elr == int(trace.pcs[step])],
+        dtype=np.int64,
+    )
     parts = [np.zeros(0, ACCESS)]
     for site, steps in _at_sites(trace, [operand is not None for operand in operands]):
         operand = operands[site]
@@ -237,7 +256,9 @@ def _sysreg_changes(trace: Columns) -> np.ndarray:
         if taken.far is not None:
             add(f"FAR_{level}", at, taken.far)
             if taken.target_el == 2 and taken.esr >> syndrome.ESR_EC_SHIFT in (
-                    syndrome.EC_IABT_LOWER, syndrome.EC_DABT_LOWER):
+                syndrome.EC_IABT_LOWER,
+                syndrome.EC_DABT_LOWER,
+            ):
                 # The VM's MMU is off, so that the address it used is the intermediate physical one.
                 add("HPFAR_EL2", at, taken.far >> 12 << 4)
     return _in_order(parts)

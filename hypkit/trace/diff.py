@@ -26,11 +26,13 @@ class TraceDiff:
         least = min(len(ours), len(theirs))
         head = _alike(ours[:least], theirs[:least])
         rest = least - head
-        tail = _alike(ours[len(ours) - rest:][::-1], theirs[len(theirs) - rest:][::-1])
-        ours, theirs = ours[head:len(ours) - tail], theirs[head:len(theirs) - tail]
+        tail = _alike(ours[len(ours) - rest :][::-1], theirs[len(theirs) - rest :][::-1])
+        ours, theirs = ours[head : len(ours) - tail], theirs[head : len(theirs) - tail]
         if len(ours) * len(theirs) > DIFF_BITS:
-            raise ValueError(f"{len(ours):,} and {len(theirs):,} steps that differ are too many to "
-                             "align: compare parts of them, as in t[:1000]")
+            raise ValueError(
+                f"{len(ours):,} and {len(theirs):,} steps that differ are too many to "
+                "align: compare parts of them, as in t[:1000]"
+            )
         self.rows: list[tuple[int | None, int | None]] = [(n, n) for n in range(head)]
         i = j = head
         ends = len(a) - tail, len(b) - tail
@@ -49,8 +51,10 @@ class TraceDiff:
 
     def __repr__(self) -> str:
         same = self.same
-        return (f"TraceDiff({same} steps in both, {len(self.a) - same} only in the first, "
-                f"{len(self.b) - same} only in the second)")
+        return (
+            f"TraceDiff({same} steps in both, {len(self.a) - same} only in the first, "
+            f"{len(self.b) - same} only in the second)"
+        )
 
 
 def _alike(ours: np.ndarray, theirs: np.ndarray) -> int:
@@ -65,8 +69,10 @@ def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
     Hyyrö's bit-vector algorithm (2004): row j keeps a bit for each of ours, 0 where the longest
     subsequence common with the first j of theirs grows.
     """
-    same = {place: int.from_bytes(np.packbits(ours == place, bitorder="little").tobytes(), "little")
-            for place in np.unique(theirs).tolist()}
+    same = {
+        place: int.from_bytes(np.packbits(ours == place, bitorder="little").tobytes(), "little")
+        for place in np.unique(theirs).tolist()
+    }
     everywhere = row = (1 << len(ours)) - 1
     rows = [b""]
     for place in theirs.tolist():
@@ -90,9 +96,15 @@ def _places(trace: Columns, known: dict[tuple[int, str, str], int]) -> np.ndarra
     EL: two versions of a dispatcher have a line in common wherever it stands in them."""
     pcs, site = trace.sites
     symbolize = trace.image.symbolize
-    names = [((symbolize(pc) or str(pc)).split("+")[0],
-              _NUMBERS.sub("", decode(trace.words[pc]).text(pc, symbolize))) for pc in pcs.tolist()]
+    names = [
+        (
+            (symbolize(pc) or str(pc)).split("+")[0],
+            _NUMBERS.sub("", decode(trace.words[pc]).text(pc, symbolize)),
+        )
+        for pc in pcs.tolist()
+    ]
     seen, at = np.unique(site * 4 + trace.els[:-1], return_inverse=True)
-    numbers = [known.setdefault((code % 4, *names[code // 4]), len(known))
-               for code in seen.tolist()]
+    numbers = [
+        known.setdefault((code % 4, *names[code // 4]), len(known)) for code in seen.tolist()
+    ]
     return np.array(numbers, dtype=np.int64)[at]

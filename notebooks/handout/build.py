@@ -51,12 +51,18 @@ class Booklet:
     def typst(self) -> str:
         """The booklet as a Typst document, to be compiled beside template.typ and the pictures."""
         version = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["version"]
-        body = pypandoc.convert_text(self.text, "typst", format=DIALECT, extra_args=[
-            f"--lua-filter={HERE / 'typst.lua'}", "--wrap=none"])
+        body = pypandoc.convert_text(
+            self.text,
+            "typst",
+            format=DIALECT,
+            extra_args=[f"--lua-filter={HERE / 'typst.lua'}", "--wrap=none"],
+        )
         ways = "".join(f"[{_markup(way)}], " for way in WAYS)
-        return (f'#import "template.typ": *\n#show: booklet.with(title: "{self.title}", '
-                f'about: "{self.about}", version: "{version}", ways: ({ways}), '
-                f"chapters: {str(self.chapters).lower()})\n{body}")
+        return (
+            f'#import "template.typ": *\n#show: booklet.with(title: "{self.title}", '
+            f'about: "{self.about}", version: "{version}", ways: ({ways}), '
+            f"chapters: {str(self.chapters).lower()})\n{body}"
+        )
 
     def compile(self, out: Path | None, *, format: str = "pdf", ppi: float = 80) -> object:
         """Write the PDF to `out`; without a network, with no font but those in typst."""
@@ -67,8 +73,9 @@ class Booklet:
             main = Path(folder) / "main.typ"
             main.write_text(self.typst(), encoding="utf-8")
             pdf = {"pdf_standards": ["ua-1"], "timestamp": 0} if format == "pdf" else {"ppi": ppi}
-            return typst.compile(main, output=out, root=folder, format=format,
-                                 ignore_system_fonts=True, **pdf)
+            return typst.compile(
+                main, output=out, root=folder, format=format, ignore_system_fonts=True, **pdf
+            )
 
 
 def _markup(text: str) -> str:
@@ -77,17 +84,30 @@ def _markup(text: str) -> str:
 
 def handout() -> Booklet:
     """The learner's booklet."""
-    made = Booklet("handout", "hypkit: the handout",
-                   "The arm64 KVM hypercall ABI, by running it: story, tables and exercise sheets",
-                   chapters=True)
+    made = Booklet(
+        "handout",
+        "hypkit: the handout",
+        "The arm64 KVM hypercall ABI, by running it: story, tables and exercise sheets",
+        chapters=True,
+    )
     known = {lesson.number: lesson for lesson in lessons()}
     fill: dict[str, Callable[[], str]] = {
         "road": lambda: tables.road(made.pictures),
         "names": lambda: tables.names(made.pictures),
         "sheets": lambda: NEW_LEAF.join(sheet(lesson, made.pictures) for lesson in known.values()),
     }
-    for name in ("history", "suggestions", "addresses", "conversions", "published", "calls",
-                 "stubs", "behaviour", "vectors", "syndromes"):
+    for name in (
+        "history",
+        "suggestions",
+        "addresses",
+        "conversions",
+        "published",
+        "calls",
+        "stubs",
+        "behaviour",
+        "vectors",
+        "syndromes",
+    ):
         fill[name] = getattr(tables, name)
     steps = tables.ladders(made.pictures)
     fill |= {name: (lambda text=text: text) for name, text in steps.items()}
@@ -100,8 +120,9 @@ def handout() -> Booklet:
                 raise HandoutError(f"handout.md: no lesson {of_lesson[1]} for <<{what}>>")
             return known[of_lesson[1]].table(of_lesson[2])
         if what not in fill:
-            raise HandoutError(f"handout.md: nothing is called <<{what}>>; there are "
-                               + ", ".join(sorted(fill)))
+            raise HandoutError(
+                f"handout.md: nothing is called <<{what}>>; there are " + ", ".join(sorted(fill))
+            )
         return fill[what]()
 
     text = (HERE / "handout.md").read_text(encoding="utf-8")
@@ -112,8 +133,9 @@ def handout() -> Booklet:
 def solutions() -> Booklet:
     """The instructor's booklet: the solutions of all lessons."""
     made = Booklet("answers", "hypkit: the answers", "Solutions to the exercises of the handout")
-    made.text = "\n\n".join(answers(lesson, made.pictures)
-                            for lesson in lessons(NOTEBOOKS / "solutions"))
+    made.text = "\n\n".join(
+        answers(lesson, made.pictures) for lesson in lessons(NOTEBOOKS / "solutions")
+    )
     return made
 
 

@@ -78,16 +78,20 @@ class Lesson:
             lines = cell.source.splitlines() if cell.cell_type == "markdown" else []
             for n, line in enumerate(lines):
                 if line.startswith(beginning):
-                    end = next((m for m in range(n, len(lines)) if not lines[m].startswith("|")),
-                               len(lines))
+                    end = next(
+                        (m for m in range(n, len(lines)) if not lines[m].startswith("|")),
+                        len(lines),
+                    )
                     return "\n".join(lines[n:end])
         raise HandoutError(f"{self.path.name} has no table that begins with {beginning!r}")
 
 
 def lessons(folder: Path = NOTEBOOKS) -> list[Lesson]:
     """All lessons of a folder in order; `NOTEBOOKS / "solutions"` has the solutions."""
-    return [Lesson(path, tuple(nbformat.read(path, as_version=4).cells))
-            for path in sorted(folder.glob("[0-9][0-9]-*.ipynb"))]
+    return [
+        Lesson(path, tuple(nbformat.read(path, as_version=4).cells))
+        for path in sorted(folder.glob("[0-9][0-9]-*.ipynb"))
+    ]
 
 
 def plain(text: str) -> str:
@@ -97,8 +101,12 @@ def plain(text: str) -> str:
 
 def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     """A lesson's sheet: what it is for, what to remember, and its exercises with room to write."""
-    parts = [f"## Lesson {lesson.number}: {lesson.title}", lesson.opening,
-             "**Key points**", *(cell.source for cell in lesson.section("## Key points"))]
+    parts = [
+        f"## Lesson {lesson.number}: {lesson.title}",
+        lesson.opening,
+        "**Key points**",
+        *(cell.source for cell in lesson.section("## Key points")),
+    ]
     exercise: list[str] = []  # empty before the first: what stands there is about the notebook
     for cell in lesson.section("## Exercises"):
         if cell.cell_type == "code":
@@ -120,11 +128,17 @@ def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
     heading = exercise[0].partition("\n")[0]
     level = re.fullmatch(r"### Exercise \d\d\.\d: .+ \(([\w ]+)(, .+)?\)", heading)
     if not level or level[1] not in LINES:
-        raise HandoutError(f"{lesson.path.name}: {heading!r} must end with "
-                           f"how hard it is: {', '.join(LINES)}")
+        raise HandoutError(
+            f"{lesson.path.name}: {heading!r} must end with how hard it is: {', '.join(LINES)}"
+        )
     lines, share = LINES[level[1]]
-    return ["::: together", *exercise, f"```{{=typst}}\n#room({lines})\n```", ":::",
-            f"```{{=typst}}\n#more-room({share})\n```"]
+    return [
+        "::: together",
+        *exercise,
+        f"```{{=typst}}\n#room({lines})\n```",
+        ":::",
+        f"```{{=typst}}\n#more-room({share})\n```",
+    ]
 
 
 def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
@@ -147,15 +161,18 @@ def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     for number, cell in enumerate(lesson.cells):
         if cell.cell_type == "code":
             code = _on_paper(cell.source)
-            parts += [*([fenced(code, "python")] if code else []),
-                      *outputs(cell, f"answers-{lesson.number}", pictures, verdicts=True)]
+            parts += [
+                *([fenced(code, "python")] if code else []),
+                *outputs(cell, f"answers-{lesson.number}", pictures, verdicts=True),
+            ]
         else:
             parts.append(plain(cell.source if number else rest))
     return "\n\n".join(parts)
 
 
-def outputs(cell: NotebookNode, name: str, pictures: dict[str, bytes], *,
-            verdicts: bool = False) -> list[str]:
+def outputs(
+    cell: NotebookNode, name: str, pictures: dict[str, bytes], *, verdicts: bool = False
+) -> list[str]:
     """What the cell shows, as Markdown; its pictures go into `pictures` as `name`-n.png."""
     found = []
     for output in cell.get("outputs", ()):

@@ -32,8 +32,9 @@ SURE = {
 }
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], widths: str = "",
-          numbers: bool = False) -> str:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], widths: str = "", numbers: bool = False
+) -> str:
     """A table in Markdown. widths: of the columns in proportion, "1 2 5", else as they need.
 
     numbers: all columns but the first hold numbers, and end on the right.
@@ -81,17 +82,32 @@ def history() -> str:
             how = "from memory, not checked (recalled)"
         title = plainly(event.title) + "." * (event.title[-1] not in ".?!")
         rows.append((event.when, f"**{title}** {plainly(event.what.strip())}{shown}", how))
-    sure = "; ".join(f"*{word}*: {says}" for word, says in SURE.items()
-                     if word in {event.confidence for event in facts.history(recalled=True)})
-    return (f"How sure we are: {sure}. The whole source of each line is in "
-            "`data/history.toml`.\n\n" + table(("when", "what", "how we know"), rows, "2 9 4"))
+    sure = "; ".join(
+        f"*{word}*: {says}"
+        for word, says in SURE.items()
+        if word in {event.confidence for event in facts.history(recalled=True)}
+    )
+    return (
+        f"How sure we are: {sure}. The whole source of each line is in "
+        "`data/history.toml`.\n\n" + table(("when", "what", "how we know"), rows, "2 9 4")
+    )
 
 
 def suggestions() -> str:
-    rows = [(plainly(s.what), plainly(s.v2), plainly(s.later or "–"),
-             ", ".join(map(code, s.variants)) or "–") for s in facts.suggestions()]
-    return table(("remark on version 1", "version 2 of the patch", "Linux, later", "machines"),
-                 rows, "10 8 9 5")
+    rows = [
+        (
+            plainly(s.what),
+            plainly(s.v2),
+            plainly(s.later or "–"),
+            ", ".join(map(code, s.variants)) or "–",
+        )
+        for s in facts.suggestions()
+    ]
+    return table(
+        ("remark on version 1", "version 2 of the patch", "Linux, later", "machines"),
+        rows,
+        "10 8 9 5",
+    )
 
 
 # --- The four addresses ---------------------------------------------------------------------------
@@ -118,10 +134,12 @@ def addresses() -> str:
         for space, (why, who) in _SPACES.items():
             at = machine.address(CALL, space)
             maps = [f"EL{el}" for el in (1, 2) if machine.translate(at, el).pa is not None]
-            rows.append((f"**{space}**", code(f"{at:#018x}"), " and ".join(maps) or "neither", why,
-                         who))
-    return table(("address", "its value", "on the map of", "where from",
-                  "who uses it"), rows, "4 9 4 10 10")
+            rows.append(
+                (f"**{space}**", code(f"{at:#018x}"), " and ".join(maps) or "neither", why, who)
+            )
+    return table(
+        ("address", "its value", "on the map of", "where from", "who uses it"), rows, "4 9 4 10 10"
+    )
 
 
 def conversions() -> str:
@@ -131,14 +149,21 @@ def conversions() -> str:
     rows = [
         ("image to physical", "minus `kimage_voffset`", code(f"{layout.kimage_voffset:#018x}")),
         ("physical to linear", "minus `physvirt_offset`", code(f"{layout.physvirt_offset:#018x}")),
-        ("image to linear: `lm_alias`", "minus the lm offset, the sum of the two",
-         code(f"{layout.lm_offset:#018x}")),
-        ("linear to hyp: `kern_hyp_va`", f"keep bits {low - 1} to 0, put the tag above",
-         f"tag `{layout.tag_val:#x}`, from bit {low}"),
+        (
+            "image to linear: `lm_alias`",
+            "minus the lm offset, the sum of the two",
+            code(f"{layout.lm_offset:#018x}"),
+        ),
+        (
+            "linear to hyp: `kern_hyp_va`",
+            f"keep bits {low - 1} to 0, put the tag above",
+            f"tag `{layout.tag_val:#x}`, from bit {low}",
+        ),
         ("any to hyp, at EL2", "`adr`, `adr_l`: relative to the PC", "nothing to know"),
     ]
-    return table(("from, to", "arithmetic on 64 bits", f"in the machine with seed {SEED}"), rows,
-                 "5 6 5")
+    return table(
+        ("from, to", "arithmetic on 64 bits", f"in the machine with seed {SEED}"), rows, "5 6 5"
+    )
 
 
 # --- The ladder -----------------------------------------------------------------------------------
@@ -154,16 +179,22 @@ def ladders(pictures: dict[str, bytes]) -> dict[str, str]:
     wanted = [key for key in REVIEW if key not in keys]
     extra = {rung.variant.key: rung for rung in ladder(wanted).ladder.rungs} if wanted else {}
     measured = {rung.variant.key: rung for rung in whole.ladder.rungs} | extra
-    said = table(("machine", "what it is"),
-                 ((code(key), f"{plainly(VARIANTS[key].about)} *{VARIANTS[key].source}*")
-                  for key in keys), "2 13")
+    said = table(
+        ("machine", "what it is"),
+        ((code(key), f"{plainly(VARIANTS[key].about)} *{VARIANTS[key].source}*") for key in keys),
+        "2 13",
+    )
     return {
         "ladder-intro": f"One call, {code(CALL)}, on each machine of the story:\n\n" + said,
         "ladder": image("ladder.png", whole.picture.alt, "88%"),
         "ladder-table": _counts([(code(key), measured[key]) for key in keys]) + "\n\n" + _legend(),
-        "review-table": _counts(list(_one_by_one(measured))) + "\n\n" + table(
+        "review-table": _counts(list(_one_by_one(measured)))
+        + "\n\n"
+        + table(
             ("remark", "what it changes"),
-            ((code(name), plainly(what)) for name, what in OPTIONS.items()), "2 11"),
+            ((code(name), plainly(what)) for name, what in OPTIONS.items()),
+            "2 11",
+        ),
     }
 
 
@@ -199,9 +230,19 @@ def published() -> str:
             what = what.replace(other.key, other.text)
         return plainly(what)
 
-    return table(("machine", "figure", "what was measured", "source"),
-                 ((plainly(f.machine), f.text.replace("-", "–"), told(f.what),
-                   f"{plainly(f.source.title)} ({f.confidence})") for f in figures), "5 3 8 8")
+    return table(
+        ("machine", "figure", "what was measured", "source"),
+        (
+            (
+                plainly(f.machine),
+                f.text.replace("-", "–"),
+                told(f.what),
+                f"{plainly(f.source.title)} ({f.confidence})",
+            )
+            for f in figures
+        ),
+        "5 3 8 8",
+    )
 
 
 # --- The reference --------------------------------------------------------------------------------
@@ -211,19 +252,35 @@ def calls() -> str:
     rows = []
     for call in facts.hypercalls():
         variant = VARIANTS["jump_table"]
-        rows.append((call.index, code(f"{VARIANTS['numbered'].base + call.index:#x}"),
-                     code(f"{variant.base + call.index:#x}"), code(f"{call.smccc_id:#x}"),
-                     f"`{call.prototype}` {plainly(call.what)}"))
-    return (table(("n", "version 1", "version 2", "Linux 5.10", "call, as Linux 5.7 declares it"),
-                  rows, "2 6 6 8 34")
-            + "\n\nIn the machines `reviewed`, `patched` and `relocated` the number is n + 3; in "
-            "`fnptr` it is the function's linear address.")
+        rows.append(
+            (
+                call.index,
+                code(f"{VARIANTS['numbered'].base + call.index:#x}"),
+                code(f"{variant.base + call.index:#x}"),
+                code(f"{call.smccc_id:#x}"),
+                f"`{call.prototype}` {plainly(call.what)}",
+            )
+        )
+    return (
+        table(
+            ("n", "version 1", "version 2", "Linux 5.10", "call, as Linux 5.7 declares it"),
+            rows,
+            "2 6 6 8 34",
+        )
+        + "\n\nIn the machines `reviewed`, `patched` and `relocated` the number is n + 3; in "
+        "`fnptr` it is the function's linear address."
+    )
 
 
 def stubs() -> str:
-    return table(("x0", "name", "arguments", "what it does"),
-                 ((s.number, code(s.name), "; ".join(map(plainly, s.args)) or "none",
-                   plainly(s.what)) for s in facts.stubs()), "1 6 7 11")
+    return table(
+        ("x0", "name", "arguments", "what it does"),
+        (
+            (s.number, code(s.name), "; ".join(map(plainly, s.args)) or "none", plainly(s.what))
+            for s in facts.stubs()
+        ),
+        "1 6 7 11",
+    )
 
 
 _MAPPED = ("fnptr", "numbered", "reviewed", "jump_table", "smccc")
@@ -234,10 +291,20 @@ def behaviour() -> str:
     count, low = len(HYPERCALLS), VARIANTS["reviewed"].base
     first, second = VARIANTS["numbered"].base, VARIANTS["jump_table"].base
     smccc = VARIANTS["smccc"].base
-    ends = [(0, 0), (1, 1), (2, 2), (low, low + count - 1), (low + count, first - 1),
-            (first, first + count - 1), (first + count, second - 1), (second, second + count - 1),
-            (second + count, smccc - 1), (smccc, smccc + len(SMCCC_ORDER) - 1),
-            (smccc + len(SMCCC_ORDER), (1 << 63) - 1), (1 << 63, (1 << 64) - 1)]
+    ends = [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (low, low + count - 1),
+        (low + count, first - 1),
+        (first, first + count - 1),
+        (first + count, second - 1),
+        (second, second + count - 1),
+        (second + count, smccc - 1),
+        (smccc, smccc + len(SMCCC_ORDER) - 1),
+        (smccc + len(SMCCC_ORDER), (1 << 63) - 1),
+        (1 << 63, (1 << 64) - 1),
+    ]
     rows = [[code(f"{a:#x}") + (f" to {code(f'{b:#x}')}" if b > a else "")] for a, b in ends]
     named = {f"a function's {space} address": space for space in ("linear", "hyp", "image")}
     rows += [[name] for name in named]
@@ -245,13 +312,15 @@ def behaviour() -> str:
         with Machine(key, seed=SEED) as machine:
             for row, (a, b) in zip(rows, ends, strict=False):
                 row.append(_agreed(machine, key, sorted({a, (a + b) // 2, b})))
-            for row, space in zip(rows[len(ends):], named.values(), strict=True):
+            for row, space in zip(rows[len(ends) :], named.values(), strict=True):
                 row.append(_agreed(machine, key, [machine.address("__kvm_get_mdcr_el2", space)]))
-    return (table(("x0", *map(code, _MAPPED)), rows, "10 6 6 6 6 6")
-            + "\n\nRun on the machine when this handout was made. In each range its first, its "
-            "middle and its last value were sent. A named address lies in one of the ranges above "
-            "it and stands for itself. `smccc` answers in two registers: -1 is "
-            "the status for a call that does not exist.")
+    return (
+        table(("x0", *map(code, _MAPPED)), rows, "10 6 6 6 6 6")
+        + "\n\nRun on the machine when this handout was made. In each range its first, its "
+        "middle and its last value were sent. A named address lies in one of the ranges above "
+        "it and stands for itself. `smccc` answers in two registers: -1 is "
+        "the status for a call that does not exist."
+    )
 
 
 def _agreed(machine: Machine, key: str, values: list[int]) -> str:
@@ -259,8 +328,10 @@ def _agreed(machine: Machine, key: str, values: list[int]) -> str:
     if found == {"panic", "panic: odd address"}:
         found = {"panic"}
     if len(found) > 1:
-        raise HandoutError(f"{key}: x0 from {values[0]:#x} to {values[-1]:#x} does several things: "
-                           + ", ".join(sorted(found)))
+        raise HandoutError(
+            f"{key}: x0 from {values[0]:#x} to {values[-1]:#x} does several things: "
+            + ", ".join(sorted(found))
+        )
     return found.pop()
 
 
@@ -277,8 +348,10 @@ def _what(machine: Machine, x0: int) -> str:
         said = "panic" if call.outcome == "panicked" else call.outcome
     elif call.x0 == facts.abi_numbers()["stub_error"]:
         said = f"stub: `{call.x0:#x}`"
-    elif call.x0 in (facts.abi_numbers()["enosys"] % 2**64,
-                     facts.abi_numbers()["smccc_not_supported"] % 2**64):
+    elif call.x0 in (
+        facts.abi_numbers()["enosys"] % 2**64,
+        facts.abi_numbers()["smccc_not_supported"] % 2**64,
+    ):
         said = f"refused: {call.x0 - 2**64}"
     else:
         said = f"stub: {call.x0}" if "stub" in phases else f"returns {call.x0:#x}"
@@ -287,25 +360,36 @@ def _what(machine: Machine, x0: int) -> str:
 
 
 def vectors() -> str:
-    groups = ((VECTOR_SAME_SP0, "the same level, with the stack pointer of EL0"),
-              (VECTOR_SAME_SPX, "the same level: a bug, or an attack"),
-              (VECTOR_LOWER_A64, "a lower level that runs 64-bit code: **a hypercall**, a VM"),
-              (VECTOR_LOWER_A32, "a lower level that runs 32-bit code"))
-    rows = [(where, *(code(f"+ {start + n * VECTOR_SLOT:#05x}") for n in range(4)))
-            for start, where in groups]
-    return table(("from `VBAR_EL2`; the exception comes from", "synchronous", "IRQ", "FIQ",
-                  "SError"), rows, "12 4 3 3 3")
+    groups = (
+        (VECTOR_SAME_SP0, "the same level, with the stack pointer of EL0"),
+        (VECTOR_SAME_SPX, "the same level: a bug, or an attack"),
+        (VECTOR_LOWER_A64, "a lower level that runs 64-bit code: **a hypercall**, a VM"),
+        (VECTOR_LOWER_A32, "a lower level that runs 32-bit code"),
+    )
+    rows = [
+        (where, *(code(f"+ {start + n * VECTOR_SLOT:#05x}") for n in range(4)))
+        for start, where in groups
+    ]
+    return table(
+        ("from `VBAR_EL2`; the exception comes from", "synchronous", "IRQ", "FIQ", "SError"),
+        rows,
+        "12 4 3 3 3",
+    )
 
 
 def syndromes() -> str:
     classes = [(code(f"{ec:#04x}"), plainly(name)) for ec, name in sorted(EC_NAMES.items())]
     half = (len(classes) + 1) // 2
-    rows = [(*left, *right) for left, right in zip(
-        classes[:half], [*classes[half:], (" ", " ")][:half], strict=True)]
+    rows = [
+        (*left, *right)
+        for left, right in zip(classes[:half], [*classes[half:], (" ", " ")][:half], strict=True)
+    ]
     faults = ", ".join(f"`{kind << 2:#04x}` + level: {name}" for kind, name in FAULT_KINDS.items())
-    return (f"Bits 31 to {ESR_EC_SHIFT} are the class (EC), bit 25 says that the instruction had "
-            "32 bits, bits 24 to 0 are the syndrome (ISS).\n\n"
-            + table(("EC", "what happened", "EC", "what happened"), rows, "2 11 2 11")
-            + f"\n\nOf an abort, bits 5 to 0 say which fault: {faults}. Bit 6 of a data abort is 1 "
-            "for a write. Of `HVC`, `SVC` and `BRK`, bits 15 to 0 are the number in the "
-            "instruction.")
+    return (
+        f"Bits 31 to {ESR_EC_SHIFT} are the class (EC), bit 25 says that the instruction had "
+        "32 bits, bits 24 to 0 are the syndrome (ISS).\n\n"
+        + table(("EC", "what happened", "EC", "what happened"), rows, "2 11 2 11")
+        + f"\n\nOf an abort, bits 5 to 0 say which fault: {faults}. Bit 6 of a data abort is 1 "
+        "for a write. Of `HVC`, `SVC` and `BRK`, bits 15 to 0 are the number in the "
+        "instruction."
+    )

@@ -114,7 +114,8 @@ class _Pictures(HTMLParser):
             self.found.append("an <img> has no alt text")
         if tag == "svg" and not (
             given.get("aria-hidden") == "true"
-            or given.get("role") == "img" and (given.get("aria-label") or "").strip()
+            or given.get("role") == "img"
+            and (given.get("aria-label") or "").strip()
         ):
             self.found.append("an <svg> has no role='img' with an aria-label")
 

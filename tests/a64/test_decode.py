@@ -21,8 +21,7 @@ PC = 0x0000_9656_C028_5404
 # --- What objdump says, as data: written from the Arm ARM's mnemonics, not from the encodings -----
 
 _BYTES = {"x": 8, "w": 4, "b": 1, "h": 2, "s": 4, "d": 8, "q": 16}
-_LOADS_AND_STORES = re.compile(
-    r"(ld|st)(?:[aln]?x|n|[ul]?t|[au]|l|ur|tr)?[rp]?(s?[bhw])?$")
+_LOADS_AND_STORES = re.compile(r"(ld|st)(?:[aln]?x|n|[ul]?t|[au]|l|ur|tr)?[rp]?(s?[bhw])?$")
 _ADDRESS = re.compile(r"\[(\w+)(?:, #(-?\w+)|, (\w+)(?:, (\w+)(?: #(\d+))?)?)?\](!|, #(-?\w+))?$")
 
 
@@ -39,16 +38,31 @@ def truth(said):
     if re.match(r"stl?x", mnemonic):
         registers = registers[1:]  # the first says whether it was stored
     each = {"b": 1, "h": 2, "w": 4}[width[-1]] if width else _BYTES[registers[0][0]]
-    found = dict(kind=kind, size=each * len(registers), signed=width.startswith("s"),
-                 registers=tuple(map(full, registers)), wide=registers[0][0] in "xdq",
-                 writeback=None, base=None, index=None, extend="", shift=0, offset=0)
+    found = dict(
+        kind=kind,
+        size=each * len(registers),
+        signed=width.startswith("s"),
+        registers=tuple(map(full, registers)),
+        wide=registers[0][0] in "xdq",
+        writeback=None,
+        base=None,
+        index=None,
+        extend="",
+        shift=0,
+        offset=0,
+    )
     if target := re.search(r", \.([-+]0x[0-9a-f]+)$", operands):
         found["offset"] = int(target[1], 16)
         return found
     base, offset, index, extend, shift, after, post = _ADDRESS.search(operands).groups()
-    found.update(base=full(base), index=index and full(index), shift=int(shift or 0),
-                 extend=extend if extend in ("uxtw", "sxtw") else "", offset=int(offset or "0", 0),
-                 writeback={None: 0, "!": int(offset or "0", 0)}.get(after, int(post or "0", 0)))
+    found.update(
+        base=full(base),
+        index=index and full(index),
+        shift=int(shift or 0),
+        extend=extend if extend in ("uxtw", "sxtw") else "",
+        offset=int(offset or "0", 0),
+        writeback={None: 0, "!": int(offset or "0", 0)}.get(after, int(post or "0", 0)),
+    )
     return found
 
 
@@ -61,11 +75,31 @@ def full(register):
 
 def test_the_truth_is_read_as_meant():
     assert truth("ldrsw x1, [x2, w3, sxtw #2]") == dict(
-        kind="load", size=4, signed=True, registers=("x1",), wide=True, writeback=0, base="x2",
-        index="x3", extend="sxtw", shift=2, offset=0)
+        kind="load",
+        size=4,
+        signed=True,
+        registers=("x1",),
+        wide=True,
+        writeback=0,
+        base="x2",
+        index="x3",
+        extend="sxtw",
+        shift=2,
+        offset=0,
+    )
     assert truth("stp wzr, w30, [sp], #-16") == dict(
-        kind="store", size=8, signed=False, registers=("xzr", "x30"), wide=False, writeback=-16,
-        base="sp", index=None, extend="", shift=0, offset=0)
+        kind="store",
+        size=8,
+        signed=False,
+        registers=("xzr", "x30"),
+        wide=False,
+        writeback=-16,
+        base="sp",
+        index=None,
+        extend="",
+        shift=0,
+        offset=0,
+    )
     assert truth("stlxrb w5, w1, [x2]")["registers"] == ("x1",)
     assert truth("ldr x1, .-0x4")["offset"] == -4
     assert truth("prfm pldl1keep, [x2]") is truth("str_of_nothing") is None
@@ -114,8 +148,9 @@ def test_addresses_are_computed_as_objdumps_text_says():
         address += 0 if "]," in said else wanted["offset"]
         if wanted["index"]:
             index = values[wanted["index"]]
-            index = {"": index, "uxtw": index % 2**32,
-                     "sxtw": (index + 2**31) % 2**32 - 2**31}[wanted["extend"]]
+            index = {"": index, "uxtw": index % 2**32, "sxtw": (index + 2**31) % 2**32 - 2**31}[
+                wanted["extend"]
+            ]
             address += index * 2 ** wanted["shift"]
         assert decode(word).memory.address(PC, values.__getitem__) == address % 2**64, said
 
@@ -159,11 +194,19 @@ def test_the_pipeline_model_reads_the_same_registers_in_a_load_or_store():
 # --- Single instructions -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("word", "text"), [
-    (0x94000002, "bl there"), (0x58000041, "ldr x1, there"), (0x10000041, "adr x1, there"),
-    (0xB0000009, "adrp x9, there"), (0x37180041, "tbnz w1, #3, there"),
-    (0xB4000041, "cbz x1, there"), (0x54000043, "b.lo there"), (0x1C000041, "ldr s1, there"),
-])
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (0x94000002, "bl there"),
+        (0x58000041, "ldr x1, there"),
+        (0x10000041, "adr x1, there"),
+        (0xB0000009, "adrp x9, there"),
+        (0x37180041, "tbnz w1, #3, there"),
+        (0xB4000041, "cbz x1, there"),
+        (0x54000043, "b.lo there"),
+        (0x1C000041, "ldr s1, there"),
+    ],
+)
 def test_a_pc_relative_operand_gets_the_name_that_is_known_for_it(word, text):
     target = (PC & ~0xFFF) + 0x1000 if "adrp" in text else PC + 8
     known = {target: "there"}
@@ -184,15 +227,18 @@ def test_a_system_register_is_called_by_its_name_both_ways(name):
     assert decode(read ^ 1 << 21 | 31).text(0) == f"msr {name.lower()}, xzr"
 
 
-@pytest.mark.parametrize("word", [
-    0xF8200020,  # ldadd x0, x0, [x1]: no such thing on a Cortex-A72
-    0xC8A07C20,  # cas x0, x0, [x1]
-    0x08207C82,  # casp w0, w1, w2, w3, [x4]
-    0xF8A20020,  # ldaddal-like with prefetch's size
-    0x4C407000,  # ld1 {v0.16b}, [x0]
-    0xD9200C20,  # a tag store
-    0x3C800820,  # a vector with EL0's permissions: unallocated
-])
+@pytest.mark.parametrize(
+    "word",
+    [
+        0xF8200020,  # ldadd x0, x0, [x1]: no such thing on a Cortex-A72
+        0xC8A07C20,  # cas x0, x0, [x1]
+        0x08207C82,  # casp w0, w1, w2, w3, [x4]
+        0xF8A20020,  # ldaddal-like with prefetch's size
+        0x4C407000,  # ld1 {v0.16b}, [x0]
+        0xD9200C20,  # a tag store
+        0x3C800820,  # a vector with EL0's permissions: unallocated
+    ],
+)
 def test_what_is_no_plain_load_or_store_has_no_memory_operand(word):
     assert decode(word).memory is None
 
@@ -221,13 +267,22 @@ def runs():
             if program.name in ("rodata.S", "table", "data.S") or code in seen:
                 continue
             seen.add(code)
-            words = {address: int.from_bytes(program.code[address - program.base:][:4], "little")
-                     for address in program.lines}
+            words = {
+                address: int.from_bytes(program.code[address - program.base :][:4], "little")
+                for address in program.lines
+            }
             tables = ("vm_counter", "hcall_distances")
-            data = {address for address in words for table in tables
-                    if address >= program.symbols.get(table, address + 1)}
-            data |= {address + decode(word).target for address, word in words.items()
-                     if (memory := decode(word).memory) and memory.base is None}
+            data = {
+                address
+                for address in words
+                for table in tables
+                if address >= program.symbols.get(table, address + 1)
+            }
+            data |= {
+                address + decode(word).target
+                for address, word in words.items()
+                if (memory := decode(word).memory) and memory.base is None
+            }
             run = []
             for address in sorted(words.keys() - data):
                 if run and address != run[-1] + 4:
@@ -257,9 +312,10 @@ def test_every_instruction_of_the_guest_assembles_back_from_its_text():
         texts = [decode(word).text(address + 4 * n, name) for n, word in enumerate(words)]
         symbols = {name: target for target, name in targets.items()}
         code = assemble("\n".join(texts), base=address, symbols=symbols).code
-        back = [int.from_bytes(code[4 * n:][:4], "little") for n in range(len(words))]
+        back = [int.from_bytes(code[4 * n :][:4], "little") for n in range(len(words))]
         assert [*zip(texts, map(hex, back), strict=True)] == [
-            *zip(texts, map(hex, words), strict=True)]
+            *zip(texts, map(hex, words), strict=True)
+        ]
 
 
 def test_every_instruction_of_the_guest_reads_as_in_objdump(tmp_path):
@@ -274,5 +330,10 @@ def test_every_instruction_of_the_guest_reads_as_in_objdump(tmp_path):
 
 def _named(said):
     """objdump's text, with GIC registers by name where binutils knows them by number only."""
-    return re.sub(r"s3_(\d)_c(\d+)_c(\d+)_(\d)", lambda m: sysregs.SYSREG_NAMES.get(
-        sysregs.Encoding(3, *map(int, m.groups())), m[0]).lower(), said)
+    return re.sub(
+        r"s3_(\d)_c(\d+)_c(\d+)_(\d)",
+        lambda m: sysregs.SYSREG_NAMES.get(
+            sysregs.Encoding(3, *map(int, m.groups())), m[0]
+        ).lower(),
+        said,
+    )

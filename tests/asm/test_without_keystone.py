@@ -14,8 +14,14 @@ CORE = [f"tests/{name}.py" for name in ("kernel/test_guest", "cost/test_cost", "
 def hidden(*arguments):
     """A Python process of its own that cannot see Keystone."""
     environment = {**os.environ, "HYPKIT_NO_KEYSTONE": "1", "HYPKIT_REQUIRE": ""}
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment,
-                          capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def passes(*lists):

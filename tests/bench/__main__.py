@@ -11,8 +11,11 @@ import tests.bench
 
 def main(names: list[str]) -> None:
     """Run all benchmarks, or those named: each module here has a function run()."""
-    modules = sorted(module.name for module in pkgutil.iter_modules(tests.bench.__path__)
-                     if not module.name.startswith("_") and module.name != "figures")
+    modules = sorted(
+        module.name
+        for module in pkgutil.iter_modules(tests.bench.__path__)
+        if not module.name.startswith("_") and module.name != "figures"
+    )
     unknown = set(names) - set(modules)
     if unknown:
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(modules)}")

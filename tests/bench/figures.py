@@ -23,6 +23,10 @@ class Figure:
 
     def line(self) -> str:
         number = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.3g}"
-        goal = "" if self.goal is None else f"{'>=' if self.goal[0] == 'at least' else '<='} " \
+        goal = (
+            ""
+            if self.goal is None
+            else f"{'>=' if self.goal[0] == 'at least' else '<='} "
             f"{self.goal[1]:g}{'' if self.reached else '   MISSED'}"
+        )
         return f"{self.what:58} {number:>8} {self.unit:4} {goal}"

@@ -27,8 +27,9 @@ CALL = "__kvm_timer_set_cntvoff"
 
 def cpu_seconds() -> float:
     """Processor time of this process and its ended children: a busy machine changes it little."""
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF,
-                                                         resource.RUSAGE_CHILDREN))
+    own, children = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
@@ -60,8 +61,12 @@ def _in_qemu(machine: Machine, n: int, folder: Path, *options: str, times: int =
 
     def seconds(requests: np.ndarray) -> float:
         command = [*qemu.command(machine.image, requests, folder), *options]
-        return best(lambda: subprocess.run(command, check=True, stdin=subprocess.DEVNULL,
-                                           capture_output=True), times)
+        return best(
+            lambda: subprocess.run(
+                command, check=True, stdin=subprocess.DEVNULL, capture_output=True
+            ),
+            times,
+        )
 
     return seconds(_requests(machine, n)) - seconds(_requests(machine, 1))
 
@@ -80,8 +85,12 @@ def _calls(machine: Machine, folder: Path) -> Iterator[Figure]:
         many = np.full(n, ids[0])
         each[n] = best(lambda many=many: machine.run(many), 3) / n * 1e6
         yield Figure(f"microseconds a call, {n:,} calls", each[n], "us")
-    yield Figure("growth a call from 100,000 to 1,000,000", each[1_000_000] / each[100_000], "x",
-                 ("at most", 1.5))
+    yield Figure(
+        "growth a call from 100,000 to 1,000,000",
+        each[1_000_000] / each[100_000],
+        "x",
+        ("at most", 1.5),
+    )
 
 
 def _rows(machine: Machine, folder: Path) -> Iterator[Figure]:
@@ -136,8 +145,9 @@ def _start() -> Iterator[Figure]:
         return best(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 
     nothing = python("pass")
-    yield Figure("import hypkit and make the first call", python(FIRST_CALL) - nothing, "s",
-                 ("at most", 1.0))
+    yield Figure(
+        "import hypkit and make the first call", python(FIRST_CALL) - nothing, "s", ("at most", 1.0)
+    )
     yield Figure("import numba alone", python("import numba") - nothing, "s")
 
     def boot() -> None:

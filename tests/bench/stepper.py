@@ -68,8 +68,9 @@ SEARCH = """async () => {
 
 def looping(steps: int, text: str = LOOP) -> Trace:
     """The trace of a call of about so many steps."""
-    with Machine("numbered", dispatcher=text.replace("COUNT", str(steps // 20)),
-                 budget=2 * steps + 1000) as machine:
+    with Machine(
+        "numbered", dispatcher=text.replace("COUNT", str(steps // 20)), budget=2 * steps + 1000
+    ) as machine:
         return machine.call("__kvm_get_mdcr_el2").trace
 
 
@@ -85,8 +86,10 @@ def _milliseconds(action) -> tuple[float, object]:
 
 def run() -> Iterator[Figure]:
     """The measurements; those in a browser only where there is one."""
-    yield from (Figure(what, value, unit, None if goal is None else ("at most", goal))
-                for what, value, unit, goal in _measured(find("browser")))
+    yield from (
+        Figure(what, value, unit, None if goal is None else ("at most", goal))
+        for what, value, unit, goal in _measured(find("browser"))
+    )
 
 
 def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]]:
@@ -94,8 +97,10 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
     from playwright.sync_api import sync_playwright
 
     machine = Machine("numbered", seed=2020)
-    sizes = [len(stepper(machine.call(name, *parse_args(_usual_args(name)))).to_html().encode())
-             for name in HYPERCALLS]
+    sizes = [
+        len(stepper(machine.call(name, *parse_args(_usual_args(name)))).to_html().encode())
+        for name in HYPERCALLS
+    ]
     found = [("exported file of one hypercall, largest of 14", max(sizes) / 1000, "KB", 300.0)]
 
     short = stepper(looping(1000))
@@ -103,10 +108,14 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
     build, payload = _milliseconds(lambda: Payload(long))
     load, data = _milliseconds(payload.data)
     message = len(data["meta"]) + len(data["chunks"][0])
-    found += [("1,000,000 steps: data made in the kernel", build + load, "ms", None),
-              ("1,000,000 steps: first message", message / 1000, "KB", 10_000.0)]
-    chunks = [_milliseconds(lambda n=n: payload.chunk(n))[0]
-              for n in range(0, payload.chunks, max(1, payload.chunks // 40))]
+    found += [
+        ("1,000,000 steps: data made in the kernel", build + load, "ms", None),
+        ("1,000,000 steps: first message", message / 1000, "KB", 10_000.0),
+    ]
+    chunks = [
+        _milliseconds(lambda n=n: payload.chunk(n))[0]
+        for n in range(0, payload.chunks, max(1, payload.chunks // 40))
+    ]
     found.append(("1,000,000 steps: a jump in the kernel, p95", _p95(chunks), "ms", 20.0))
 
     if chromium is None:
@@ -116,8 +125,9 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         path = Path(folder, "short.html")
         short.to_html(path)
-        opened, _ = _milliseconds(lambda: (page.goto(path.as_uri()),
-                                           page.wait_for_selector(".hk-current")))
+        opened, _ = _milliseconds(
+            lambda: (page.goto(path.as_uri()), page.wait_for_selector(".hk-current"))
+        )
         found.append(("1,000 steps: file opened", opened, "ms", None))
         page.evaluate(CLICKS, 20)
         found.append(("click to paint, p95", _p95(page.evaluate(CLICKS, 200)), "ms", 50.0))
@@ -128,13 +138,12 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
         page.goto(path.as_uri())
         shown = show_long(page, payload)
         found.append(("1,000,000 steps: shown in the browser", shown, "ms", None))
-        far = [page.evaluate(JUMP, step * 7919 % len(payload))
-               for step in range(1000, 1040)]
+        far = [page.evaluate(JUMP, step * 7919 % len(payload)) for step in range(1000, 1040)]
         near = [page.evaluate(JUMP, step) for step in range(100, 160)]
         found += [
             ("1,000,000 steps: a jump anywhere, fetched and painted, p95", _p95(far), "ms", None),
             ("1,000,000 steps: a jump to a step that is here, p95", _p95(near), "ms", 50.0),
-            ("1,000,000 steps: a search for what is not there", page.evaluate(SEARCH), "ms", None)]
+            ("1,000,000 steps: a search for what is not there", page.evaluate(SEARCH), "ms", None),
+        ]
         browser.close()
     return found
-

@@ -63,9 +63,14 @@ def offline(cut_off, errors, tmp_path):
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=scheme)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: errors.extend(
-            [] if request.url.startswith(("file:", "data:", "blob:"))
-            else [f"asked the network for {request.url}"]))
+        page.on(
+            "request",
+            lambda request: errors.extend(
+                []
+                if request.url.startswith(("file:", "data:", "blob:"))
+                else [f"asked the network for {request.url}"]
+            ),
+        )
         page.goto(path.as_uri())
         return page
 
@@ -81,9 +86,22 @@ def axe(tmp_path_factory):
     npm = shutil.which("npm")
     reason = "npm is missing"
     if npm:
-        done = subprocess.run([npm, "install", "--prefix", folder, "--no-audit", "--no-fund",
-                               "--ignore-scripts", "--silent", AXE],
-                              capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [
+                npm,
+                "install",
+                "--prefix",
+                folder,
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--silent",
+                AXE,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         script = folder / "node_modules" / "axe-core" / "axe.min.js"
         if script.exists():
             return script.read_text(encoding="utf-8")
@@ -96,8 +114,9 @@ def axe(tmp_path_factory):
 
 def command(page, name, args=None):
     """Give JupyterLab a command. Not waited for: some are done only when a dialog is answered."""
-    page.evaluate("([name, args]) => void jupyterapp.commands.execute(name, args)",
-                  [name, args or {}])
+    page.evaluate(
+        "([name, args]) => void jupyterapp.commands.execute(name, args)", [name, args or {}]
+    )
 
 
 def _free_port():
@@ -111,25 +130,48 @@ def lab(tmp_path_factory):
     """A JupyterLab with settings of its own: (its address, the folder that it serves)."""
     folder = tmp_path_factory.mktemp("lab")
     port = _free_port()
-    settings = {name: str(folder / f".{name.lower()}") for name in (
-        "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-        "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")}
+    settings = {
+        name: str(folder / f".{name.lower()}")
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "IPYTHONDIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+        )
+    }
     # No dialog about a kernel, no question about news: nobody is there to answer.
-    for plugin, wish in (("notebook-extension/tracker", {"autoStartDefaultKernel": True}),
-                         ("apputils-extension/notification",
-                          {"fetchNews": "false", "checkForUpdates": False})):
-        path = Path(settings["JUPYTERLAB_SETTINGS_DIR"],
-                    f"@jupyterlab/{plugin}.jupyterlab-settings")
+    for plugin, wish in (
+        ("notebook-extension/tracker", {"autoStartDefaultKernel": True}),
+        ("apputils-extension/notification", {"fetchNews": "false", "checkForUpdates": False}),
+    ):
+        path = Path(
+            settings["JUPYTERLAB_SETTINGS_DIR"], f"@jupyterlab/{plugin}.jupyterlab-settings"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(wish), encoding="utf-8")
     environment = os.environ | settings | {"PYTHONPATH": str(ROOT)}
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
-         f"--port={port}", "--ServerApp.token=", "--ServerApp.port_retries=0",
-         "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={folder}",
-         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True)
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--ServerApp.token=",
+            "--ServerApp.port_retries=0",
+            "--LabApp.expose_app_in_browser=True",
+            f"--ServerApp.root_dir={folder}",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(150):
@@ -158,8 +200,12 @@ def laboratory(lab, chromium):
     page = context.new_page()
     page.complaints = []
     # anywidget runs our module from a blob; what JupyterLab itself stumbles over is not ours.
-    page.on("pageerror", lambda error: page.complaints.extend(
-        [str(error)] if "blob:" in (error.stack or "") else []))
+    page.on(
+        "pageerror",
+        lambda error: page.complaints.extend(
+            [str(error)] if "blob:" in (error.stack or "") else []
+        ),
+    )
     page.goto(f"{address}/lab?reset")
     page.wait_for_selector(".jp-Launcher")
     yield page
@@ -179,10 +225,14 @@ def notebook(laboratory, lab):
         if run:
             name = f"test{len(list(folder.glob('*.ipynb')))}.ipynb"
             book = nbformat.v4.new_notebook(
-                cells=[nbformat.v4.new_code_cell(cell, id=f"cell-{n}")
-                       for n, cell in enumerate(cells)],
-                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"},
-                          "language_info": {"name": "python"}})
+                cells=[
+                    nbformat.v4.new_code_cell(cell, id=f"cell-{n}") for n, cell in enumerate(cells)
+                ],
+                metadata={
+                    "kernelspec": {"name": "python3", "display_name": "Python 3"},
+                    "language_info": {"name": "python"},
+                },
+            )
             nbformat.write(book, folder / name)
         command(page, "docmanager:open", {"path": name})
         page.wait_for_function(
@@ -191,7 +241,9 @@ def notebook(laboratory, lab):
               const session = widget?.sessionContext;
               return widget?.title.label === name && widget.content.widgets.length
                 && (!run || session.isReady && session.session?.kernel?.status === "idle");
-            }""", arg=[name, run])
+            }""",
+            arg=[name, run],
+        )
         if run:  # earlier, the command would be lost
             command(page, "notebook:run-all-cells")
         return page

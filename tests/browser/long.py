@@ -30,8 +30,10 @@ def page_text() -> str:
     """HTML of a page that waits for show_long."""
     style = (STATIC / "stepper.css").read_text(encoding="utf-8")
     module = (STATIC / "stepper.js").read_text(encoding="utf-8")
-    return (f"<!doctype html><meta charset='utf-8'><title>stepper</title><style>{style}</style>"
-            f"<main id='stepper' class='hk'></main><script type='module'>{module}{SHOW}</script>")
+    return (
+        f"<!doctype html><meta charset='utf-8'><title>stepper</title><style>{style}</style>"
+        f"<main id='stepper' class='hk'></main><script type='module'>{module}{SHOW}</script>"
+    )
 
 
 def show_long(page, payload: Payload, *, delay: int = 0, start: int = 0) -> float:
@@ -40,5 +42,7 @@ def show_long(page, payload: Payload, *, delay: int = 0, start: int = 0) -> floa
     The page's `view` is the View. Once for a page. Gives the milliseconds until it was painted.
     """
     page.expose_function("kernel", lambda number: _text(payload.chunk(number)))
-    return page.evaluate("([meta, chunks, delay, start]) => show(meta, chunks, delay, start)",
-                         [payload.data()["meta"], [_text(payload.chunk(0))], delay, start])
+    return page.evaluate(
+        "([meta, chunks, delay, start]) => show(meta, chunks, delay, start)",
+        [payload.data()["meta"], [_text(payload.chunk(0))], delay, start],
+    )

@@ -25,9 +25,9 @@ SLOW = 300  # milliseconds
 def payload():
     """Two chunks of which the second ends with the ERET, and a third for what comes after."""
     trace = Machine("numbered", seed=2020, dispatcher=LOOP).call("__kvm_get_mdcr_el2").trace
-    eret, after = trace[len(trace) - 2:]
+    eret, after = trace[len(trace) - 2 :]
     assert (eret.text, after.text) == ("eret", "ret")
-    return Payload(trace[len(trace) - 1 - 2 * CHUNK:], "cut", "The end.")
+    return Payload(trace[len(trace) - 1 - 2 * CHUNK :], "cut", "The end.")
 
 
 @pytest.fixture
@@ -118,7 +118,8 @@ def test_a_kernel_that_does_not_answer_is_spoken_of(page):
     page.clock.run_for(3000)
     assert said.inner_text().startswith(
         f"Still fetching the steps around {2 * CHUNK + 1}. The kernel does not answer: it is busy "
-        "with another cell, or gone.")
+        "with another cell, or gone."
+    )
     page.evaluate("view.search.value = '0xdeadbeefdead'")
     page.keyboard.press("s")
     page.keyboard.press("f")

@@ -78,8 +78,12 @@ def expected(trace):
             "writers": [trace.last_write(name, row) for name in REGISTERS],
             "pc": hex(int(trace.pcs[row])),
             "changed": list(trace[row].changed) if row < len(trace) else [],
-            "cost": [[getattr(counts[name], field) for field in payload.COUNTERS]
-                     if name in counts else [0] * 6 for name in payload.PHASE_NAMES],
+            "cost": [
+                [getattr(counts[name], field) for field in payload.COUNTERS]
+                if name in counts
+                else [0] * 6
+                for name in payload.PHASE_NAMES
+            ],
             "sysregs": [hex(value) for value in system.values()],
         }
 
@@ -111,12 +115,16 @@ def test_the_front_end_says_what_python_says_at_every_step(offline, monkeypatch,
 def test_page_walks_are_those_of_the_machine(offline, machine, call, name):
     page = offline(stepper(call).to_html())
     for space, address in machine.layout.names(machine.address(name)).items():
-        shown = page.evaluate("""address => hypkit.reel.translations(BigInt(address), 4).map(
+        shown = page.evaluate(
+            """address => hypkit.reel.translations(BigInt(address), 4).map(
             ({ pa, levels }) => [pa, levels.map(({ table, index, descriptor }) =>
-                [table, index, "0x" + descriptor.toString(16)])])""", hex(address))
-        wanted = [[walk.pa, [[level.table, level.index, hex(level.descriptor)]
-                             for level in walk.levels]]
-                  for walk in (machine.translate(address, el) for el in (1, 2))]
+                [table, index, "0x" + descriptor.toString(16)])])""",
+            hex(address),
+        )
+        wanted = [
+            [walk.pa, [[level.table, level.index, hex(level.descriptor)] for level in walk.levels]]
+            for walk in (machine.translate(address, el) for el in (1, 2))
+        ]
         assert shown == wanted, space
 
 
@@ -125,7 +133,8 @@ def test_stepping_forward_and_back_shows_the_steps(page, call):
         page.get_by_role("button", name="Next ▶").click()
         assert step(page) == number
         assert page.locator("tr[aria-current=step] .hk-text").inner_text() == (
-            call.trace[number].text)
+            call.trace[number].text
+        )
     assert page.locator(".hk-level").inner_text() == "■ EL2 hyp"
     page.get_by_role("button", name="◀ Previous").click()
     assert step(page) == 3
@@ -190,13 +199,16 @@ def test_the_timeline_is_scrubbed_by_mouse_wheel_and_slider(page, call):
     assert step(page) == 7
 
 
-@pytest.mark.parametrize(("words", "found"), [
-    ("dispatch_find", lambda s: s.symbol == "dispatch_find"),
-    ("0x102", lambda s: any(new == 0x102 for _, new in s.changed.values())),
-    ("258", lambda s: any(new == 0x102 for _, new in s.changed.values())),
-    ("x10", lambda s: "x10" in s.changed),
-    ("table slot", lambda s: s.text == "ldr x0, [x0]"),
-])
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("dispatch_find", lambda s: s.symbol == "dispatch_find"),
+        ("0x102", lambda s: any(new == 0x102 for _, new in s.changed.values())),
+        ("258", lambda s: any(new == 0x102 for _, new in s.changed.values())),
+        ("x10", lambda s: "x10" in s.changed),
+        ("table slot", lambda s: s.text == "ldr x0, [x0]"),
+    ],
+)
 def test_a_search_finds_labels_values_registers_and_words(page, call, words, found):
     wanted = next(s.index for s in call.trace if s.index > 0 and found(s))
     press(page, "/")
@@ -274,11 +286,14 @@ def test_a_click_on_a_mark_leads_to_its_step(page, call):
 
 
 def test_the_wheel_makes_steps_and_leaves_the_page_what_it_does_not_need(page):
-    turned = page.evaluate("""(turns) => turns.map(([deltaX, deltaY]) => {
+    turned = page.evaluate(
+        """(turns) => turns.map(([deltaX, deltaY]) => {
       const event = new WheelEvent("wheel", { deltaX, deltaY, bubbles: true, cancelable: true });
       document.querySelector(".hk-strip").dispatchEvent(event);
       return [hypkit.step, event.defaultPrevented];
-    })""", [[0, 30], [0, 30], [90, 0], [0, 100], [0, -100], [0, -100], [0, -100]])
+    })""",
+        [[0, 30], [0, 30], [90, 0], [0, 100], [0, -100], [0, -100], [0, -100]],
+    )
     assert turned == [[0, True], [1, True], [1, False], [2, True], [1, True], [0, True], [0, False]]
 
 
@@ -293,7 +308,9 @@ def test_nonsense_for_a_step_moves_nothing(page, call):
     field.fill("9999")
     press(page, "Enter")
     assert (step(page), status(page)) == (
-        steps, f"There is no step 9999: the steps are 0 to {steps}.")
+        steps,
+        f"There is no step 9999: the steps are 0 to {steps}.",
+    )
 
 
 def test_what_was_said_goes_with_the_next_step(page):
@@ -368,7 +385,8 @@ def test_an_address_shows_its_four_names_and_both_walks(page, machine):
     # EL1 finds it through four levels; at EL2, an address of the upper half has no table at all.
     assert page.locator(".hk-panel caption", has_text="Page walk: EL1").count() == 1
     assert page.locator(".hk-fault").inner_text() == (
-        "EL2, through TTBR0_EL2: ✖ translation fault, level 0")
+        "EL2, through TTBR0_EL2: ✖ translation fault, level 0"
+    )
     field.fill("nonsense!")
     press(page, "Enter")
     assert status(page) == "Error: nonsense! is neither a label nor a hexadecimal number"
@@ -403,8 +421,12 @@ def test_a_system_register_says_which_step_wrote_it(page, call):
 def test_the_cost_at_the_end_is_that_of_hypkit_cost(page, call):
     press(page, "z")
     page.get_by_role("tab", name="Cost").click()
-    rows = {cells[0]: [int(cell) for cell in cells[1:]] for cells in (
-        row.split("\t") for row in page.locator(".hk-numbers tbody tr").all_inner_texts())}
+    rows = {
+        cells[0]: [int(cell) for cell in cells[1:]]
+        for cells in (
+            row.split("\t") for row in page.locator(".hk-numbers tbody tr").all_inner_texts()
+        )
+    }
     total, hyp = rows.pop("all"), rows.pop("EL2 without the handler")
     assert rows == {name: list(counts) for name, *counts in call.cost.rows()}
     assert total[0] == call.cost.total.instructions == len(call.trace)
@@ -435,8 +457,12 @@ dispatch_call:
 dispatch_return:
         eret
 """
-    short, long = (Machine("numbered", seed=2020, dispatcher=text.replace("ROUNDS", rounds)).call(
-        "__kvm_get_mdcr_el2") for rounds in ("300", "900"))
+    short, long = (
+        Machine("numbered", seed=2020, dispatcher=text.replace("ROUNDS", rounds)).call(
+            "__kvm_get_mdcr_el2"
+        )
+        for rounds in ("300", "900")
+    )
     page = offline(stepper(short, long).to_html())
     rows = page.evaluate("hypkit.rows.length")
     assert rows >= len(long.trace) > 1500
@@ -582,8 +608,11 @@ def test_the_page_never_scrolls_sideways(offline, vm_call, width):
 def test_no_value_of_a_register_lies_on_the_next_column(offline, call, width):
     page = offline(stepper(call).to_html(), width=width)
     press(page, *"nnnnn")
-    assert page.evaluate("""() => [...document.querySelectorAll(".hk-registers td")].flatMap(
+    assert (
+        page.evaluate("""() => [...document.querySelectorAll(".hk-registers td")].flatMap(
         (cell) => [...cell.querySelectorAll(".hk-value")].filter((value) =>
             value.getBoundingClientRect().right > cell.getBoundingClientRect().right + 0.5)
-            .map((value) => value.textContent))""") == []
+            .map((value) => value.textContent))""")
+        == []
+    )
     assert page.locator(".hk-registers .hk-new .hk-value").count()

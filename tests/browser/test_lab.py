@@ -82,8 +82,9 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
     page.get_by_label("Arguments").fill("nonsense!")
     run_button(page).click()
     status = page.locator(".hk-control-status")
-    page.wait_for_function("document.querySelector('.hk-control-status').textContent"
-                           ".startsWith('Error: argument')")
+    page.wait_for_function(
+        "document.querySelector('.hk-control-status').textContent.startsWith('Error: argument')"
+    )
     page.get_by_label("Arguments").fill("0x77")
     run_button(page).click()
     page.get_by_text("numbered: __kvm_timer_set_cntvoff(0x77)").wait_for()
@@ -151,8 +152,8 @@ def test_without_a_kernel_the_table_is_what_is_seen(notebook, lab):
     data, metadata = view._repr_mimebundle_()
     output = nbformat.v4.new_output("execute_result", data, metadata=metadata, execution_count=1)
     book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("stepper(c)", id="a", execution_count=1,
-                                         outputs=[output])])
+        cells=[nbformat.v4.new_code_cell("stepper(c)", id="a", execution_count=1, outputs=[output])]
+    )
     nbformat.write(book, lab[1] / "reopened.ipynb")
     page = notebook(name="reopened.ipynb")
     page.get_by_text("Loads x0 from the table slot of hypercall 2").wait_for()
@@ -173,8 +174,10 @@ def test_a_stepper_whose_kernel_is_gone_steps_on_and_says_what_to_do(notebook):
     page.locator(".hk-view").wait_for()
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     run_button(page).click()
-    page.locator(".hk-control-status", has_text="Error: the kernel that made this stepper is gone. "
-                 "Run its cell again.").wait_for()
+    page.locator(
+        ".hk-control-status",
+        has_text="Error: the kernel that made this stepper is gone. Run its cell again.",
+    ).wait_for()
     page.locator(".hk-title").click()
     page.keyboard.press("n")
     assert page.locator(".hk-where").inner_text().startswith("step 1 · ")

@@ -51,11 +51,18 @@ def test_each_column_reads_what_its_heading_says(story):
         footprint = rung.footprint
         assert key == rung.variant.key
         assert dict(zip(HEADINGS, cells, strict=True)) == {
-            "host": rung.host.instructions, "host loads": rung.host.loads,
-            "dispatch": rung.dispatch.instructions, "dispatch loads": rung.dispatch.loads,
-            "hyp": rung.hyp.instructions, "hyp loads": rung.hyp.loads,
-            "code": footprint.code, "data": footprint.pool + footprint.table + footprint.data,
-            "lines": footprint.lines, "pages": footprint.pages, **rung.cycles}
+            "host": rung.host.instructions,
+            "host loads": rung.host.loads,
+            "dispatch": rung.dispatch.instructions,
+            "dispatch loads": rung.dispatch.loads,
+            "hyp": rung.hyp.instructions,
+            "hyp loads": rung.hyp.loads,
+            "code": footprint.code,
+            "data": footprint.pool + footprint.table + footprint.data,
+            "lines": footprint.lines,
+            "pages": footprint.pages,
+            **rung.cycles,
+        }
 
 
 def test_the_story_is_all_variants_in_their_order(story):
@@ -64,9 +71,13 @@ def test_the_story_is_all_variants_in_their_order(story):
 
 def test_the_patch_and_its_forerunner_cost_what_was_counted_in_the_source(story):
     rows = {row[0]: row for row in story.rows()}
-    posted, before = ([column([rows[key]], heading)[0] for heading in
-                       ("host", "host loads", "dispatch", "dispatch loads", "hyp")]
-                      for key in ("numbered", "fnptr"))
+    posted, before = (
+        [
+            column([rows[key]], heading)[0]
+            for heading in ("host", "host loads", "dispatch", "dispatch loads", "hyp")
+        ]
+        for key in ("numbered", "fnptr")
+    )
     assert posted == [5, 0, 25, 4, 49]
     assert before == [12, 2, 5, 0, 26]  # the host looks up and converts the address
 
@@ -81,20 +92,24 @@ def test_the_review_adds_one_suggestion_a_step_until_it_has_them_all():
         assert before < after and len(after - before) == 1
 
 
-@pytest.mark.parametrize(("step", "instructions", "loads", "dispatch", "code", "data", "cycles"), [
-    # The same code: only what is easy to get wrong has gone.
-    ("numbered+enum", 0, 0, 0, 0, 0, (0, 0, 0, 0)),
-    # A literal and its conversion against one addition.
-    ("numbered+enum+adr_l", 5, 1, 5, 20, 8, (14, 13, 13, 10)),
-    # A page address, a load and an addition. Only an in-order core feels it.
-    ("numbered+enum+adr_l+cached", 3, 1, 3, 12, 8, (6, 1, 1, 0)),
-    # A comparison, a branch and a subtraction.
-    ("numbered+enum+no_base+adr_l+cached", 3, 0, 3, 12, 0, (4, 1, 1, 1)),
-    # Three moves, none of them in the dispatch.
-    ("reviewed", 3, 0, 0, 12, 0, (0, 0, 0, 0)),
-])
-def test_each_suggestion_saves_what_it_says(review, step, instructions, loads, dispatch, code,
-                                            data, cycles):
+@pytest.mark.parametrize(
+    ("step", "instructions", "loads", "dispatch", "code", "data", "cycles"),
+    [
+        # The same code: only what is easy to get wrong has gone.
+        ("numbered+enum", 0, 0, 0, 0, 0, (0, 0, 0, 0)),
+        # A literal and its conversion against one addition.
+        ("numbered+enum+adr_l", 5, 1, 5, 20, 8, (14, 13, 13, 10)),
+        # A page address, a load and an addition. Only an in-order core feels it.
+        ("numbered+enum+adr_l+cached", 3, 1, 3, 12, 8, (6, 1, 1, 0)),
+        # A comparison, a branch and a subtraction.
+        ("numbered+enum+no_base+adr_l+cached", 3, 0, 3, 12, 0, (4, 1, 1, 1)),
+        # Three moves, none of them in the dispatch.
+        ("reviewed", 3, 0, 0, 12, 0, (0, 0, 0, 0)),
+    ],
+)
+def test_each_suggestion_saves_what_it_says(
+    review, step, instructions, loads, dispatch, code, data, cycles
+):
     saved = {row[0]: row for row in review.savings()}[step]
     by_name = dict(zip(HEADINGS, saved[1:], strict=True))
     assert (by_name["hyp"], by_name["hyp loads"]) == (instructions, loads)
@@ -109,7 +124,8 @@ def test_the_savings_add_up_to_the_difference_of_first_and_last(review):
     steps = [row[1:] for row in review.savings()]
     assert [row[0] for row in review.savings()] == list(REVIEW[1:])
     assert [sum(column) for column in zip(*steps, strict=True)] == [
-        a - b for a, b in zip(first[1:], last[1:], strict=True)]
+        a - b for a, b in zip(first[1:], last[1:], strict=True)
+    ]
 
 
 def test_against_a_host_that_dispatches_nothing_no_cycles_are_saved(story):
@@ -124,7 +140,8 @@ def test_against_a_host_that_dispatches_nothing_no_cycles_are_saved(story):
 
 def test_a_rung_is_one_line():
     assert repr(measure("numbered")) == (
-        "Rung(numbered: host 5, hyp 49, of which dispatch 25 with 4 loads)")
+        "Rung(numbered: host 5, hyp 49, of which dispatch 25 with 4 loads)"
+    )
 
 
 def test_a_ladder_is_a_table_in_text():
@@ -132,7 +149,8 @@ def test_a_ladder_is_a_table_in_text():
     assert [re.split(r"  +", line) for line in lines] == [
         ["variant", *HEADINGS],
         ["numbered", *"5 0 25 4 49 6 216 48 10 5 52 34 34 24".split()],
-        ["vhe", *"6 1 0 0 0 0 24 16 4 3 - - - -".split()]]
+        ["vhe", *"6 1 0 0 0 0 24 16 4 3 - - - -".split()],
+    ]
     assert len({len(line) for line in lines}) == 1
 
 
@@ -142,8 +160,10 @@ def test_a_ladder_is_a_table_with_headings_and_a_caption(story):
     assert page.startswith(f'<table><caption style="text-align: left">{CALL}: instructions')
     heads = re.findall(r'<th scope="col"(?: title="([^"]*)")?>(.*?)</th>', page)
     assert heads == [("", "variant"), *((html.escape(about), name) for name, about, _ in COLUMNS)]
-    rows = [[html.unescape(re.sub("<.*?>", "", cell)) for cell in re.findall(
-        r"<t[hd].*?</t[hd]>", row)] for row in re.findall(r"<tr>(.*?)</tr>", page)[1:]]
+    rows = [
+        [html.unescape(re.sub("<.*?>", "", cell)) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in re.findall(r"<tr>(.*?)</tr>", page)[1:]
+    ]
     assert rows == [["–" if cell is None else str(cell) for cell in row] for row in story.rows()]
 
 
@@ -161,28 +181,38 @@ def test_another_call_with_a_structure_by_name_is_measured():
     assert rung.hyp.instructions == 49  # what the ABI costs does not depend on the function
 
 
-@pytest.mark.parametrize(("keys", "error", "message"), [
-    ("numbered", TypeError, "keys is a list of variants' keys, not 'numbered'"),
-    (7, TypeError, "keys is a list of variants' keys, not 7"),
-    ([], ValueError, "no variant to measure: give at least one key of VARIANTS"),
-    (iter(()), ValueError, "no variant to measure"),
-    (["numbred"], KeyError, "no variant 'numbred'; there are: fnptr, numbered, .*, vhe; and "),
-    (["numbered", "numbered+speed"], KeyError, r"no variant 'numbered\+speed'"),
-    ([["numbered"]], TypeError, r"a variant is named by its key, .* not \['numbered'\]"),
-])
+@pytest.mark.parametrize(
+    ("keys", "error", "message"),
+    [
+        ("numbered", TypeError, "keys is a list of variants' keys, not 'numbered'"),
+        (7, TypeError, "keys is a list of variants' keys, not 7"),
+        ([], ValueError, "no variant to measure: give at least one key of VARIANTS"),
+        (iter(()), ValueError, "no variant to measure"),
+        (["numbred"], KeyError, "no variant 'numbred'; there are: fnptr, numbered, .*, vhe; and "),
+        (["numbered", "numbered+speed"], KeyError, r"no variant 'numbered\+speed'"),
+        ([["numbered"]], TypeError, r"a variant is named by its key, .* not \['numbered'\]"),
+    ],
+)
 def test_wrong_keys_are_refused_with_what_is_wanted(keys, error, message):
     with pytest.raises(error, match=message):
         climb(keys)
 
 
-@pytest.mark.parametrize(("call", "arguments", "error", "message"), [
-    ("kvm_run", (), KeyError, "no hypercall 'kvm_run'"),
-    (0x102, (), TypeError, "a call is named, since its number differs by variant: not 258"),
-    (CALL, 5, TypeError, "arguments is a list, also of one: not 5"),
-    (CALL, "vcpu0", TypeError, "arguments is a list, also of one: not 'vcpu0'"),
-    ("__kvm_vcpu_run_nvhe", (), ValueError,
-     "numbered: __kvm_vcpu_run_nvhe panicked, so there is nothing to compare: EL2 panicked at "),
-])
+@pytest.mark.parametrize(
+    ("call", "arguments", "error", "message"),
+    [
+        ("kvm_run", (), KeyError, "no hypercall 'kvm_run'"),
+        (0x102, (), TypeError, "a call is named, since its number differs by variant: not 258"),
+        (CALL, 5, TypeError, "arguments is a list, also of one: not 5"),
+        (CALL, "vcpu0", TypeError, "arguments is a list, also of one: not 'vcpu0'"),
+        (
+            "__kvm_vcpu_run_nvhe",
+            (),
+            ValueError,
+            "numbered: __kvm_vcpu_run_nvhe panicked, so there is nothing to compare: EL2 panicked at ",
+        ),
+    ],
+)
 def test_a_wrong_call_is_refused_with_what_is_wanted(call, arguments, error, message):
     with pytest.raises(error, match=message):
         climb(["numbered"], call, arguments)

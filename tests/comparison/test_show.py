@@ -29,10 +29,16 @@ def story():
 
 def tables(page):
     """The tables of a page, each as its rows of cells."""
-    return [[[html.unescape(re.sub("<.*?>", "", cell))
-              for cell in re.findall(r"<t[hd][ >].*?</t[hd]>", row)]
-             for row in re.findall(r"<tr>(.*?)</tr>", table)]
-            for table in re.findall(r"<table>(.*?)</table>", page)]
+    return [
+        [
+            [
+                html.unescape(re.sub("<.*?>", "", cell))
+                for cell in re.findall(r"<t[hd][ >].*?</t[hd]>", row)
+            ]
+            for row in re.findall(r"<tr>(.*?)</tr>", table)
+        ]
+        for table in re.findall(r"<table>(.*?)</table>", page)
+    ]
 
 
 # --- Two of them ----------------------------------------------------------------------------------
@@ -44,7 +50,8 @@ def test_two_variants_are_columns_with_their_difference(two):
     assert measures[0] == ["measure", "what it counts", "numbered", "reviewed", "difference"]
     assert measures[1:] == [
         [name, about, str(a), str(b), f"{b - a:+d}"]
-        for (name, about, _), a, b in zip(COLUMNS, one, other, strict=True)]
+        for (name, about, _), a, b in zip(COLUMNS, one, other, strict=True)
+    ]
     assert ["dispatch", COLUMNS[2][1], "25", "14", "-11"] in measures
 
 
@@ -59,8 +66,11 @@ def test_two_variants_show_their_code_from_the_range_test_to_the_branch(two):
     _, code = tables(two._repr_html_())
     assert code[0] == ["#", "numbered", "reviewed"]
     for n, rung in enumerate(two.ladder.rungs, 1):
-        wanted = [step.text for step, phase in zip(rung.trace, phases(rung.trace), strict=True)
-                  if phase in ("dispatch", "call")]
+        wanted = [
+            step.text
+            for step, phase in zip(rung.trace, phases(rung.trace), strict=True)
+            if phase in ("dispatch", "call")
+        ]
         shown = [row[n] for row in code[1:]]
         assert shown == wanted + [""] * (len(shown) - len(wanted))
         assert wanted[0].startswith("cmp x0, #") and wanted[-1] == "blr x30"
@@ -93,16 +103,24 @@ def test_the_picture_says_in_words_what_it_shows(story):
     alt = story.picture.alt
     assert alt.startswith(
         f"Bars of {CALL} by variant: instructions and load instructions of host and hyp (EL2 "
-        "outside the handler), and the dispatch's modelled cycles on cortex-a55 and neoverse-n1. ")
+        "outside the handler), and the dispatch's modelled cycles on cortex-a55 and neoverse-n1. "
+    )
     told = alt.removesuffix(".").split(". ", 1)[1].split("; ")
     assert len(told) == len(VARIANTS)
     for sentence, rung in zip(told, story.ladder.rungs, strict=True):
         assert sentence.startswith(f"{rung.variant.key}: host ")
-        cycles = [] if rung.variant.key == "vhe" else [
-            rung.cycles["cortex-a55"], rung.cycles["neoverse-n1"]]
+        cycles = (
+            []
+            if rung.variant.key == "vhe"
+            else [rung.cycles["cortex-a55"], rung.cycles["neoverse-n1"]]
+        )
         assert [int(number) for number in re.findall(r"\b\d+\b", sentence)] == [
-            rung.host.instructions, rung.host.loads, rung.hyp.instructions, rung.hyp.loads,
-            *cycles]
+            rung.host.instructions,
+            rung.host.loads,
+            rung.hyp.instructions,
+            rung.hyp.loads,
+            *cycles,
+        ]
     assert told[-1] == "vhe: host 6 with 1 load, hyp 0 with 0 loads, no dispatch"
 
 
@@ -116,8 +134,11 @@ def drawn(monkeypatch, steps):
     return fig
 
 
-@pytest.mark.parametrize("keys", [["vhe"], ["fnptr", "vhe"], REVIEW, list(VARIANTS)],
-                         ids=["one", "two", "review", "story"])
+@pytest.mark.parametrize(
+    "keys",
+    [["vhe"], ["fnptr", "vhe"], REVIEW, list(VARIANTS)],
+    ids=["one", "two", "review", "story"],
+)
 def test_no_words_of_the_picture_are_cut_off_or_lie_on_others(monkeypatch, keys):
     fig = drawn(monkeypatch, climb(keys))
     texts = [*fig.texts, *fig.axes[0].get_yticklabels()]
@@ -149,16 +170,20 @@ def test_the_bars_are_as_long_as_the_counts_and_told_apart_without_colour(monkey
     assert len({bar.get_hatch() for bar in fig.axes[0].patches}) == 2
     cycles = fig.axes[2]
     assert [bar.get_width() for bar in cycles.patches] == [
-        rung.cycles[core] for rung in steps.rungs[:2] for core in ("cortex-a55", "neoverse-n1")]
+        rung.cycles[core] for rung in steps.rungs[:2] for core in ("cortex-a55", "neoverse-n1")
+    ]
     assert len({bar.get_hatch() for bar in cycles.patches}) == 2
     assert cycles.texts[-1].get_text() == "no dispatch"
 
 
-@pytest.mark.parametrize(("key", "lines"), [
-    ("numbered", "numbered"),
-    ("numbered+enum+adr_l", "numbered+enum+adr_l"),
-    ("numbered+enum+no_base+adr_l+cached", "numbered+enum\n+no_base+adr_l\n+cached"),
-])
+@pytest.mark.parametrize(
+    ("key", "lines"),
+    [
+        ("numbered", "numbered"),
+        ("numbered+enum+adr_l", "numbered+enum+adr_l"),
+        ("numbered+enum+no_base+adr_l+cached", "numbered+enum\n+no_base+adr_l\n+cached"),
+    ],
+)
 def test_a_long_name_is_broken_where_a_suggestion_begins(key, lines):
     assert _label(key) == lines
 
@@ -179,29 +204,38 @@ def test_the_package_hands_out_both(two):
 
 
 def test_names_are_offered_before_they_are_loaded():
-    code = ("import sys, hypkit; assert {*hypkit.__all__} <= {*dir(hypkit)}; "
-            "assert 'hypkit.emu' not in sys.modules; from hypkit import *; Machine, stepper")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                          check=False)
+    code = (
+        "import sys, hypkit; assert {*hypkit.__all__} <= {*dir(hypkit)}; "
+        "assert 'hypkit.emu' not in sys.modules; from hypkit import *; Machine, stepper"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_a_machine_needs_no_pictures():
-    code = ("import sys, hypkit, hypkit.comparison.ladder; assert 'matplotlib' not in sys.modules; "
-            "hypkit.ladder; assert 'matplotlib' in sys.modules")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
-                          check=False)
+    code = (
+        "import sys, hypkit, hypkit.comparison.ladder; assert 'matplotlib' not in sys.modules; "
+        "hypkit.ladder; assert 'matplotlib' in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("wrong", "error", "message"), [
-    (lambda: compare("numbered", "nope"), KeyError, "no variant 'nope'; there are: fnptr, "),
-    (lambda: compare("numbered", ["reviewed"]), TypeError, "a variant is named by its key"),
-    (lambda: compare("numbered", "reviewed", "nope"), KeyError, "no hypercall 'nope'"),
-    (lambda: ladder("numbered"), TypeError, "keys is a list of variants' keys, not 'numbered'"),
-    (lambda: ladder([]), ValueError, "no variant to measure: give at least one key"),
-    (lambda: ladder(["vhe"], CALL, 3), TypeError, "arguments is a list, also of one: not 3"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda: compare("numbered", "nope"), KeyError, "no variant 'nope'; there are: fnptr, "),
+        (lambda: compare("numbered", ["reviewed"]), TypeError, "a variant is named by its key"),
+        (lambda: compare("numbered", "reviewed", "nope"), KeyError, "no hypercall 'nope'"),
+        (lambda: ladder("numbered"), TypeError, "keys is a list of variants' keys, not 'numbered'"),
+        (lambda: ladder([]), ValueError, "no variant to measure: give at least one key"),
+        (lambda: ladder(["vhe"], CALL, 3), TypeError, "arguments is a list, also of one: not 3"),
+    ],
+)
 def test_wrong_use_is_refused_with_what_is_wanted(wrong, error, message):
     with pytest.raises(error, match=message):
         wrong()

@@ -1,6 +1,5 @@
 """The counted cost of a call, against counts made by hand from the guest's text."""
 
-
 import pytest
 
 from hypkit import Machine
@@ -42,18 +41,23 @@ def m(request, machines):
 @pytest.fixture(scope="module")
 def costs(machines):
     """Every hypercall of each variant: (variant, name) -> Call."""
-    return {(key, name): machine.call(name, *ARGUMENTS.get(name, ()))
-            for key, machine in machines.items() for name in HYPERCALLS}
+    return {
+        (key, name): machine.call(name, *ARGUMENTS.get(name, ()))
+        for key, machine in machines.items()
+        for name in HYPERCALLS
+    }
 
 
 # --- The numbers of the story (kernel.md 1.4 and 2.1) --------------------------------------------
 
 
 @pytest.mark.parametrize("name", HYPERCALLS)
-@pytest.mark.parametrize(("key", "instructions", "loads", "hyp"), [
-    ("fnptr", 5, 0, 26), ("numbered", 25, 4, 49)])
-def test_finding_the_handler_costs_what_was_counted_in_the_source(costs, key, name, instructions,
-                                                                  loads, hyp):
+@pytest.mark.parametrize(
+    ("key", "instructions", "loads", "hyp"), [("fnptr", 5, 0, 26), ("numbered", 25, 4, 49)]
+)
+def test_finding_the_handler_costs_what_was_counted_in_the_source(
+    costs, key, name, instructions, loads, hyp
+):
     cost = costs[key, name].cost
     assert cost.phases["dispatch"].instructions == instructions
     assert cost.phases["dispatch"].loads == loads
@@ -95,33 +99,53 @@ def test_the_footprint_of_one_call_is_as_counted_by_hand(costs):
     at = image.pa
     # What is executed and read, label by label: (first byte, bytes).
     code = [
-        (at("host_call"), 4), (at(f"host_call_{CNTVOFF}"), 8), (at("__kvm_call_hyp"), 8),
-        (at("__kvm_hyp_vector") + 0x400, 12), (at("el1_sync"), 28), (at("dispatch"), 12),
+        (at("host_call"), 4),
+        (at(f"host_call_{CNTVOFF}"), 8),
+        (at("__kvm_call_hyp"), 8),
+        (at("__kvm_hyp_vector") + 0x400, 12),
+        (at("el1_sync"), 28),
+        (at("dispatch"), 12),
         # The range test skips the two instructions of the refusal.
-        (at("dispatch_find"), 16), (at("dispatch_find") + 24, at("dispatch_return") + 4
-                                    - at("dispatch_find") - 24)]
+        (at("dispatch_find"), 16),
+        (at("dispatch_find") + 24, at("dispatch_return") + 4 - at("dispatch_find") - 24),
+    ]
     ldr = next(step for step in call.trace if step.memory and step.instruction.memory.base is None)
     pool = [(image.layout.pa(ldr.pc) + ldr.instruction.target, 8)]
     table = [(at("kvm_hcall_table") + 8 * HYPERCALLS.index(CNTVOFF), 8)]
-    data = [(at("kimage_voffset"), 8), (at("physvirt_offset"), 8),
-            (at("hyp_stack") + 4096 - 16, 16)]
-    everything = {byte for start, size in code + pool + table + data
-                  for byte in range(start, start + size)}
+    data = [
+        (at("kimage_voffset"), 8),
+        (at("physvirt_offset"), 8),
+        (at("hyp_stack") + 4096 - 16, 16),
+    ]
+    everything = {
+        byte for start, size in code + pool + table + data for byte in range(start, start + size)
+    }
     assert sum(size for _, size in code) == 4 * (call.cost.total.instructions - 4) == 216
     assert call.cost.footprint == Footprint(
-        code=216, pool=8, table=8, data=32, lines=len({byte // 64 for byte in everything}),
-        pages=len({byte // 4096 for byte in everything}))
+        code=216,
+        pool=8,
+        table=8,
+        data=32,
+        lines=len({byte // 64 for byte in everything}),
+        pages=len({byte // 4096 for byte in everything}),
+    )
 
 
 def test_before_the_patch_a_call_touched_no_table(costs):
     footprint = costs["fnptr", CNTVOFF].cost.footprint
     # The host reads the two offsets, EL2 keeps x0 and x1, then LR, on the stack.
     assert (footprint.code, footprint.pool, footprint.table, footprint.data) == (
-        4 * (12 + 26), 0, 0, 16 + 16)
+        4 * (12 + 26),
+        0,
+        0,
+        16 + 16,
+    )
 
 
-@pytest.mark.parametrize(("key", "size"), [
-    ("fnptr", 0), ("numbered", 8), ("jump_table", 0), ("smccc", 4), ("relocated", 8)])
+@pytest.mark.parametrize(
+    ("key", "size"),
+    [("fnptr", 0), ("numbered", 8), ("jump_table", 0), ("smccc", 4), ("relocated", 8)],
+)
 def test_the_table_is_what_is_read_of_it_as_data(key, size):
     with Machine(key, seed=4) as m:
         assert m.call("__kvm_get_mdcr_el2").cost.footprint.table == size
@@ -175,11 +199,12 @@ def test_the_handler_of_a_vm_run_contains_the_vm_and_the_way_out_of_it(m):
         vm = [step.index for step in call.trace if step.symbol.startswith("vm_")]
         assert vm and {call.trace[step].el for step in vm} == {1}
         first, last = named.index("handler"), len(named) - named[::-1].index("handler") - 1
-        assert set(named[first:last + 1]) == {"handler"}
+        assert set(named[first : last + 1]) == {"handler"}
         assert first < vm[0] and vm[-1] < last
         # The vector, the entry path up to the test for a guest, and __guest_exit again.
         assert {"__kvm_hyp_vector+0x400", "el1_sync", "el1_trap", "__guest_exit"} <= {
-            step.symbol for step in call.trace[vm[-1] + 1:last]}
+            step.symbol for step in call.trace[vm[-1] + 1 : last]
+        }
         assert named[last + 1] == "return"
 
 
@@ -188,8 +213,15 @@ def test_every_variant_has_the_same_phases_in_the_same_order(key):
     with Machine(key, seed=4) as m:
         for call in (m.call("__kvm_get_mdcr_el2"), m.call(RUN, "vcpu0")):
             named = partitioned(call.cost, call.trace)
-            assert in_order(named) == ["host", "entry", "dispatch", "call", "handler", "return",
-                                       "host"]
+            assert in_order(named) == [
+                "host",
+                "entry",
+                "dispatch",
+                "call",
+                "handler",
+                "return",
+                "host",
+            ]
 
 
 def test_a_host_at_el2_has_no_hypervisor_to_enter():
@@ -290,8 +322,16 @@ def test_a_dispatcher_that_calls_twice_has_two_handlers():
     with Machine("numbered", dispatcher=PLAIN.format(label="dispatch", body=body)) as m:
         call = m.hvc(0x100)
     named = partitioned(call.cost, call.trace)
-    assert in_order(named) == ["host", "entry", "dispatch", "handler", "return", "handler",
-                               "return", "host"]
+    assert in_order(named) == [
+        "host",
+        "entry",
+        "dispatch",
+        "handler",
+        "return",
+        "handler",
+        "return",
+        "host",
+    ]
     assert call.cost.phases["handler"].instructions == 4
 
 
@@ -300,8 +340,13 @@ def test_a_dispatcher_that_faults_has_no_handler():
     text = PLAIN.format(label="dispatch", body="ldr x2, [x1]")
     with Machine("numbered", dispatcher=text) as m:
         call = m.hvc(0x100, 0x10)
-    assert in_order(partitioned(call.cost, call.trace)) == ["host", "entry", "dispatch", "panic",
-                                                            "host"]
+    assert in_order(partitioned(call.cost, call.trace)) == [
+        "host",
+        "entry",
+        "dispatch",
+        "panic",
+        "host",
+    ]
 
 
 # --- Timing --------------------------------------------------------------------------------------
@@ -313,8 +358,10 @@ def test_the_modelled_time_is_that_of_the_phases_steps_in_their_order(costs):
     for parts in (("dispatch",), ("dispatch", "call")):
         words = [step.word for step, phase in zip(trace, named, strict=True) if phase in parts]
         assert timing(trace, "neoverse-n1", parts) == simulate(words, "neoverse-n1")
-    assert timing(trace, "neoverse-n1").cycles > timing(
-        costs["fnptr", CNTVOFF].trace, "neoverse-n1").cycles
+    assert (
+        timing(trace, "neoverse-n1").cycles
+        > timing(costs["fnptr", CNTVOFF].trace, "neoverse-n1").cycles
+    )
 
 
 def test_a_phase_that_is_none_cannot_be_timed(costs):
@@ -335,37 +382,64 @@ def step_by_step(trace):
         branch = is_branch(instruction)
         went = int(trace.pcs[step.index + 1]) != step.pc + 4
         found[phase] = found.get(phase, Counts()) + Counts(
-            1, bool(memory and memory.kind == "load"), bool(memory and memory.kind == "store"),
-            branch and went, branch and not went,
-            instruction.mnemonic in ("br", "blr", "ret", "eret"))
+            1,
+            bool(memory and memory.kind == "load"),
+            bool(memory and memory.kind == "store"),
+            branch and went,
+            branch and not went,
+            instruction.mnemonic in ("br", "blr", "ret", "eret"),
+        )
         steps.setdefault(phase, []).append(step.index)
         if phase not in ("host", *HYP_PHASES):
             continue
         touched = [("code", layout.pa(step.pc), 4)] + [
-            ("table" if (access.symbol or "").startswith(("kvm_hcall_table", "hcall_distances"))
-             else "pool" if memory.base is None else "data", layout.pa(access.va), access.size)
-            for access in step.memory]
+            (
+                "table"
+                if (access.symbol or "").startswith(("kvm_hcall_table", "hcall_distances"))
+                else "pool"
+                if memory.base is None
+                else "data",
+                layout.pa(access.va),
+                access.size,
+            )
+            for access in step.memory
+        ]
         for kind, pa, size in touched:
             if pa is not None:
                 places[kind].update(range(pa, pa + size))
     everything = set().union(*places.values())
-    return Cost(found, Footprint(*map(len, places.values()), len({b // 64 for b in everything}),
-                                 len({b // 4096 for b in everything})), steps)
+    return Cost(
+        found,
+        Footprint(
+            *map(len, places.values()),
+            len({b // 64 for b in everything}),
+            len({b // 4096 for b in everything}),
+        ),
+        steps,
+    )
 
 
 @pytest.mark.parametrize("key", VARIANTS)
 def test_the_cost_is_what_counting_step_by_step_gives(key):
     with Machine(key, seed=9) as m:
         traces = [m.boot_trace]
-        for what, argument in ((CNTVOFF, 5), (RUN, "vcpu0"), (RUN, "vcpu1"), (0, 0),
-                               (1, m.image.entry), (1, 0), ("__kvm_tlb_flush_vmid", 0x1234),
-                               (-1, 0), (0x1001, 0)):
+        for what, argument in (
+            (CNTVOFF, 5),
+            (RUN, "vcpu0"),
+            (RUN, "vcpu1"),
+            (0, 0),
+            (1, m.image.entry),
+            (1, 0),
+            ("__kvm_tlb_flush_vmid", 0x1234),
+            (-1, 0),
+            (0x1001, 0),
+        ):
             traces.append(m.call(what, argument).whole_trace)
             m.reboot()
     for trace in traces:
         assert count(trace) == step_by_step(trace)
         assert list(count(trace).phases) == list(step_by_step(trace).phases)
-        half = trace[len(trace) // 3:]
+        half = trace[len(trace) // 3 :]
         assert count(half) == step_by_step(half)
 
 
@@ -387,8 +461,10 @@ dispatch_find:
 
 @needs_keystone
 def test_the_cost_of_a_runaway_of_many_steps_is_that_of_a_short_one_times_as_many():
-    short, long = (Machine("numbered", dispatcher=RUNAWAY, budget=budget).hvc(0x100)
-                   for budget in (10_000, 1_000_000))
+    short, long = (
+        Machine("numbered", dispatcher=RUNAWAY, budget=budget).hvc(0x100)
+        for budget in (10_000, 1_000_000)
+    )
     assert len(long.trace) > 999_900
     cost = long.cost
     assert short.cost == step_by_step(short.trace)
@@ -409,11 +485,26 @@ def test_a_slice_of_a_trace_is_counted_as_it_stands(costs):
     assert count(trace[:0]).total == count(trace[:0]).hyp == Counts()
 
 
-@pytest.mark.parametrize(("word", "branch"), [
-    (0x14000001, True), (0x94000001, True), (0x54000001, True), (0xB4000000, True),
-    (0xB5000000, True), (0x36000000, True), (0x37000000, True), (0xD61F0000, True),
-    (0xD63F0000, True), (0xD65F03C0, True), (0xD69F03E0, True),
-    (0xD4000002, False), (0x8A2600A5, False), (0xD503201F, False), (0xB3700885, False)])
+@pytest.mark.parametrize(
+    ("word", "branch"),
+    [
+        (0x14000001, True),
+        (0x94000001, True),
+        (0x54000001, True),
+        (0xB4000000, True),
+        (0xB5000000, True),
+        (0x36000000, True),
+        (0x37000000, True),
+        (0xD61F0000, True),
+        (0xD63F0000, True),
+        (0xD65F03C0, True),
+        (0xD69F03E0, True),
+        (0xD4000002, False),
+        (0x8A2600A5, False),
+        (0xD503201F, False),
+        (0xB3700885, False),
+    ],
+)
 def test_branches_are_told_from_what_merely_begins_with_b(word, branch):
     assert is_branch(decode(word)) is branch
 

@@ -108,7 +108,8 @@ DECODED = [
 
 
 @pytest.mark.parametrize(
-    ("word", "spelled", "kind", "reads", "writes", "base"), DECODED, ids=[d[1] for d in DECODED])
+    ("word", "spelled", "kind", "reads", "writes", "base"), DECODED, ids=[d[1] for d in DECODED]
+)
 def test_a_word_is_read_for_class_and_registers(word, spelled, kind, reads, writes, base):
     op = operation(word)
     assert op.kind == kind
@@ -194,7 +195,8 @@ def test_a_pipe_that_thousands_wait_for_is_given_to_each_in_turn():
     timing = simulate([divide] * 3000, "cortex-a57")
     assert timing.cycles == timing.bounds["multi"] == 35 * 3000
     assert [(row.issue, row.waits, row.on) for row in timing.rows] == [
-        (35 * n, "pipe multi" if n else "", n - 1 if n else None) for n in range(3000)]
+        (35 * n, "pipe multi" if n else "", n - 1 if n else None) for n in range(3000)
+    ]
 
 
 def test_a_short_instruction_slips_into_a_gap_that_is_too_short_for_a_longer_one():
@@ -294,13 +296,21 @@ def test_the_ideal_core_has_no_price_for_a_multiplication():
 
 def test_a_timing_is_one_line():
     assert repr(simulate(WORDS["numbered"], "cortex-a57")) == (
-        "Timing(cortex-a57: 34 cycles for 25 instructions, all priced, critical path of 17)")
+        "Timing(cortex-a57: 34 cycles for 25 instructions, all priced, critical path of 17)"
+    )
 
 
 def test_the_table_has_a_row_for_each_instruction_and_marks_the_critical_path():
     timing = simulate([LDR, MOV_X9, MRS, HVC], "cortex-a57")
     assert Timing.columns == (
-        "#", "instruction", "class", "issue", "ready", "waits for", "critical")
+        "#",
+        "instruction",
+        "class",
+        "issue",
+        "ready",
+        "waits for",
+        "critical",
+    )
     assert timing.table() == [
         (0, "ldr x0, [x0]", "load", 0, 4, "", "*"),
         (1, "mov x9, #5", "move", 0, 1, "", ""),
@@ -339,8 +349,17 @@ def test_the_patch_as_posted_took_25_instructions_and_4_loads():
 
 @pytest.mark.parametrize(
     ("path", "cycles"),
-    [("fnptr", 5), ("numbered", 23), ("adr_l", 13), ("cached", 22), ("reviewed", 13),
-     ("jump_table", 3), ("patched", 13), ("relocated", 6)])
+    [
+        ("fnptr", 5),
+        ("numbered", 23),
+        ("adr_l", 13),
+        ("cached", 22),
+        ("reviewed", 13),
+        ("jump_table", 3),
+        ("patched", 13),
+        ("relocated", 6),
+    ],
+)
 def test_on_an_ideal_core_only_the_longest_chain_counts(path, cycles):
     timing = simulate(WORDS[path], "ideal")
     assert timing.cycles == timing.bounds["chain"] == cycles
@@ -351,8 +370,9 @@ def test_more_of_the_ladder_is_paid_in_order_than_out_of_order():
     _, _, found, kept, *_ = REVIEW
     assert (found, kept) == ("numbered+enum+adr_l", "numbered+enum+adr_l+cached")
     assert simulate(WORDS[found], "ideal").cycles == simulate(WORDS[kept], "ideal").cycles
-    assert (simulate(WORDS[found], "cortex-a55").cycles
-            - simulate(WORDS[kept], "cortex-a55").cycles) == 6
+    assert (
+        simulate(WORDS[found], "cortex-a55").cycles - simulate(WORDS[kept], "cortex-a55").cycles
+    ) == 6
 
 
 def test_only_smccc_has_an_instruction_without_a_price():
@@ -364,7 +384,8 @@ def test_only_smccc_has_an_instruction_without_a_price():
 
 
 @pytest.mark.parametrize(
-    "figure", facts.mca_figures(), ids=lambda f: f"{f.core}, {f.path}, LLVM {f.llvm}")
+    "figure", facts.mca_figures(), ids=lambda f: f"{f.core}, {f.path}, LLVM {f.llvm}"
+)
 def test_the_model_is_within_its_tolerance_of_what_llvm_mca_said(figure):
     core = figure.core if figure.own else figure.table
     cycles = simulate(WORDS[figure.path], core).cycles
@@ -379,9 +400,14 @@ def test_every_path_and_core_has_a_figure_of_its_own_table():
 
 
 def test_data_mca_toml_says_truly_where_the_two_differ():
-    off = {(f.path, f.core): simulate(WORDS[f.path], f.core).cycles - f.cycles
-           for f in facts.mca_figures() if f.own}
+    off = {
+        (f.path, f.core): simulate(WORDS[f.path], f.core).cycles - f.cycles
+        for f in facts.mca_figures()
+        if f.own
+    }
     assert {case: cycles for case, cycles in off.items() if cycles} == {
-        ("smccc", "cortex-a55"): -1, ("smccc, call", "cortex-a55"): -1}
+        ("smccc", "cortex-a55"): -1,
+        ("smccc, call", "cortex-a55"): -1,
+    }
     assert simulate(WORDS["smccc"], "cortex-a55").cycles == 46
     assert simulate(WORDS["smccc, call"], "cortex-a55").cycles == 49

@@ -32,22 +32,25 @@ def said(trace, text, nth=0):
     return in_words(trace, found[nth])
 
 
-@pytest.mark.parametrize(("instruction", "words"), [
-    ("mov x0, #0x102", "x0 = 0x102 (was 0x0)"),
-    ("b __kvm_call_hyp", "goes to __kvm_call_hyp"),
-    ("stp x0, x1", "x0 and x1 to the stack; sp down by 16 bytes"),
-    ("lsr x0", "x0 = 0x16 (was 0x5a000000)"),
-    ("cmp x0, #0x16", "x0 (0x16) is equal to 0x16"),
-    ("cmp x0, #3", "x0 (0x102) is greater than 0x3"),
-    ("cmp x0, #0x10e", "x0 (0x102) is less than 0x10e"),
-    ("ccmp", "no comparison, because 'ne' does not hold: flags set to -Z--"),
-    ("b.ne", "not taken: goes on"),
-    ("b.hs", "taken: goes to dispatch_find"),
-    ("mrs x0, esr_el2", "x0 = ESR_EL2: 0x5a000000 (HVC from AArch64, immediate 0x0)"),
-    ("mrs x1, vttbr_el2", "x1 = VTTBR_EL2: 0x0, no VM is running: the host asks"),
-    ("mov x3, x4", "no change: the register held this value already"),
-    ("msr cntvoff_el2", "CNTVOFF_EL2 = 0x500001234"),
-])
+@pytest.mark.parametrize(
+    ("instruction", "words"),
+    [
+        ("mov x0, #0x102", "x0 = 0x102 (was 0x0)"),
+        ("b __kvm_call_hyp", "goes to __kvm_call_hyp"),
+        ("stp x0, x1", "x0 and x1 to the stack; sp down by 16 bytes"),
+        ("lsr x0", "x0 = 0x16 (was 0x5a000000)"),
+        ("cmp x0, #0x16", "x0 (0x16) is equal to 0x16"),
+        ("cmp x0, #3", "x0 (0x102) is greater than 0x3"),
+        ("cmp x0, #0x10e", "x0 (0x102) is less than 0x10e"),
+        ("ccmp", "no comparison, because 'ne' does not hold: flags set to -Z--"),
+        ("b.ne", "not taken: goes on"),
+        ("b.hs", "taken: goes to dispatch_find"),
+        ("mrs x0, esr_el2", "x0 = ESR_EL2: 0x5a000000 (HVC from AArch64, immediate 0x0)"),
+        ("mrs x1, vttbr_el2", "x1 = VTTBR_EL2: 0x0, no VM is running: the host asks"),
+        ("mov x3, x4", "no change: the register held this value already"),
+        ("msr cntvoff_el2", "CNTVOFF_EL2 = 0x500001234"),
+    ],
+)
 def test_an_instruction_is_told_by_what_it_did(trace, instruction, words):
     assert said(trace, instruction) == words
 
@@ -55,10 +58,12 @@ def test_an_instruction_is_told_by_what_it_did(trace, instruction, words):
 def test_an_address_is_told_by_its_space_and_label(trace, machine):
     hyp = machine.address("__kvm_timer_set_cntvoff", "hyp")
     assert said(trace, "ror x0, x0, #0x22").startswith(
-        f"x0 = {hyp:#x}, the hyp address of __kvm_timer_set_cntvoff (was ")
+        f"x0 = {hyp:#x}, the hyp address of __kvm_timer_set_cntvoff (was "
+    )
     assert "the linear address of kvm_hcall_table" in said(trace, "sub x10, x10, x9")
-    assert ("the image address of kvm_hcall_table; from the literal pool"
-            in said(trace, "ldr x10, d"))
+    assert "the image address of kvm_hcall_table; from the literal pool" in said(
+        trace, "ldr x10, d"
+    )
 
 
 def test_a_page_address_is_told_as_such(trace):
@@ -67,9 +72,13 @@ def test_a_page_address_is_told_as_such(trace):
 
 def test_an_hvc_tells_all_that_the_processor_does(trace):
     words = said(trace, "hvc")
-    for part in ("exception to EL2: PC = VBAR_EL2 + 0x400",
-                 "the image address of __kvm_call_hyp+0x4", "SPSR_EL2 = the old PSTATE",
-                 "ESR_EL2 = 0x5a000000", "sp is EL2's own"):
+    for part in (
+        "exception to EL2: PC = VBAR_EL2 + 0x400",
+        "the image address of __kvm_call_hyp+0x4",
+        "SPSR_EL2 = the old PSTATE",
+        "ESR_EL2 = 0x5a000000",
+        "sp is EL2's own",
+    ):
         assert part in words
 
 
@@ -88,7 +97,8 @@ def test_the_guests_exit_is_told_from_the_hosts_call(guest):
 def test_a_comparison_that_depends_on_the_sign_says_so(machine):
     trace = machine.hvc(-1).trace
     assert said(trace, "cmp x0, #3").endswith(
-        "is greater than 0x3, and as a signed number the other way round")
+        "is greater than 0x3, and as a signed number the other way round"
+    )
 
 
 def test_a_fault_tells_its_address():
@@ -137,25 +147,57 @@ def own():
 
 
 @needs_keystone
-@pytest.mark.parametrize(("instruction", "words", "sentence"), [
-    ("tst x2", "flags set to ----", "Looks which bits of x2 (6) are set in 4; flags now: ----."),
-    ("cmn x2", "flags set to ----", "Compares x2 (6) with -1: lower, but as signed numbers "
-                                    "greater."),
-    ("cmp x2, x2", "x2 (0x6) is less than x2 (0x6), lsl #1",
-     "Compares x2 (6) with x2 (6) shifted left by 1; flags now: N---."),
-    ("dmb", "keeps memory accesses before it ahead of those after it",
-     "Keeps the memory accesses before it ahead of those after it."),
-    ("yield", "changes no register", "No change."),
-    ("stxr", "stores nothing: x4 = 1, because the reservation was lost",
-     "Stores x2 if the reservation still holds: x4 = 1, and 0 means that it did."),
-    ("str q0", "q0 to hyp_stack+0x800", "Stores q0 to memory; a trace does not record the value."),
-    ("ldr d1", "d1, which no trace holds; from hyp_stack+0x800",
-     "Loads d1 from memory; a trace does not record the value."),
-    ("ldp xzr", "xzr, which no trace holds; x5 = 0x0; from hyp_stack+0x800",
-     "Loads xzr and x5 from memory; a trace does not record the value."),
-    ("ret x6", "returns to dispatch+0x5c, the address in x6",
-     "Returns to hyp address of dispatch+0x5c."),
-])
+@pytest.mark.parametrize(
+    ("instruction", "words", "sentence"),
+    [
+        (
+            "tst x2",
+            "flags set to ----",
+            "Looks which bits of x2 (6) are set in 4; flags now: ----.",
+        ),
+        (
+            "cmn x2",
+            "flags set to ----",
+            "Compares x2 (6) with -1: lower, but as signed numbers greater.",
+        ),
+        (
+            "cmp x2, x2",
+            "x2 (0x6) is less than x2 (0x6), lsl #1",
+            "Compares x2 (6) with x2 (6) shifted left by 1; flags now: N---.",
+        ),
+        (
+            "dmb",
+            "keeps memory accesses before it ahead of those after it",
+            "Keeps the memory accesses before it ahead of those after it.",
+        ),
+        ("yield", "changes no register", "No change."),
+        (
+            "stxr",
+            "stores nothing: x4 = 1, because the reservation was lost",
+            "Stores x2 if the reservation still holds: x4 = 1, and 0 means that it did.",
+        ),
+        (
+            "str q0",
+            "q0 to hyp_stack+0x800",
+            "Stores q0 to memory; a trace does not record the value.",
+        ),
+        (
+            "ldr d1",
+            "d1, which no trace holds; from hyp_stack+0x800",
+            "Loads d1 from memory; a trace does not record the value.",
+        ),
+        (
+            "ldp xzr",
+            "xzr, which no trace holds; x5 = 0x0; from hyp_stack+0x800",
+            "Loads xzr and x5 from memory; a trace does not record the value.",
+        ),
+        (
+            "ret x6",
+            "returns to dispatch+0x5c, the address in x6",
+            "Returns to hyp address of dispatch+0x5c.",
+        ),
+    ],
+)
 def test_what_a_learner_may_write_is_told_too(own, instruction, words, sentence):
     assert said(own, instruction) == words
     (at,) = [step.index for step in own if step.text.startswith(instruction)]
@@ -164,8 +206,9 @@ def test_what_a_learner_may_write_is_told_too(own, instruction, words, sentence)
 
 @needs_keystone
 def test_a_comparison_of_the_low_half_of_sp_is_told(own):
-    assert re.fullmatch(r"wsp \(0x[0-9a-f]{1,8}\) is (greater|less) than 0x5.*",
-                        said(own, "cmp wsp"))
+    assert re.fullmatch(
+        r"wsp \(0x[0-9a-f]{1,8}\) is (greater|less) than 0x5.*", said(own, "cmp wsp")
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -173,10 +216,15 @@ def test_every_step_from_reset_to_panic_can_be_told(variant):
     told = 0
     with Machine(variant, seed=5) as machine:
         traces = [machine.boot_trace]
-        for what, argument in (("__kvm_vcpu_run_nvhe", "vcpu0"), ("__kvm_vcpu_run_nvhe", "vcpu1"),
-                               ("__vgic_v3_save_aprs", "vcpu0"), ("__vgic_v3_init_lrs", 0),
-                               ("__kvm_tlb_flush_local_vmid", "vcpu0"), (0, 0),
-                               ("__kvm_tlb_flush_vmid", 0x1000)):
+        for what, argument in (
+            ("__kvm_vcpu_run_nvhe", "vcpu0"),
+            ("__kvm_vcpu_run_nvhe", "vcpu1"),
+            ("__vgic_v3_save_aprs", "vcpu0"),
+            ("__vgic_v3_init_lrs", 0),
+            ("__kvm_tlb_flush_local_vmid", "vcpu0"),
+            (0, 0),
+            ("__kvm_tlb_flush_vmid", 0x1000),
+        ):
             traces.append(machine.call(what, argument).whole_trace)
             if machine.stopped:
                 machine.reboot()

@@ -104,15 +104,28 @@ def test_every_measurement_says_what_was_measured():
 
 
 def test_the_story_runs_forward_and_names_only_known_variants():
-    variants = {"fnptr", "numbered", "adr_l", "cached", "reviewed", "jump_table", "patched",
-                "relocated", "smccc", "vhe"}
+    variants = {
+        "fnptr",
+        "numbered",
+        "adr_l",
+        "cached",
+        "reviewed",
+        "jump_table",
+        "patched",
+        "relocated",
+        "smccc",
+        "vhe",
+    }
     story = facts.history(recalled=True)
     assert {e.variant for e in story} - {""} <= variants
     shown = {v for s in facts.suggestions() for v in s.variants} | {e.variant for e in story}
     assert shown - {""} == variants
     days = [e.when for e in story if e.when[:2] == "20"]
-    releases = [tuple(map(int, e.when[6:].split("."))) for e in story
-                if re.fullmatch(r"Linux [0-9.]+", e.when)]
+    releases = [
+        tuple(map(int, e.when[6:].split(".")))
+        for e in story
+        if re.fullmatch(r"Linux [0-9.]+", e.when)
+    ]
     assert days == sorted(days) and releases == sorted(releases)
 
 
@@ -128,9 +141,17 @@ def test_the_review_made_seven_remarks_and_missed_two_flaws():
 
 
 def test_every_repr_is_one_short_line():
-    things = [*facts.hypercalls(), *facts.stubs(), *facts.cores().values(), *facts.suggestions(),
-              *facts.published(recalled=True), *facts.history(), *facts.mca_figures(),
-              *facts.core("cortex-a55").prices.values(), facts.hypercall(0).source]
+    things = [
+        *facts.hypercalls(),
+        *facts.stubs(),
+        *facts.cores().values(),
+        *facts.suggestions(),
+        *facts.published(recalled=True),
+        *facts.history(),
+        *facts.mca_figures(),
+        *facts.core("cortex-a55").prices.values(),
+        facts.hypercall(0).source,
+    ]
     for thing in things:
         assert "\n" not in repr(thing) and " at 0x" not in repr(thing)
         assert len(repr(thing)) < 200, repr(thing)
@@ -158,9 +179,20 @@ STUB = "[[stub]]\nnumber = 0\nname = 'n'\nargs = []\nwhat = 'w'\nsource = 's'\n"
 @pytest.fixture
 def broken(tmp_path, monkeypatch):
     """Puts a text in the place of a data file, and forgets what was read before and after."""
+
     def forget():
-        for name in ("hypercalls", "stubs", "abi_numbers", "cores", "suggestions", "mca_figures",
-                     "_published", "_history", "_read", "_sources"):
+        for name in (
+            "hypercalls",
+            "stubs",
+            "abi_numbers",
+            "cores",
+            "suggestions",
+            "mca_figures",
+            "_published",
+            "_history",
+            "_read",
+            "_sources",
+        ):
             getattr(facts, name).cache_clear()
 
     def put(name, text):
@@ -182,23 +214,35 @@ def test_a_sound_small_file_is_read(broken):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("width = 2", "width = 'two'",
-         "cores.toml: core 'c': key 'width': want a whole number, have 'two'"),
+        (
+            "width = 2",
+            "width = 'two'",
+            "cores.toml: core 'c': key 'width': want a whole number, have 'two'",
+        ),
         ("width = 2", "width = true", "key 'width': want a whole number, have True"),
         ("width = 2\n", "", "cores.toml: core 'c': key 'width' is missing"),
         ("width = 2", "width = 2\nbreadth = 3", "key 'breadth' is not known; known: key, title"),
         ("width = 2", "width = = 2", "cores.toml is not TOML: Invalid value"),
         ("order = 'in'", "order = 'odd'", "key 'order' is 'in' or 'out', not 'odd'"),
         ("order = 'in'", "order = 3", "key 'order': want a text, have 3"),
-        ("order = 'in'", "order = 'in'\nresults_in_order = 1",
-         "key 'results_in_order': want true or false, have 1"),
+        (
+            "order = 'in'",
+            "order = 'in'\nresults_in_order = 1",
+            "key 'results_in_order': want true or false, have 1",
+        ),
         ("order = 'in'", "order = 'in'\nlike = 'd'", "key 'like' names no core: 'd'"),
         ("source = 's'", "source = 'x'", "key 'source' names no source of this file: 'x'"),
-        ("confidence = \"read\"", "confidence = \"sure\"",
-         "source 's': key 'confidence' is one of read, quoted, derived, recalled, not 'sure'"),
+        (
+            'confidence = "read"',
+            'confidence = "sure"',
+            "source 's': key 'confidence' is one of read, quoted, derived, recalled, not 'sure'",
+        ),
         ("{ alu = 1 }\n[", "{ alu = 0 }\n[", "key 'units': 'alu' is 0, want 1 or more"),
-        ("units = { alu = 1 } }", "units = { fpu = 1 } }",
-         "class 'move': the core has no unit 'fpu'"),
+        (
+            "units = { alu = 1 } }",
+            "units = { fpu = 1 } }",
+            "class 'move': the core has no unit 'fpu'",
+        ),
         ("latency = 1,", "", "key 'prices': key 'move': key 'latency' is missing"),
         ("[core.c.class]\nmove", "[core.c]\nclass = 3\nmove", "is not TOML"),
         ("[core.c.class]", "[core.c.klass]", "cores.toml: core 'c': key 'class' is missing"),

@@ -59,17 +59,20 @@ def test_both_styles_number_the_calls_as_the_patch_does(files):
 
 def test_a_hand_written_enum_beside_its_list_works_in_one_file(inside):
     names = ", ".join(f"KVM_HOST_HCALL_IDX_{name}" for name in HYPERCALLS)
-    text = (f"#ifndef KVM_HOST_HCALL\nenum {{ {names}, KVM_HOST_HCALL_SIZE }};\n"
-            "#define KVM_HOST_HCALL_NR(name) (KVM_HOST_HCALL_IDX_##name)\n#else\n"
-            f"{listing(HYPERCALLS)}#endif\n")
+    text = (
+        f"#ifndef KVM_HOST_HCALL\nenum {{ {names}, KVM_HOST_HCALL_SIZE }};\n"
+        "#define KVM_HOST_HCALL_NR(name) (KVM_HOST_HCALL_IDX_##name)\n#else\n"
+        f"{listing(HYPERCALLS)}#endif\n"
+    )
     found = read_header(text)
     assert found.numbers == {name: n for n, name in enumerate(HYPERCALLS)}
     assert (found.numbering.base, found.numbering.end) == (0, 14)
 
 
 def test_what_c_counts_is_counted_as_c_does(inside):
-    text = with_call(index="(1 << 3 | 6) + plain(0)",
-                     size="(MORE ? -1 : 7 * 5 % 18 - ~0 - 010 / 4 + 'a' - 0x61)")
+    text = with_call(
+        index="(1 << 3 | 6) + plain(0)", size="(MORE ? -1 : 7 * 5 % 18 - ~0 - 010 / 4 + 'a' - 0x61)"
+    )
     text = "#define plain(x) (x)\n#define MORE (0x10UL > 020 && 1 / 0)\n" + text
     found = read_header(text)
     assert len(found.slots) == 16 and found.slots[14:] == (NEW, None)
@@ -98,19 +101,22 @@ def test_of_two_names_in_one_slot_the_later_stays_as_in_c(inside):
     assert found.slots[13] == NEW and len(found.slots) == 14
     assert found.numbers[NEW] == found.numbers["__vgic_v3_save_aprs"] == 0x10D
     assert [line.split() for line in repr(found).splitlines()[-3:-1]] == [
-        ["0x10d", "__vgic_v3_save_aprs", NEW], ["0x10d", NEW, NEW]]
+        ["0x10d", "__vgic_v3_save_aprs", NEW],
+        ["0x10d", NEW, NEW],
+    ]
 
 
 def test_a_second_definition_of_one_name_counts_and_is_warned_about(inside):
-    text = TEXT.replace("\n#define KVM_HOST_HCALL_SIZE",
-                        "#define KVM_HOST_HCALL_IDX___vgic_v3_save_aprs 12\n"
-                        "\n#define KVM_HOST_HCALL_SIZE")
+    text = TEXT.replace(
+        "\n#define KVM_HOST_HCALL_SIZE",
+        "#define KVM_HOST_HCALL_IDX___vgic_v3_save_aprs 12\n\n#define KVM_HOST_HCALL_SIZE",
+    )
     found = read_header(text)
     assert found.numbers["__vgic_v3_save_aprs"] == 0x10C
     assert found.slots[13] == "__vgic_v3_save_aprs"  # the list had its place by then
     (warning,) = found.warnings
     assert "KVM_HOST_HCALL_IDX___vgic_v3_save_aprs is defined again" in warning
-    assert f"{NUMBERS}:{text[:text.index('_aprs 12')].count(chr(10)) + 1}:" in warning
+    assert f"{NUMBERS}:{text[: text.index('_aprs 12')].count(chr(10)) + 1}:" in warning
 
 
 def test_a_call_that_is_defined_but_not_listed_leaves_a_hole(inside):
@@ -122,8 +128,9 @@ def test_a_name_without_a_number_is_no_call(inside):
     assert NEW not in read_header(TEXT).numbers
 
 
-@pytest.mark.parametrize("text", ["#pragma once\n" + TEXT,
-                                  "#ifndef ONCE\n#define ONCE\n" + TEXT + "#endif\n"])
+@pytest.mark.parametrize(
+    "text", ["#pragma once\n" + TEXT, "#ifndef ONCE\n#define ONCE\n" + TEXT + "#endif\n"]
+)
 def test_a_guard_that_leaves_the_table_empty_is_warned_about(text, inside):
     found = read_header(text)
     assert not any(found.slots) and found.numbers == variant("numbered").numbers
@@ -163,25 +170,46 @@ def test_static_assertions_hold_or_say_what_they_were_given(inside):
 # What is wrong with it.
 
 MISTAKES = {
-    "size too small": (with_call(size=14), "wants slot 14 of the table, which is behind the end: "
-                       "the table has 14 slots", f"KVM_HOST_HCALL({NEW})"),
-    "no size": (TEXT.replace("#define KVM_HOST_HCALL_SIZE 14", ""), "nobody says how many slots",
-                ""),
-    "size zero": (TEXT.replace("SIZE 14", "SIZE 0"), "SIZE is 0: the table of this kit has 1",
-                  "#define KVM_HOST_HCALL_SIZE 0"),
+    "size too small": (
+        with_call(size=14),
+        "wants slot 14 of the table, which is behind the end: the table has 14 slots",
+        f"KVM_HOST_HCALL({NEW})",
+    ),
+    "no size": (
+        TEXT.replace("#define KVM_HOST_HCALL_SIZE 14", ""),
+        "nobody says how many slots",
+        "",
+    ),
+    "size zero": (
+        TEXT.replace("SIZE 14", "SIZE 0"),
+        "SIZE is 0: the table of this kit has 1",
+        "#define KVM_HOST_HCALL_SIZE 0",
+    ),
     "size huge": (TEXT.replace("SIZE 14", "SIZE 100000"), "1 to 512 slots", "100000"),
     "size text": (TEXT.replace("SIZE 14", "SIZE many"), "'many' is not a constant", "SIZE many"),
     "size empty": (TEXT.replace("SIZE 14", "SIZE"), "which is no expression", "SIZE"),
-    "no NR": (TEXT.replace("KVM_HOST_HCALL_NR(name)", "KVM_HCALL(name)"),
-              r"no macro KVM_HOST_HCALL_NR\(name\)", ""),
+    "no NR": (
+        TEXT.replace("KVM_HOST_HCALL_NR(name)", "KVM_HCALL(name)"),
+        r"no macro KVM_HOST_HCALL_NR\(name\)",
+        "",
+    ),
     "NR of nothing": (TEXT.replace("NR(name)", "NR"), "must take one argument", "define KVM_HOST"),
-    "NR spelled wrong": (TEXT.replace("_IDX_##name", "_IX_##name"),
-                         "nobody gives KVM_HOST_HCALL_IX___kvm_enable_ssbs a value", "_IX_##name"),
-    "no such function": (with_call("__kvm_enable_sbss"), "did you mean __kvm_enable_ssbs",
-                         "KVM_HOST_HCALL(__kvm_enable_sbss)"),
+    "NR spelled wrong": (
+        TEXT.replace("_IDX_##name", "_IX_##name"),
+        "nobody gives KVM_HOST_HCALL_IX___kvm_enable_ssbs a value",
+        "_IX_##name",
+    ),
+    "no such function": (
+        with_call("__kvm_enable_sbss"),
+        "did you mean __kvm_enable_ssbs",
+        "KVM_HOST_HCALL(__kvm_enable_sbss)",
+    ),
     "no function at all": (with_call("printk"), "there is no function printk", "printk"),
-    "no index": (TEXT.replace("#define KVM_HOST_HCALL_IDX___vgic_v3_init_lrs 8\n", ""),
-                 "the table has no place for __vgic_v3_init_lrs", "KVM_HOST_HCALL(__vgic_v3_init"),
+    "no index": (
+        TEXT.replace("#define KVM_HOST_HCALL_IDX___vgic_v3_init_lrs 8\n", ""),
+        "the table has no place for __vgic_v3_init_lrs",
+        "KVM_HOST_HCALL(__vgic_v3_init",
+    ),
     "negative index": (with_call(index=-1), "slot -1 of the table, which is negative", NEW),
     "index that is no number": (with_call(index="fourteen"), "fourteen has no value", NEW),
     "index by a call": (with_call(index="get(1)"), "a function call is not a constant", NEW),
@@ -189,11 +217,17 @@ MISTAKES = {
     "index by a float": (with_call(index="14.0"), "not a whole number", NEW),
     "index over zero": (with_call(index="1 / 0"), "division by zero", NEW),
     "index too wide": (with_call(index="1 << 64"), "a shift by 64", NEW),
-    "index that overflows an int": (with_call(index="(6 << 24 | 1 << 31)"),
-                                    "2147483648 does not fit into an int, .* write UL behind", NEW),
+    "index that overflows an int": (
+        with_call(index="(6 << 24 | 1 << 31)"),
+        "2147483648 does not fit into an int, .* write UL behind",
+        NEW,
+    ),
     "index too large": (with_call(index="0x7fffffffffffffff * 4"), "fit into 64 bits", NEW),
-    "no #ifndef": (re.sub(r"(?s)#ifndef.*?#endif", "", TEXT), "takes this for a function",
-                   "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "no #ifndef": (
+        re.sub(r"(?s)#ifndef.*?#endif", "", TEXT),
+        "takes this for a function",
+        "KVM_HOST_HCALL(__kvm_enable_ssbs)",
+    ),
     "#endif missing": (TEXT.replace("#endif", "", 1), "has no #endif", "#ifndef"),
     "#endif twice": (TEXT + "#endif\n", "misplaced #endif", "#endif"),
     "unknown directive": (TEXT + "#defin X 1\n", "there is no directive #defin", "#defin"),
@@ -203,24 +237,35 @@ MISTAKES = {
     "undef nothing": (TEXT + "#undef\n", "#undef wants a name", "#undef"),
     "a word too many": (TEXT + "hello\n", "C compiler", ""),
     "brace": (TEXT + "enum {\n", "too early|C compiler|middle of its initialiser", ""),
-    "comma": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_init_lrs)",
-                           "KVM_HOST_HCALL(__vgic_v3_init_lrs, 8)"), "takes 1 argument, not 2",
-              "__vgic_v3_init_lrs, 8"),
-    "parenthesis": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_save_aprs)",
-                                 "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
-                    "the parenthesis after KVM_HOST_HCALL has no end",
-                    "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
-    "enum in the initialiser": (ENUM[NUMBERS].replace('#include "kvm_hcall_list.h"',
-                                                      listing(HYPERCALLS)),
-                                "in the middle of its initialiser", "enum kvm_host_hcall {"),
-    "a file from outside": (TEXT + "#include <linux/errno.h>\n", "there is no file "
-                            "'linux/errno.h'", "#include <linux/errno.h>"),
+    "comma": (
+        TEXT.replace("KVM_HOST_HCALL(__vgic_v3_init_lrs)", "KVM_HOST_HCALL(__vgic_v3_init_lrs, 8)"),
+        "takes 1 argument, not 2",
+        "__vgic_v3_init_lrs, 8",
+    ),
+    "parenthesis": (
+        TEXT.replace("KVM_HOST_HCALL(__vgic_v3_save_aprs)", "KVM_HOST_HCALL(__vgic_v3_save_aprs"),
+        "the parenthesis after KVM_HOST_HCALL has no end",
+        "KVM_HOST_HCALL(__vgic_v3_save_aprs",
+    ),
+    "enum in the initialiser": (
+        ENUM[NUMBERS].replace('#include "kvm_hcall_list.h"', listing(HYPERCALLS)),
+        "in the middle of its initialiser",
+        "enum kvm_host_hcall {",
+    ),
+    "a file from outside": (
+        TEXT + "#include <linux/errno.h>\n",
+        "there is no file 'linux/errno.h'",
+        "#include <linux/errno.h>",
+    ),
     "a file of this computer": (TEXT + '#include "/etc/passwd"\n', "there is no file", "/etc"),
     "include nothing": (TEXT + "#include\n", "wants a name", "#include"),
     "itself": (TEXT + f'#include "{NUMBERS}"\n', "again and again", ""),
     "enumerator twice": (enumerated(listing((*HYPERCALLS, HYPERCALLS[3]))), "is there already", ""),
-    "list with a stranger": (enumerated(listing((*HYPERCALLS, "__kvm_nothing"))),
-                             "there is no function __kvm_nothing", "__kvm_nothing"),
+    "list with a stranger": (
+        enumerated(listing((*HYPERCALLS, "__kvm_nothing"))),
+        "there is no function __kvm_nothing",
+        "__kvm_nothing",
+    ),
     "negative base": (TEXT.replace("BASE 0x100", "BASE -3"), "BASE is -3", "BASE -3"),
     "empty": ("  \n", "the text is empty", ""),
     "zero byte": (TEXT + "// \0", "character 0x00 does not belong in a text", ""),
@@ -229,27 +274,44 @@ MISTAKES = {
     "page break": ("//\f\n" + TEXT, r"invisible character here \(U\+000C\)", ""),
     "blank of the web": (TEXT.replace("SIZE 14", "SIZE\u00a014"), r"\(U\+00A0\)", ""),
     "Python": ("def f():\n    return 14\n", "takes this for a function|did not expect", "def f():"),
-    "misspelt entry": (TEXT.replace("KVM_HOST_HCALL(__kvm_enable", "KVM_HOST_HCAL(__kvm_enable"),
-                       "is a #define missing, or is the name of a macro misspelt",
-                       "KVM_HOST_HCAL(__kvm_enable_ssbs)"),
-    "empty entry": (TEXT.replace("KVM_HOST_HCALL(__vgic_v3_read_vmcr)", "KVM_HOST_HCALL()"),
-                    r"no entry of the table: the macros make of this line `\[\S+_IDX_\] = ,`",
-                    "KVM_HOST_HCALL()"),
-    "index with =": (TEXT.replace("ssbs 0\n", "ssbs = 0\n"),
-                     r"no entry of the table: .* `\[= 0\] = __kvm_enable_ssbs,`",
-                     "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
-    "index with ;": (TEXT.replace("ssbs 0\n", "ssbs 0;\n"),
-                     r"did not expect ';' here: the macros make of this line `\[0;\] =",
-                     "KVM_HOST_HCALL(__kvm_enable_ssbs)"),
+    "misspelt entry": (
+        TEXT.replace("KVM_HOST_HCALL(__kvm_enable", "KVM_HOST_HCAL(__kvm_enable"),
+        "is a #define missing, or is the name of a macro misspelt",
+        "KVM_HOST_HCAL(__kvm_enable_ssbs)",
+    ),
+    "empty entry": (
+        TEXT.replace("KVM_HOST_HCALL(__vgic_v3_read_vmcr)", "KVM_HOST_HCALL()"),
+        r"no entry of the table: the macros make of this line `\[\S+_IDX_\] = ,`",
+        "KVM_HOST_HCALL()",
+    ),
+    "index with =": (
+        TEXT.replace("ssbs 0\n", "ssbs = 0\n"),
+        r"no entry of the table: .* `\[= 0\] = __kvm_enable_ssbs,`",
+        "KVM_HOST_HCALL(__kvm_enable_ssbs)",
+    ),
+    "index with ;": (
+        TEXT.replace("ssbs 0\n", "ssbs 0;\n"),
+        r"did not expect ';' here: the macros make of this line `\[0;\] =",
+        "KVM_HOST_HCALL(__kvm_enable_ssbs)",
+    ),
     "NR of two": (TEXT.replace("NR(name)", "NR(name, more)"), "must take one argument", "NR(name"),
-    "index without a blank": (TEXT.replace("ssbs 0\n", "ssbs-0\n"),
-                              "after the name of a macro there must be a blank", "ssbs-0"),
+    "index without a blank": (
+        TEXT.replace("ssbs 0\n", "ssbs-0\n"),
+        "after the name of a macro there must be a blank",
+        "ssbs-0",
+    ),
     "condition of nothing": ("#if\n#endif\n" + TEXT, "#if wants a condition", "#if"),
-    "other condition of nothing": ("#if 0\n#elif\n#endif\n" + TEXT, "#elif wants a condition",
-                                   "#elif"),
+    "other condition of nothing": (
+        "#if 0\n#elif\n#endif\n" + TEXT,
+        "#elif wants a condition",
+        "#elif",
+    ),
     "ifdef of nothing": ("#ifdef\n#endif\n" + TEXT, "#ifdef wants a name", "#ifdef"),
-    "condition cut short": ("#if !\n#endif\n" + TEXT, "the preprocessor gives up here|cannot be",
-                            "#if !"),
+    "condition cut short": (
+        "#if !\n#endif\n" + TEXT,
+        "the preprocessor gives up here|cannot be",
+        "#if !",
+    ),
     "#line": ("#line 7\n" + TEXT, "#line is not taken here", "#line 7"),
     "comment without end": (TEXT + "/* all\n", r"this comment has no \*/", "/* all"),
 }
@@ -312,13 +374,20 @@ def test_a_compiler_that_dies_is_no_end_of_the_world(monkeypatch):
         read_header(TEXT)
 
 
-@pytest.mark.parametrize(("what", "error", "sentence"), [
-    (None, TypeError, "a header is a text, or texts by file name, not NoneType"),
-    (7, TypeError, "not int"),
-    ({NUMBERS: 7}, TypeError, "not dict"),
-    ({"x.h": TEXT}, ValueError, "files are called 'kvm_hcalls.h' and 'kvm_hcall_list.h', not 'x"),
-    ({}, ValueError, "not nothing"),
-])
+@pytest.mark.parametrize(
+    ("what", "error", "sentence"),
+    [
+        (None, TypeError, "a header is a text, or texts by file name, not NoneType"),
+        (7, TypeError, "not int"),
+        ({NUMBERS: 7}, TypeError, "not dict"),
+        (
+            {"x.h": TEXT},
+            ValueError,
+            "files are called 'kvm_hcalls.h' and 'kvm_hcall_list.h', not 'x",
+        ),
+        ({}, ValueError, "not nothing"),
+    ],
+)
 def test_what_is_no_header_is_refused(what, error, sentence):
     with pytest.raises(error, match=sentence):
         read_header(what)
@@ -331,8 +400,11 @@ def test_only_text_is_preprocessed():
 
 # Machines from headers.
 
-NUMBERED = [key for key, chosen in VARIANTS.items()
-            if chosen.base is not None and chosen.host == "host_numbered"]
+NUMBERED = [
+    key
+    for key, chosen in VARIANTS.items()
+    if chosen.base is not None and chosen.host == "host_numbered"
+]
 
 
 def called(machine, name, *args):
@@ -352,7 +424,8 @@ def test_every_numbered_variant_takes_a_header(key, inside):
     files = enumerated(listing((*reversed(HYPERCALLS), NEW)), first, base)
     with Machine(key, seed=5, header=files) as machine:
         assert {name: called(machine, name)[0] for name in HYPERCALLS} == {
-            name: name for name in HYPERCALLS}
+            name: name for name in HYPERCALLS
+        }
         machine.call("__kvm_timer_set_cntvoff", 0x89ABCDEF, 0x01234567)
         assert called(machine, NEW) == (NEW, 0x0123456789ABCDEF)
         assert machine.x0_of("__vgic_v3_save_aprs") == base + chosen.gap
@@ -364,7 +437,8 @@ def test_the_default_headers_make_the_machine_of_the_patch_byte_for_byte(inside)
         for name in HYPERCALLS:
             a, b = (m.call(name, *ARGUMENTS.get(name, ())).trace for m in (plain, made))
             assert list(a.pcs) == list(b.pcs) and [step.word for step in a] == [
-                step.word for step in b]
+                step.word for step in b
+            ]
 
 
 def test_a_call_left_out_of_the_list_is_answered_enosys_by_the_table(inside):
@@ -404,8 +478,9 @@ def test_a_bulk_run_goes_by_the_headers_numbers(inside):
 
 def test_a_call_the_header_does_not_number_is_no_call_of_the_machine(inside):
     with Machine("numbered", header=TEXT) as machine:
-        with pytest.raises(KeyError, match="with a number in this header; did you mean "
-                                           "'__kvm_timer_set_cntvoff'"):
+        with pytest.raises(
+            KeyError, match="with a number in this header; did you mean '__kvm_timer_set_cntvoff'"
+        ):
             machine.call(NEW)
 
 
@@ -435,8 +510,9 @@ def test_a_variant_without_numbers_takes_no_header(key, inside):
 
 def test_a_learners_dispatcher_and_header_go_together(inside):
     text = programs.GUEST.joinpath("dispatch_relocated.S").read_text()
-    with Machine("relocated", header=enumerated(listing(HYPERCALLS), " FREE = 2,", "0"),
-                 dispatcher=text) as machine:
+    with Machine(
+        "relocated", header=enumerated(listing(HYPERCALLS), " FREE = 2,", "0"), dispatcher=text
+    ) as machine:
         assert called(machine, "__kvm_get_mdcr_el2")[0] == "__kvm_get_mdcr_el2"
 
 
@@ -455,9 +531,11 @@ def test_the_words_of_numbers_are_those_of_gnu_as(tmp_path):
     words = {}
     for base in (0, 9, 10, 0x1FF, 0xFF1, 0x3000, 0x123000, 0x9876_5432_1ABC):
         numbering = variants.Numbering(
-            base, base + 14, (None,) * 14, (("a", base), ("b", base + 1)))
+            base, base + 14, (None,) * 14, (("a", base), ("b", base + 1))
+        )
         words |= programs._number_words(programs._numbered("numbered", numbering))
     assert len(words) > 40
     (code,) = gnu.gnu_bytes("\n".join(words) + "\n", (0,), tmp_path)
-    assert [code[n:n + 4] for n in range(0, len(code), 4)] == [
-        word.to_bytes(4, "little") for word in words.values()]
+    assert [code[n : n + 4] for n in range(0, len(code), 4)] == [
+        word.to_bytes(4, "little") for word in words.values()
+    ]

@@ -176,25 +176,47 @@ def test_a_layout_shows_its_two_numbers():
     assert repr(Layout(0x20_0000, 0x0AD95)) == "Layout(kaslr_offset=0x200000, tag_val=0x2ad95)"
 
 
-@pytest.mark.parametrize(("make", "error", "message"), [
-    (lambda: Layout.from_seed("x"), TypeError, "seed is a whole number, not str"),
-    (lambda: Layout.from_seed(1.0), TypeError, "seed is a whole number, not float"),
-    (lambda: Layout.from_seed(-1), ValueError, "seed -1 is negative: seeds are 0, 1, 2, ..."),
-    (lambda: Layout(0x1000), ValueError,
-     "kaslr_offset 0x1000 is not a multiple of 2 MiB below 0x400000000000"),
-    (lambda: Layout(1 << 46), ValueError, "kaslr_offset 0x400000000000 is not a multiple of 2 MiB"),
-    (lambda: Layout(0, 1 << 17), ValueError, "random_tag 0x20000 does not fit into 17 bits"),
-    (lambda: Layout(random_tag=-1), ValueError, "random_tag -0x1 does not fit into 17 bits"),
-])
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Layout.from_seed("x"), TypeError, "seed is a whole number, not str"),
+        (lambda: Layout.from_seed(1.0), TypeError, "seed is a whole number, not float"),
+        (lambda: Layout.from_seed(-1), ValueError, "seed -1 is negative: seeds are 0, 1, 2, ..."),
+        (
+            lambda: Layout(0x1000),
+            ValueError,
+            "kaslr_offset 0x1000 is not a multiple of 2 MiB below 0x400000000000",
+        ),
+        (
+            lambda: Layout(1 << 46),
+            ValueError,
+            "kaslr_offset 0x400000000000 is not a multiple of 2 MiB",
+        ),
+        (lambda: Layout(0, 1 << 17), ValueError, "random_tag 0x20000 does not fit into 17 bits"),
+        (lambda: Layout(random_tag=-1), ValueError, "random_tag -0x1 does not fit into 17 bits"),
+    ],
+)
 def test_a_layout_that_cannot_be_says_why(make, error, message):
     with pytest.raises(error) as caught:
         make()
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("address", [
-    0, DRAM_BASE - 1, DRAM_BASE + DRAM_SIZE, PAGE_OFFSET - 1, PAGE_OFFSET + DRAM_SIZE, PAGE_END,
-    KIMAGE_VADDR - 1, MASK64, 1 << 64, -1])
+@pytest.mark.parametrize(
+    "address",
+    [
+        0,
+        DRAM_BASE - 1,
+        DRAM_BASE + DRAM_SIZE,
+        PAGE_OFFSET - 1,
+        PAGE_OFFSET + DRAM_SIZE,
+        PAGE_END,
+        KIMAGE_VADDR - 1,
+        MASK64,
+        1 << 64,
+        -1,
+    ],
+)
 def test_an_address_of_no_space_has_no_names(address):
     layout = Layout.from_seed(9)
     assert layout.space(address) is layout.pa(address) is None
@@ -301,19 +323,23 @@ def test_stage_2_starts_at_level_1_in_two_tables_side_by_side(tables, ipa):
     assert not any(tables.pages[ROOT + PAGE_SIZE * (1 - (ipa >> 39))])
 
 
-@pytest.mark.parametrize(("regime", "attributes", "writable", "executable"), [
-    ("EL1", PAGE_KERNEL, True, False),
-    ("EL1", PAGE_KERNEL_RO, False, False),
-    ("EL1", PAGE_KERNEL_ROX, False, True),
-    ("EL2", PAGE_HYP, True, False),
-    ("EL2", PAGE_HYP_RO, False, False),
-    ("EL2", PAGE_HYP_EXEC, False, True),
-    ("stage 2", PAGE_S2, True, True),
-    ("stage 2", PAGE_S2 & ~S2_WRITE, False, True),
-    ("stage 2", PAGE_S2 | S2_XN, True, False),
-])
-def test_a_walk_reads_the_permissions_of_its_regime(tables, regime, attributes, writable,
-                                                    executable):
+@pytest.mark.parametrize(
+    ("regime", "attributes", "writable", "executable"),
+    [
+        ("EL1", PAGE_KERNEL, True, False),
+        ("EL1", PAGE_KERNEL_RO, False, False),
+        ("EL1", PAGE_KERNEL_ROX, False, True),
+        ("EL2", PAGE_HYP, True, False),
+        ("EL2", PAGE_HYP_RO, False, False),
+        ("EL2", PAGE_HYP_EXEC, False, True),
+        ("stage 2", PAGE_S2, True, True),
+        ("stage 2", PAGE_S2 & ~S2_WRITE, False, True),
+        ("stage 2", PAGE_S2 | S2_XN, True, False),
+    ],
+)
+def test_a_walk_reads_the_permissions_of_its_regime(
+    tables, regime, attributes, writable, executable
+):
     tables.map(ROOT, 0x5000, 0x5000, PAGE_SIZE, attributes)
     found = looked_up(tables, 0x5000, regime)
     assert (found.writable, found.executable) == (writable, executable)
@@ -346,7 +372,8 @@ def test_a_walk_shows_its_way_a_line_a_level(tables):
         "  level 3: table 0x12000[5] = 0x00400000000077d3 (page)",
     ]
     assert repr(looked_up(tables, 0x6000)).startswith(
-        "0x6000 (EL2) -> translation fault, level 3\n")
+        "0x6000 (EL2) -> translation fault, level 3\n"
+    )
 
 
 def test_a_new_table_is_empty_and_aligned_to_its_size(tables):
@@ -356,16 +383,22 @@ def test_a_new_table_is_empty_and_aligned_to_its_size(tables):
     assert tables.pages[pair + PAGE_SIZE] == [0] * 512
 
 
-@pytest.mark.parametrize(("arguments", "options", "message"), [
-    ((0x5001, 0, PAGE_SIZE), {}, "mapping 0x5001 -> 0x0, 0x1000 bytes: not in 0x1000 steps"),
-    ((0x5000, 0x5000, 1), {}, "mapping 0x5000 -> 0x5000, 0x1 bytes: not in 0x1000 steps"),
-    ((0, 0x1000, BLOCK), {"block_level": 2}, "mapping 0x0 -> 0x1000, 0x200000 bytes: not in"),
-    ((0x9000, 0, PAGE_SIZE), {}, "0x9000 is mapped already, at level 3"),
-    ((0, 0, BLOCK), {"block_level": 2}, "0x0 is mapped already, at level 2"),
-    ((BLOCK, 0, PAGE_SIZE), {}, "0x200000 is mapped already, at level 2"),
-    ((1 << 40, 0, PAGE_SIZE), {"start_level": 1},
-     "the table at 0x1000 has no level 1 entry for 0x10000000000"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((0x5001, 0, PAGE_SIZE), {}, "mapping 0x5001 -> 0x0, 0x1000 bytes: not in 0x1000 steps"),
+        ((0x5000, 0x5000, 1), {}, "mapping 0x5000 -> 0x5000, 0x1 bytes: not in 0x1000 steps"),
+        ((0, 0x1000, BLOCK), {"block_level": 2}, "mapping 0x0 -> 0x1000, 0x200000 bytes: not in"),
+        ((0x9000, 0, PAGE_SIZE), {}, "0x9000 is mapped already, at level 3"),
+        ((0, 0, BLOCK), {"block_level": 2}, "0x0 is mapped already, at level 2"),
+        ((BLOCK, 0, PAGE_SIZE), {}, "0x200000 is mapped already, at level 2"),
+        (
+            (1 << 40, 0, PAGE_SIZE),
+            {"start_level": 1},
+            "the table at 0x1000 has no level 1 entry for 0x10000000000",
+        ),
+    ],
+)
 def test_a_mapping_that_cannot_be_says_why(tables, arguments, options, message):
     tables.map(ROOT, 0x9000, 0, PAGE_SIZE, PAGE_HYP)
     tables.map(ROOT, BLOCK, 0, BLOCK, PAGE_HYP, block_level=2)

@@ -43,7 +43,7 @@ def test_numbered_rejects_what_is_no_number_of_its_own(numbered, x0):
 
 @pytest.mark.parametrize("index", range(len(HYPERCALLS)))
 def test_numbered_reaches_the_handler_of_each_number(numbered, index):
-    call = numbered.hvc(0x100 + index, *("vcpu0", "kvm0")["vmid" in HYPERCALLS[index]:][:1])
+    call = numbered.hvc(0x100 + index, *("vcpu0", "kvm0")["vmid" in HYPERCALLS[index] :][:1])
     assert call.trace.find(HYPERCALLS[index]) is not None
     assert sum(call.trace.find(name) is not None for name in HYPERCALLS) == 1
 
@@ -55,8 +55,9 @@ def test_numbered_rejects_a_handlers_address_in_any_space(numbered, name, space)
     assert (call.outcome, call.x0) == ("returned", ENOSYS)
 
 
-@pytest.mark.parametrize("x0", [3, 0xFF, 0x100, 0x10D, 0x10E, 0xFFF, 0x1000, 1 << 31, 1 << 63,
-                                (1 << 64) - 1])
+@pytest.mark.parametrize(
+    "x0", [3, 0xFF, 0x100, 0x10D, 0x10E, 0xFFF, 0x1000, 1 << 31, 1 << 63, (1 << 64) - 1]
+)
 def test_fnptr_branches_to_whatever_mask_and_tag_make_of_a_number(fnptr, x0):
     call = fnptr.hvc(x0)
     assert call.outcome == "panicked"
@@ -127,8 +128,11 @@ def m(request, machines):
 
 def writes(call, register):
     """The values that the call's MSR instructions wrote into a system register, in order."""
-    return [call.trace.register(step.text.split(", ")[1], step.index)
-            for step in call.trace if step.text.startswith(f"msr {register.lower()}, ")]
+    return [
+        call.trace.register(step.text.split(", ")[1], step.index)
+        for step in call.trace
+        if step.text.startswith(f"msr {register.lower()}, ")
+    ]
 
 
 def test_enable_ssbs_sets_dssbs_and_nothing_else(m):
@@ -141,21 +145,26 @@ def test_get_mdcr_returns_mdcr_el2(m):
     assert m.call(MDCR).x0 == m.sysreg("MDCR_EL2") == 6
 
 
-@pytest.mark.parametrize(("low", "high"), [(0x1234, 0), (0xFFFF_FFFF, 0x8000_0000),
-                                           (0xAAAA_0000_0001, 2)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0x1234, 0), (0xFFFF_FFFF, 0x8000_0000), (0xAAAA_0000_0001, 2)]
+)
 def test_timer_set_cntvoff_joins_two_32_bit_halves(m, low, high):
     m.call("__kvm_timer_set_cntvoff", low, high)
     assert m.sysreg("CNTVOFF_EL2") == high << 32 | low & 0xFFFF_FFFF
 
 
-@pytest.mark.parametrize(("name", "argument", "tlbi"), [
-    ("__kvm_tlb_flush_local_vmid", "vcpu0", ["tlbi vmalle1"]),
-    ("__kvm_flush_vm_context", None, ["tlbi alle1is"]),
-    ("__kvm_tlb_flush_vmid", "kvm0", ["tlbi vmalls12e1is"]),
-    ("__kvm_tlb_flush_vmid_ipa", "kvm0", ["tlbi ipas2e1is, x1", "tlbi vmalle1is"]),
-])
-def test_tlb_maintenance_is_done_for_the_vm_and_then_points_at_the_host_again(m, name, argument,
-                                                                             tlbi):
+@pytest.mark.parametrize(
+    ("name", "argument", "tlbi"),
+    [
+        ("__kvm_tlb_flush_local_vmid", "vcpu0", ["tlbi vmalle1"]),
+        ("__kvm_flush_vm_context", None, ["tlbi alle1is"]),
+        ("__kvm_tlb_flush_vmid", "kvm0", ["tlbi vmalls12e1is"]),
+        ("__kvm_tlb_flush_vmid_ipa", "kvm0", ["tlbi ipas2e1is, x1", "tlbi vmalle1is"]),
+    ],
+)
+def test_tlb_maintenance_is_done_for_the_vm_and_then_points_at_the_host_again(
+    m, name, argument, tlbi
+):
     call = m.call(name, *filter(None, [argument, 0x8000_5000 if len(tlbi) == 2 else None]))
     assert [step.text for step in call.trace if step.text.startswith("tlbi")] == tlbi
     assert m.sysreg("VTTBR_EL2") == 0
@@ -222,8 +231,17 @@ def test_vcpu_run_goes_on_where_the_vm_stopped(m):
 
 
 def test_vcpu_run_gives_the_host_its_el1_back(m):
-    names = ("SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "MAIR_EL1", "VBAR_EL1", "SP_EL0",
-             "HCR_EL2", "VTTBR_EL2")
+    names = (
+        "SCTLR_EL1",
+        "TCR_EL1",
+        "TTBR0_EL1",
+        "TTBR1_EL1",
+        "MAIR_EL1",
+        "VBAR_EL1",
+        "SP_EL0",
+        "HCR_EL2",
+        "VTTBR_EL2",
+    )
     before = [m.sysreg(name) for name in names]
     call = m.call("__kvm_vcpu_run_nvhe", "vcpu0")
     assert [m.sysreg(name) for name in names] == before

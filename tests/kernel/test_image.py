@@ -50,7 +50,7 @@ def instructions(image):
     for program in image.programs[:-1]:
         for address in program.lines:
             offset = address - program.base
-            word = int.from_bytes(program.code[offset:offset + 4], "little")
+            word = int.from_bytes(program.code[offset : offset + 4], "little")
             yield program, offset, decode(word).text(0)
 
 
@@ -68,9 +68,12 @@ def test_sections_are_whole_pages_one_after_the_other():
 
 
 def test_nothing_in_ram_overlaps_anything_else():
-    ranges = [(KIMAGE_PA, IMAGE_END), (TABLE_POOL, TABLE_POOL_END),
-              (REQUESTS_PA, REQUESTS_PA + REQUESTS_SIZE),
-              *((pa, pa + size) for pa, size, _ in HEAP.values())]
+    ranges = [
+        (KIMAGE_PA, IMAGE_END),
+        (TABLE_POOL, TABLE_POOL_END),
+        (REQUESTS_PA, REQUESTS_PA + REQUESTS_SIZE),
+        *((pa, pa + size) for pa, size, _ in HEAP.values()),
+    ]
     ranges.sort()
     assert all(end <= start for (_, end), (start, _) in pairwise(ranges))
     assert ranges[0][0] >= DRAM_BASE and ranges[-1][1] <= DRAM_BASE + DRAM_SIZE
@@ -91,15 +94,22 @@ def test_every_program_lies_in_one_section(image):
     assert (vm.base, image.memory[HEAP["vm_memory"][0]]) == (VM_IPA, vm.code)
 
 
-@pytest.mark.parametrize(("label", "alignment"), [
-    ("__kvm_hyp_vector", 0x800), ("__hyp_stub_vectors", 0x800), ("__kvm_hyp_init", 0x800),
-    ("vectors", 0x800)])
+@pytest.mark.parametrize(
+    ("label", "alignment"),
+    [
+        ("__kvm_hyp_vector", 0x800),
+        ("__hyp_stub_vectors", 0x800),
+        ("__kvm_hyp_init", 0x800),
+        ("vectors", 0x800),
+    ],
+)
 def test_vector_tables_are_aligned_to_their_size(image, label, alignment):
     assert image.pa(label) % alignment == 0
 
 
-@pytest.mark.parametrize("dispatcher", [
-    None, pytest.param("dispatch: eret\n", marks=needs_keystone)])
+@pytest.mark.parametrize(
+    "dispatcher", [None, pytest.param("dispatch: eret\n", marks=needs_keystone)]
+)
 def test_the_entry_path_falls_through_into_the_dispatcher(dispatcher):
     image = load("numbered", ONE, dispatcher)
     entry = next(program for program in image.programs if program.name == "hyp_entry.S")
@@ -141,8 +151,11 @@ def test_a_dispatcher_that_is_too_long_is_told_by_how_much(extra):
     assert build("numbered", f"dispatch: eret\n .space {room}\n")
     with pytest.raises(AsmError) as caught:
         build("numbered", f"dispatch: eret\n .space {room + extra}\n")
-    found = re.fullmatch(r"this dispatcher is ([\d,]+) bytes too long: \.hyp\.text has room for "
-                         r"45,056 bytes in all", caught.value.message)
+    found = re.fullmatch(
+        r"this dispatcher is ([\d,]+) bytes too long: \.hyp\.text has room for "
+        r"45,056 bytes in all",
+        caught.value.message,
+    )
     assert extra - 8 < int(found[1].replace(",", "")) <= extra  # but for alignment
     assert caught.value.name == "dispatcher"
 
@@ -166,8 +179,10 @@ def test_a_seed_moves_the_relocated_words_and_rewrites_the_patched_sites_only(im
         code, changed = image.memory[place(program)], other.memory[place(program)]
         for offset in program.relocs:
             may_differ.update(range(place(program) + offset, place(program) + offset + 8))
-            one, two, plain = (int.from_bytes(text[offset:offset + 8], "little")
-                               for text in (code, changed, program.code))
+            one, two, plain = (
+                int.from_bytes(text[offset : offset + 8], "little")
+                for text in (code, changed, program.code)
+            )
             assert (one - plain, two - plain) == (ONE.kaslr_offset, TWO.kaslr_offset)
             assert image.layout.space(one) == "image"
     assert image.patched == other.patched
@@ -176,13 +191,17 @@ def test_a_seed_moves_the_relocated_words_and_rewrites_the_patched_sites_only(im
     for name in ("vcpu0", "vcpu1"):  # their pointer to kvm0, where the host uses hyp addresses
         at = HEAP[name][0] + CONSTANTS["VCPU_KVM"]
         may_differ.update(range(at, at + 8))
-    tables = [page for page in image.memory if page >= HEAP["idmap_pg_dir"][0]
-              and page < TABLE_POOL_END]
+    tables = [
+        page for page in image.memory if page >= HEAP["idmap_pg_dir"][0] and page < TABLE_POOL_END
+    ]
     assert set(image.memory) == set(other.memory)
     for pa, data in image.memory.items():
         if pa not in tables:
-            differing = {pa + n for n, (a, b) in enumerate(zip(data, other.memory[pa], strict=True))
-                         if a != b}
+            differing = {
+                pa + n
+                for n, (a, b) in enumerate(zip(data, other.memory[pa], strict=True))
+                if a != b
+            }
             assert differing <= may_differ
 
 
@@ -201,8 +220,11 @@ def test_the_same_seed_gives_the_same_memory_byte_for_byte(image):
 @pytest.mark.parametrize("key", NVHE)
 def test_every_placeholder_of_kern_hyp_va_is_rewritten_and_none_twice(key):
     image = load(key, ONE)
-    ends = {place(program) + offset for program, offset, text in instructions(image)
-            if text.startswith("ror") and text.endswith("#0x3f")}
+    ends = {
+        place(program) + offset
+        for program, offset, text in instructions(image)
+        if text.startswith("ror") and text.endswith("#0x3f")
+    }
     sites = set()
     for program in image.programs[:-1]:
         code = bytearray(program.code)
@@ -215,23 +237,37 @@ def test_every_placeholder_of_kern_hyp_va_is_rewritten_and_none_twice(key):
     assert sites <= set(image.patched)
     for pa in sites:
         program = max((p for p in image.programs[:-1] if place(p) <= pa), key=place)
-        code = image.memory[place(program)][pa - place(program):][:20]
+        code = image.memory[place(program)][pa - place(program) :][:20]
         words = struct.unpack("<5I", code)
         mask, *_ = texts = [decode(word).text(0) for word in words]
         register = mask.split()[1].rstrip(",")
         assert texts == [
-            f"and {register}, {register}, #0x3fffffff", f"ror {register}, {register}, #0x1e",
+            f"and {register}, {register}, #0x3fffffff",
+            f"ror {register}, {register}, #0x1e",
             f"add {register}, {register}, #{ONE.tag_val & 0xFFF:#x}",
             f"add {register}, {register}, #{ONE.tag_val >> 12:#x}, lsl #12",
-            f"ror {register}, {register}, #0x22"]
+            f"ror {register}, {register}, #0x22",
+        ]
 
 
 @pytest.mark.parametrize("register", [0, 1, 10, 30])
 def test_the_patched_instructions_compute_kern_hyp_va(register):
     r = register
-    code = bytearray(struct.pack(
-        "<5I", *(word | r << 5 | r for word in (0x92400000, 0x93C00400 | r << 16, 0x91000000,
-                                                0x91400000, 0x93C0FC00 | r << 16))))
+    code = bytearray(
+        struct.pack(
+            "<5I",
+            *(
+                word | r << 5 | r
+                for word in (
+                    0x92400000,
+                    0x93C00400 | r << 16,
+                    0x91000000,
+                    0x91400000,
+                    0x93C0FC00 | r << 16,
+                )
+            ),
+        )
+    )
     assert patch_kern_hyp_va(code, TWO) == [0]
     cpu = Uc(UC_ARCH_ARM64, UC_MODE_ARM)
     cpu.mem_map(0x1000, 0x1000)
@@ -320,11 +356,14 @@ def test_el2_maps_what_init_hyp_mode_maps_and_not_a_page_more(key, layout):
         section(".data", "R-"),  # in the place of bss
         page("hyp_stack"),
         page("kvm_host_data_cpu0"),
-        page("kvm0"), page("vcpu0"), page("vcpu1"),  # when a VM and its vCPUs are made
+        page("kvm0"),
+        page("vcpu0"),
+        page("vcpu1"),  # when a VM and its vCPUs are made
     ]
     found = leaves(image, "hyp_pgd", "EL2")
     assert {va for va, *_ in found} == {
-        va + n for va, _, size, _ in expected for n in range(0, size, PAGE_SIZE)}
+        va + n for va, _, size, _ in expected for n in range(0, size, PAGE_SIZE)
+    }
     assert merged(found) == merged(expected)
 
 
@@ -336,8 +375,10 @@ def test_no_page_is_writable_and_executable_at_once(image):
 @pytest.mark.parametrize("key", NVHE)
 def test_el1_has_all_of_ram_in_its_linear_map_and_the_image_besides(key):
     image, layout = load(key, ONE), ONE
-    found = [(va | 0xFFFF << 48, pa, size, how)
-             for va, pa, size, how in leaves(image, "swapper_pg_dir", "EL1")]
+    found = [
+        (va | 0xFFFF << 48, pa, size, how)
+        for va, pa, size, how in leaves(image, "swapper_pg_dir", "EL1")
+    ]
     linear = [leaf for leaf in found if not leaf[0] >> 47 & 1]
     assert all(va == layout.linear_va(pa) for va, pa, _, _ in linear)
     covered = merged([(va, pa, size, "") for va, pa, size, _ in linear])
@@ -349,14 +390,20 @@ def test_el1_has_all_of_ram_in_its_linear_map_and_the_image_besides(key):
     rest = [leaf for leaf in found if leaf[0] >> 47 & 1]
     assert merged(rest) == [
         (layout.image_va(TEXT_PA), TEXT_PA, SECTION[".rodata"].pa - TEXT_PA, "RX"),
-        (layout.image_va(SECTION[".rodata"].pa), SECTION[".rodata"].pa,
-         SECTION[".rodata"].size, "R-"),
-        (layout.image_va(SECTION[".data"].pa), SECTION[".data"].pa, SECTION[".data"].size, "RW")]
+        (
+            layout.image_va(SECTION[".rodata"].pa),
+            SECTION[".rodata"].pa,
+            SECTION[".rodata"].size,
+            "R-",
+        ),
+        (layout.image_va(SECTION[".data"].pa), SECTION[".data"].pa, SECTION[".data"].size, "RW"),
+    ]
 
 
 def test_the_vm_has_one_page_of_memory(image):
     assert leaves(image, "stage2_pgd", "stage 2", start_level=1, pages=2) == [
-        (VM_IPA, HEAP["vm_memory"][0], PAGE_SIZE, "WX")]
+        (VM_IPA, HEAP["vm_memory"][0], PAGE_SIZE, "WX")
+    ]
 
 
 # --- Names ---------------------------------------------------------------------------------------
@@ -379,9 +426,20 @@ def test_an_address_behind_a_label_is_shown_with_its_distance(image):
     assert image.symbolize(VM_IPA + 4) == "vm_entry+0x4"
 
 
-@pytest.mark.parametrize("pa", [
-    DRAM_BASE, KIMAGE_PA, TEXT_PA - 1, IMAGE_END, HEAP["idmap_pg_dir"][0] - 1, TABLE_POOL,
-    HEAP["hyp_stack"][0] + PAGE_SIZE, REQUESTS_PA, DRAM_BASE + DRAM_SIZE - 1])
+@pytest.mark.parametrize(
+    "pa",
+    [
+        DRAM_BASE,
+        KIMAGE_PA,
+        TEXT_PA - 1,
+        IMAGE_END,
+        HEAP["idmap_pg_dir"][0] - 1,
+        TABLE_POOL,
+        HEAP["hyp_stack"][0] + PAGE_SIZE,
+        REQUESTS_PA,
+        DRAM_BASE + DRAM_SIZE - 1,
+    ],
+)
 def test_ram_that_nobody_named_has_no_name(image, pa):
     assert [image.symbolize(va) for va in image.layout.names(pa).values()] == [None] * 4
 
@@ -420,12 +478,18 @@ def test_the_table_holds_the_handlers_in_the_patchs_order():
 # --- Wrong use, and show -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("use", "message"), [
-    (lambda image: load("nope", ONE), "no variant 'nope'; there are: fnptr, numbered"),
-    (lambda image: load(None, ONE), "no variant None; there are: fnptr, numbered"),
-    (lambda image: image.pa("dispach"), "no symbol 'dispach' in the numbered image"),
-    (lambda image: image.source("hyp.S"), "no program 'hyp.S'; there are: head.S, hyp_stub.S, "),
-])
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda image: load("nope", ONE), "no variant 'nope'; there are: fnptr, numbered"),
+        (lambda image: load(None, ONE), "no variant None; there are: fnptr, numbered"),
+        (lambda image: image.pa("dispach"), "no symbol 'dispach' in the numbered image"),
+        (
+            lambda image: image.source("hyp.S"),
+            "no program 'hyp.S'; there are: head.S, hyp_stub.S, ",
+        ),
+    ],
+)
 def test_a_name_that_is_none_is_refused_with_a_sentence(use, message):
     with pytest.raises(KeyError) as caught:
         use(load("numbered", ONE))
@@ -435,5 +499,7 @@ def test_a_name_that_is_none_is_refused_with_a_sentence(use, message):
 def test_an_image_is_shown_in_a_line():
     image = load("numbered", Layout(0x20_0000, 1))
     size = sum(len(program.code) for program in image.programs)
-    assert repr(image) == ("Image('numbered', Layout(kaslr_offset=0x200000, tag_val=0x20001), "
-                           f"{size} bytes of programs)")
+    assert repr(image) == (
+        "Image('numbered', Layout(kaslr_offset=0x200000, tag_val=0x20001), "
+        f"{size} bytes of programs)"
+    )

@@ -46,8 +46,10 @@ def test_every_handler_is_reached_with_the_arguments_it_was_given(m):
         at = call.trace.find(name)
         assert at is not None, name
         assert [other for other in HYPERCALLS if call.trace.find(other) is not None] == [name]
-        arguments = [m.image.host_va(m.image.pa(value)) if isinstance(value, str) else value
-                     for value in given]
+        arguments = [
+            m.image.host_va(m.image.pa(value)) if isinstance(value, str) else value
+            for value in given
+        ]
         assert [call.trace.register(f"x{n}", at) for n in range(len(given))] == arguments, name
 
 
@@ -103,11 +105,32 @@ def expected_answer(chosen, x0):
 def test_what_is_no_number_is_answered_as_the_variant_documents(m):
     chosen = variant(m.key)
     numbers = sorted(chosen.numbers.values())
-    edges = {0, 3, 0xFF, 0x100, 0x10D, 0x10E, 0xFFF, 0x1000, 0x100D, 0x100E, 1 << 31, 1 << 63, MASK,
-             numbers[0] - 1, numbers[-1] + 1, chosen.base - chosen.gap - 1 & MASK,
-             0x8400_0000, 0xC600_0000, 0xC700_0001, 0xFFFF_FFFF_C600_0001,
-             *(m.address("__kvm_get_mdcr_el2", space)
-               for space in ("image", "linear", "physical", "hyp"))}
+    edges = {
+        0,
+        3,
+        0xFF,
+        0x100,
+        0x10D,
+        0x10E,
+        0xFFF,
+        0x1000,
+        0x100D,
+        0x100E,
+        1 << 31,
+        1 << 63,
+        MASK,
+        numbers[0] - 1,
+        numbers[-1] + 1,
+        chosen.base - chosen.gap - 1 & MASK,
+        0x8400_0000,
+        0xC600_0000,
+        0xC700_0001,
+        0xFFFF_FFFF_C600_0001,
+        *(
+            m.address("__kvm_get_mdcr_el2", space)
+            for space in ("image", "linear", "physical", "hyp")
+        ),
+    }
     for x0 in sorted(edges - {1, 2}):
         kind, answer = expected_answer(chosen, x0)
         names = {number: name for name, number in chosen.numbers.items()}
@@ -146,40 +169,65 @@ def test_a_bad_pointer_ends_in_a_panic_that_the_host_hears_of(m):
 # --- What each one costs: instructions and loads from range test to target, and EL2 in all --------
 
 COUNTS = {  # kernel.md 2.1, but for jump_table and smccc, whose parts it counts otherwise
-    "fnptr": (5, 0, 26), "numbered": (25, 4, 49), "adr_l": (20, 3, 44), "cached": (22, 3, 46),
-    "reviewed": (14, 2, 35), "jump_table": (5, 0, 27), "smccc": (32, 3, 69),
-    "patched": (16, 1, 37), "relocated": (5, 1, 26),
-    "numbered+adr_l+cached": (17, 2, 41), "numbered+adr_l+cached+no_base": (14, 2, 38),
-    "numbered+enum": (25, 4, 49), "numbered+no_base": (22, 4, 46), "numbered+shuffle3": (25, 4, 46),
+    "fnptr": (5, 0, 26),
+    "numbered": (25, 4, 49),
+    "adr_l": (20, 3, 44),
+    "cached": (22, 3, 46),
+    "reviewed": (14, 2, 35),
+    "jump_table": (5, 0, 27),
+    "smccc": (32, 3, 69),
+    "patched": (16, 1, 37),
+    "relocated": (5, 1, 26),
+    "numbered+adr_l+cached": (17, 2, 41),
+    "numbered+adr_l+cached+no_base": (14, 2, 38),
+    "numbered+enum": (25, 4, 49),
+    "numbered+no_base": (22, 4, 46),
+    "numbered+shuffle3": (25, 4, 46),
 }
 
 
 @pytest.mark.parametrize("m", COUNTS, indirect=True)
-@pytest.mark.parametrize("name", ["__kvm_get_mdcr_el2", "__kvm_vcpu_run_nvhe",
-                                  "__vgic_v3_init_lrs"])
+@pytest.mark.parametrize(
+    "name", ["__kvm_get_mdcr_el2", "__kvm_vcpu_run_nvhe", "__vgic_v3_init_lrs"]
+)
 def test_the_counts_are_those_of_the_ladder_whatever_is_called(m, name):
     cost = m.call(name, *ARGUMENTS.get(name, ())).cost
     dispatch = cost.phases["dispatch"]
     assert (dispatch.instructions, dispatch.loads, cost.hyp.instructions) == COUNTS[m.key]
 
 
-@pytest.mark.parametrize(("m", "instructions", "loads"), [
-    ("fnptr", 9, 2), ("numbered", 2, 0), ("jump_table", 2, 0), ("smccc", 3, 0)], indirect=["m"])
+@pytest.mark.parametrize(
+    ("m", "instructions", "loads"),
+    [("fnptr", 9, 2), ("numbered", 2, 0), ("jump_table", 2, 0), ("smccc", 3, 0)],
+    indirect=["m"],
+)
 def test_the_host_pays_for_the_pointer_and_hardly_for_the_number(m, instructions, loads):
     """Its own calling code: from its first instruction to the branch that leads to the HVC."""
     trace = m.call("__kvm_get_mdcr_el2").trace
     start = trace.find("host_call___kvm_get_mdcr_el2")
-    own = [step for step in trace[start:trace.find("__kvm_call_hyp")]]
+    own = [step for step in trace[start : trace.find("__kvm_call_hyp")]]
     assert (len(own), sum(step.instruction.memory is not None for step in own)) == (
-        instructions, loads)
+        instructions,
+        loads,
+    )
 
 
 # --- The variants as data ----------------------------------------------------------------------
 
 
 def test_every_variant_says_what_it_is_and_where_it_comes_from():
-    assert list(VARIANTS) == ["fnptr", "numbered", "adr_l", "cached", "reviewed", "jump_table",
-                              "smccc", "patched", "relocated", "vhe"]
+    assert list(VARIANTS) == [
+        "fnptr",
+        "numbered",
+        "adr_l",
+        "cached",
+        "reviewed",
+        "jump_table",
+        "smccc",
+        "patched",
+        "relocated",
+        "vhe",
+    ]
     for key, chosen in VARIANTS.items():
         assert chosen.key == key
         assert chosen.title and chosen.source and chosen.date
@@ -189,16 +237,20 @@ def test_every_variant_says_what_it_is_and_where_it_comes_from():
 def test_there_are_thirty_two_sets_of_suggestions_and_five_of_them_have_names():
     keys = list(review_combinations())
     assert len(set(keys)) == 32
-    same = {key: [other for other in keys if build(other)[8].code == build(key)[8].code]
-            for key in ("numbered", "adr_l", "cached", "reviewed")}
+    same = {
+        key: [other for other in keys if build(other)[8].code == build(key)[8].code]
+        for key in ("numbered", "adr_l", "cached", "reviewed")
+    }
     assert same["numbered"] == ["numbered", "numbered+enum"]
     assert same["adr_l"] == ["numbered+adr_l", "numbered+enum+adr_l"]
     assert same["cached"] == ["numbered+cached", "numbered+enum+cached"]
     assert "+".join(("numbered", *OPTIONS)) in same["reviewed"]
 
 
-@pytest.mark.parametrize("key", ["numbered+", "numbered+magic", "fnptr+adr_l", "", "NUMBERED", None,
-                                 7, "numbered+adr_l+magic"])
+@pytest.mark.parametrize(
+    "key",
+    ["numbered+", "numbered+magic", "fnptr+adr_l", "", "NUMBERED", None, 7, "numbered+adr_l+magic"],
+)
 def test_an_unknown_variant_is_refused_with_what_there_is(key):
     with pytest.raises(KeyError, match=r"no variant .*; there are: fnptr, numbered, .*\+shuffle3"):
         variant(key)
@@ -207,15 +259,22 @@ def test_an_unknown_variant_is_refused_with_what_there_is(key):
 @pytest.mark.parametrize("m", ["relocated"], indirect=True)
 def test_relocated_makes_hyp_addresses_of_the_table_once_at_boot(m):
     table = m.read(m.address("kvm_hcall_table", "hyp"), 8 * 17)
-    words = [int.from_bytes(table[at:at + 8], "little") for at in range(0, len(table), 8)]
+    words = [int.from_bytes(table[at : at + 8], "little") for at in range(0, len(table), 8)]
     assert words[3:] == [m.address(name, "hyp") for name in HYPERCALLS]
-    before = [int.from_bytes(m.image.memory[m.image.pa("kvm_hcall_table")][8 * n:][:8], "little")
-              for n in range(17)]
+    before = [
+        int.from_bytes(m.image.memory[m.image.pa("kvm_hcall_table")][8 * n :][:8], "little")
+        for n in range(17)
+    ]
     assert before[3:] == [m.address(name, "image") for name in HYPERCALLS]
     # The work is done before EL1's MMU is on, a dozen instructions a word.
     boot = m.boot_trace
-    stores = [step for step in boot if step.symbol.startswith("kvm_prepare_hyp")
-              and step.instruction.memory and step.instruction.memory.kind == "store"]
+    stores = [
+        step
+        for step in boot
+        if step.symbol.startswith("kvm_prepare_hyp")
+        and step.instruction.memory
+        and step.instruction.memory.kind == "store"
+    ]
     assert len(stores) == 17
 
 
@@ -227,7 +286,7 @@ def test_patched_carries_the_offset_in_its_instructions(m):
     offset = trace.register("x9", moves[-1].index + 1)
     assert offset == m.layout.kimage_voffset + 0x4000_0000
     # EL2 reads none of EL1's variables on the way to the handler.
-    finding = trace[trace.find("dispatch_find"):trace.find("dispatch_call")]
+    finding = trace[trace.find("dispatch_find") : trace.find("dispatch_call")]
     loads = [access.symbol for step in finding for access in step.memory]
     assert [symbol.partition("+")[0] for symbol in loads] == ["kvm_hcall_table"]
 

@@ -66,8 +66,11 @@ def test_a_lesson_asks_at_least_three_exercises_and_none_is_answered(lesson):
 
 def test_every_exercise_is_announced_with_its_number_and_how_hard_it_is(lesson):
     number, cells, _ = lesson
-    announced = re.findall(r"^### Exercise (\d\d\.\d): .+ \((easy|medium|not so easy|hard)\)$",
-                           prose(cells), re.MULTILINE)
+    announced = re.findall(
+        r"^### Exercise (\d\d\.\d): .+ \((easy|medium|not so easy|hard)\)$",
+        prose(cells),
+        re.MULTILINE,
+    )
     assert [one for one, _ in announced] == numbers(number)
     assert announced[0][1] == "easy"
 
@@ -80,9 +83,14 @@ def test_the_solutions_pass_every_check_of_their_lesson(lesson):
 def test_the_learners_notebook_holds_dots_where_the_solution_holds_an_answer(lesson):
     number, cells, solution = lesson
     for exercise in numbers(number):
-        asked, answered = (next(cell.source for cell in notebook if f'check("{exercise}"' in
-                                cell.source and cell.cell_type == "code")
-                           for notebook in (cells, solution))
+        asked, answered = (
+            next(
+                cell.source
+                for cell in notebook
+                if f'check("{exercise}"' in cell.source and cell.cell_type == "code"
+            )
+            for notebook in (cells, solution)
+        )
         assert "..." in asked and "..." not in answered
         given = {line.strip() for line in asked.splitlines()}
         new = [line for line in answered.splitlines() if line.strip() and line.strip() not in given]
@@ -93,8 +101,16 @@ def test_the_learners_notebook_holds_dots_where_the_solution_holds_an_answer(les
 def test_a_lesson_has_its_parts_in_order(lesson):
     _, cells, _ = lesson
     text = prose(cells)
-    places = [text.find(part) for part in ("**Question**", "**Objectives**", "## Exercises",
-                                           "## Key points", "## Where to read on")]
+    places = [
+        text.find(part)
+        for part in (
+            "**Question**",
+            "**Objectives**",
+            "## Exercises",
+            "## Key points",
+            "## Where to read on",
+        )
+    ]
     assert -1 not in places and places == sorted(places)
 
 
@@ -144,8 +160,12 @@ def test_the_two_counts_are_computed_by_a_cell_and_typed_nowhere(calls):
 
 def test_the_steps_that_the_text_names_are_those_of_the_trace(calls):
     text = prose(notebook(LESSONS["01"]).cells)
-    named = re.search(r"\(steps (\d+) to (\d+)\).*?\((\d+) to (\d+)\).*?\((\d+) to (\d+)\).*?"
-                      r"\((\d+) to (\d+)\)", text, re.DOTALL)
+    named = re.search(
+        r"\(steps (\d+) to (\d+)\).*?\((\d+) to (\d+)\).*?\((\d+) to (\d+)\).*?"
+        r"\((\d+) to (\d+)\)",
+        text,
+        re.DOTALL,
+    )
     steps = [int(step) for step in named.groups()]
     trace, dispatch = calls["numbered"].trace, calls["numbered"].cost.steps["dispatch"]
     assert steps[0] == dispatch[0] and steps[-1] == dispatch[-1]
@@ -153,7 +173,11 @@ def test_the_steps_that_the_text_names_are_those_of_the_trace(calls):
     begins = [trace[step].instruction.mnemonic for step in steps[::2]]
     assert begins == ["cmp", "adrp", "ldr", "sub"]
     assert [trace[steps[n]].instruction.mnemonic for n in (1, 3, 5, 7)] == [
-        "b.lt", "add", "ror", "ror"]
+        "b.lt",
+        "add",
+        "ror",
+        "ror",
+    ]
 
 
 def test_the_table_of_what_is_kept_is_true(calls):

@@ -28,8 +28,12 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_a_first_call_needs_no_compiler_once_the_code_is_kept():
-    shown = [subprocess.run([sys.executable, "-c", FIRST_CALL], check=True, capture_output=True,
-                            text=True).stdout.strip() for _ in range(2)]
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", FIRST_CALL], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for _ in range(2)
+    ]
     assert shown[-1] == "False"
 
 
@@ -47,8 +51,15 @@ def test_code_is_kept_where_it_can_be_written_and_read_back_under_its_key_only(f
     assert list(native._kept(b"other")) == []
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: b"", lambda data: data[:40],
-                                   lambda data: data[:50] + b"\0" + data[51:]])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:-1],
+        lambda data: b"",
+        lambda data: data[:40],
+        lambda data: data[:50] + b"\0" + data[51:],
+    ],
+)
 def test_code_that_was_spoilt_is_not_used(folders, spoil):
     native._keep(b"key", bytes(range(100)))
     file = folders[1] / "hooks.o"
@@ -83,16 +94,20 @@ def test_what_is_compiled_needs_nothing_from_outside():
     assert tuple(callbacks.HOOKS) == NAMES
     for hook in callbacks.HOOKS.values():
         module = llvm.parse_assembly(hook.inspect_llvm())
-        assert not [function.name for function in module.functions
-                    if function.is_declaration and not function.name.startswith("llvm.")]
+        assert not [
+            function.name
+            for function in module.functions
+            if function.is_declaration and not function.name.startswith("llvm.")
+        ]
 
 
 def test_what_is_compiled_anew_does_what_the_kept_code_does():
     """Counting in the state array, by the hook that needs no engine."""
     words = (ctypes.c_uint64 * state.S.SIZE)()
     words[state.S.BUDGET] = 100
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32,
-                            ctypes.c_void_p)
+    kind = ctypes.CFUNCTYPE(
+        None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p
+    )
     machine = native._target()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(native._compile(machine)))

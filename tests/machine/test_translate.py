@@ -62,8 +62,9 @@ def m(request):
 def par(m, question, va):
     """(physical page, None) or (None, fault status code), from PAR_EL1 (D17.2.113)."""
     kvm = m.read(m.address("kvm0", "linear"), 16, el=1)
-    answer = m.hvc(question, va, int.from_bytes(kvm[:8], "little"),
-                   int.from_bytes(kvm[8:], "little")).x0
+    answer = m.hvc(
+        question, va, int.from_bytes(kvm[:8], "little"), int.from_bytes(kvm[8:], "little")
+    ).x0
     if answer & 1:
         return None, answer >> 1 & 0x3F
     return answer & 0xFFFF_FFFF_F000, None
@@ -79,19 +80,37 @@ def ours(walk, write):
 
 def interesting(m):
     """Addresses in every space: the ends of everything mapped, and what lies beside it."""
-    places = [section.pa for section in SECTIONS] + [IMAGE_END - 1, IMAGE_END, DRAM_BASE,
-                                                     DRAM_BASE + DRAM_SIZE - 1]
+    places = [section.pa for section in SECTIONS] + [
+        IMAGE_END - 1,
+        IMAGE_END,
+        DRAM_BASE,
+        DRAM_BASE + DRAM_SIZE - 1,
+    ]
     places += [pa + offset for pa, size, _ in HEAP.values() for offset in (0, size - 1, size)]
     layout = m.layout
     for pa in places:
         yield from (pa, layout.image_va(pa), layout.linear_va(pa), layout.hyp_va(pa))
-    yield from (0, 8, PAGE_SIZE, 1 << 47, (1 << 48) - 1, 1 << 48, 1 << 63, (1 << 64) - 1,
-                PAGE_OFFSET - 1, PAGE_OFFSET, PAGE_OFFSET + DRAM_SIZE, KIMAGE_VADDR,
-                KIMAGE_VADDR - 1, 0xDEAD_BEEF_0000)
+    yield from (
+        0,
+        8,
+        PAGE_SIZE,
+        1 << 47,
+        (1 << 48) - 1,
+        1 << 48,
+        1 << 63,
+        (1 << 64) - 1,
+        PAGE_OFFSET - 1,
+        PAGE_OFFSET,
+        PAGE_OFFSET + DRAM_SIZE,
+        KIMAGE_VADDR,
+        KIMAGE_VADDR - 1,
+        0xDEAD_BEEF_0000,
+    )
 
 
-@pytest.mark.parametrize(("el", "read", "write"), [(2, EL2_READ, EL2_WRITE),
-                                                   (1, EL1_READ, EL1_WRITE)])
+@pytest.mark.parametrize(
+    ("el", "read", "write"), [(2, EL2_READ, EL2_WRITE), (1, EL1_READ, EL1_WRITE)]
+)
 def test_translate_agrees_with_the_mmu_wherever_something_is_or_is_not_mapped(m, el, read, write):
     seen = set()
     for va in interesting(m):
@@ -106,8 +125,16 @@ def test_translate_agrees_with_the_mmu_wherever_something_is_or_is_not_mapped(m,
 
 def test_translate_agrees_with_the_mmu_through_stage_2(m):
     seen = set()
-    for ipa in (VM_IPA, VM_IPA + 0xFFF, VM_IPA + PAGE_SIZE, VM_IPA - 1, 0x9000_0000, 0,
-                (1 << 39) + 5, (1 << 40) - 1):
+    for ipa in (
+        VM_IPA,
+        VM_IPA + 0xFFF,
+        VM_IPA + PAGE_SIZE,
+        VM_IPA - 1,
+        0x9000_0000,
+        0,
+        (1 << 39) + 5,
+        (1 << 40) - 1,
+    ):
         walk = m.translate(ipa, stage=2)
         for question, writing in ((STAGE_12_READ, False), (STAGE_12_WRITE, True)):
             answer = par(m, question, ipa)
@@ -120,8 +147,10 @@ def test_a_walk_shows_every_table_it_read(m):
     walk = m.translate(m.address("kvm_hcall_table", "hyp"), el=2)
     assert [level.level for level in walk.levels] == [0, 1, 2, 3]
     assert walk.levels[0].table == m.sysreg("TTBR0_EL2")
-    assert all(below.table == above.descriptor & 0xFFFF_FFFF_F000
-               for above, below in zip(walk.levels, walk.levels[1:], strict=False))
+    assert all(
+        below.table == above.descriptor & 0xFFFF_FFFF_F000
+        for above, below in zip(walk.levels, walk.levels[1:], strict=False)
+    )
     assert walk.pa == m.image.pa("kvm_hcall_table")
     assert not walk.writable and not walk.executable
     assert m.translate(m.address("dispatch", "hyp")).executable

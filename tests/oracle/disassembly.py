@@ -21,8 +21,9 @@ def _sizes():
     yield "r", "w", 4
     for letter, size in (("b", 1), ("h", 2)):
         yield f"r{letter}", "w", size
-    yield from (("rs" + letter, prefix, size) for letter, size in (("b", 1), ("h", 2))
-                for prefix in "wx")
+    yield from (
+        ("rs" + letter, prefix, size) for letter, size in (("b", 1), ("h", 2)) for prefix in "wx"
+    )
     yield "rsw", "x", 4
 
 
@@ -67,8 +68,14 @@ def _singles():
 
 
 def _pairs():
-    for letters, prefix, size in (("p", "x", 8), ("p", "w", 4), ("psw", "x", 4), ("p", "s", 4),
-                                  ("p", "d", 8), ("p", "q", 16)):
+    for letters, prefix, size in (
+        ("p", "x", 8),
+        ("p", "w", 4),
+        ("psw", "x", 4),
+        ("p", "s", 4),
+        ("p", "d", 8),
+        ("p", "q", 16),
+    ):
         for kind in ("ld",) if letters == "psw" else ("ld", "st"):
             name = f"{kind}{letters} {prefix}1, {prefix}4"
             yield f"{name}, [x2]"
@@ -200,8 +207,15 @@ fmov d0, x1"""
 def forms() -> list[str]:
     """The corpus as assembler text: loads and stores of every form, branches, system registers."""
     moves = [f"mrs x{index % 31}, {name.lower()}" for index, name in enumerate(sysregs.SYSREGS)]
-    return [*_singles(), *_pairs(), *_exclusives(), *_literals(), *_NO_ACCESS.splitlines(),
-            *_OTHERS.splitlines(), *moves]
+    return [
+        *_singles(),
+        *_pairs(),
+        *_exclusives(),
+        *_literals(),
+        *_NO_ACCESS.splitlines(),
+        *_OTHERS.splitlines(),
+        *moves,
+    ]
 
 
 def disassembled(text: str, folder: Path) -> list[tuple[int, str]]:

@@ -15,11 +15,21 @@ from pathlib import Path
 
 # How LLVM calls the pipes of the tables that data/cores.toml was read from, and we call them.
 PIPES = {
-    "CortexA55UnitALU": "alu", "CortexA55UnitB": "branch", "CortexA55UnitLd": "load",
-    "CortexA55UnitSt": "store", "CortexA55UnitMAC": "multiply", "CortexA55UnitDiv": "divide",
-    "A57UnitB": "branch", "A57UnitI": "integer", "A57UnitM": "multi", "A57UnitL": "load",
+    "CortexA55UnitALU": "alu",
+    "CortexA55UnitB": "branch",
+    "CortexA55UnitLd": "load",
+    "CortexA55UnitSt": "store",
+    "CortexA55UnitMAC": "multiply",
+    "CortexA55UnitDiv": "divide",
+    "A57UnitB": "branch",
+    "A57UnitI": "integer",
+    "A57UnitM": "multi",
+    "A57UnitL": "load",
     "A57UnitS": "store",
-    "N1UnitB": "branch", "N1UnitS": "single", "N1UnitM": "multi", "N1UnitL": "memory",
+    "N1UnitB": "branch",
+    "N1UnitS": "single",
+    "N1UnitM": "multi",
+    "N1UnitL": "memory",
     "N1UnitD": "store_data",
 }
 TABLES = {"CortexA55Unit": "cortex-a55", "A57Unit": "cortex-a57", "N1Unit": "neoverse-n1"}
@@ -56,14 +66,27 @@ def ask(
     """What llvm-mca at `program` says of each path on `cpu`, `iterations` times in a row."""
     lines = iter(_disassembled(program, [word for words in paths.values() for word in words]))
     source = "".join(
-        f"# LLVM-MCA-BEGIN p{i}\n" + "\n".join(islice(lines, len(words)))
+        f"# LLVM-MCA-BEGIN p{i}\n"
+        + "\n".join(islice(lines, len(words)))
         + f"\n# LLVM-MCA-END p{i}\n"
         for i, words in enumerate(paths.values())
     )
-    answer = json.loads(_run(
-        [program, "-mtriple=aarch64", f"-mcpu={cpu}", "-mattr=+v8.2a", f"-iterations={iterations}",
-         "-json", "-timeline", "-timeline-max-iterations=1", "-timeline-max-cycles=100000"],
-        source))
+    answer = json.loads(
+        _run(
+            [
+                program,
+                "-mtriple=aarch64",
+                f"-mcpu={cpu}",
+                "-mattr=+v8.2a",
+                f"-iterations={iterations}",
+                "-json",
+                "-timeline",
+                "-timeline-max-iterations=1",
+                "-timeline-max-cycles=100000",
+            ],
+            source,
+        )
+    )
     names = [name.partition(".")[0] for name in answer["TargetInfo"]["Resources"]]
     (table,) = {core for prefix, core in TABLES.items() if names[0].startswith(prefix)}
     found = [_answer(region, names, table) for region in answer["CodeRegions"]]
@@ -104,7 +127,13 @@ def _disassembled(program: str, words: Sequence[int]) -> list[str]:
 
 def _run(command: list[str], given: str = "") -> str:
     done = subprocess.run(
-        command, input=given, capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "LC_ALL": "C"})
+        command,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
     assert done.returncode == 0, f"{command[0]}: {done.stderr.strip()}"
     return done.stdout

@@ -11,8 +11,18 @@ from hypkit.machine.mailbox import mailbox
 from tests.judges import judge
 
 # The virt board as our machine is: EL2 there, a GICv3 for the ICH_* registers, no EL3.
-MACHINE = ("-M", "virt,virtualization=on,gic-version=3", "-cpu", "cortex-a72", "-m", "1024",
-           "-nodefaults", "-display", "none", "-no-reboot")
+MACHINE = (
+    "-M",
+    "virt,virtualization=on,gic-version=3",
+    "-cpu",
+    "cortex-a72",
+    "-m",
+    "1024",
+    "-nodefaults",
+    "-display",
+    "none",
+    "-no-reboot",
+)
 LOG = ("-singlestep", "-d", "exec,cpu,nochain")
 TIMEOUT = 60
 
@@ -32,22 +42,32 @@ def command(image: Image, requests: list[tuple[int, ...]], folder: Path) -> list
             content.extend(data)
         elif runs and pa < runs[-1][0] + len(runs[-1][1]):
             offset = pa - runs[-1][0]
-            runs[-1][1][offset:offset + len(data)] = data
+            runs[-1][1][offset : offset + len(data)] = data
         else:
             runs.append((pa, bytearray(data)))
     for pa, content in runs:
         path = folder / f"{pa:x}.bin"
         path.write_bytes(content)
         options += ["-device", f"loader,file={path},addr={pa:#x},force-raw=on"]
-    return [str(judge("qemu")), *MACHINE, *options,
-            "-device", f"loader,addr={image.entry:#x},cpu-num=0"]
+    return [
+        str(judge("qemu")),
+        *MACHINE,
+        *options,
+        "-device",
+        f"loader,addr={image.entry:#x},cpu-num=0",
+    ]
 
 
 def rows(image: Image, requests: list[tuple[int, ...]], folder: Path) -> Iterator[Row]:
     """Every instruction QEMU executed until the board switched itself off."""
     log = folder / "log"
-    subprocess.run([*command(image, requests, folder), *LOG, "-D", str(log)], check=True,
-                   timeout=TIMEOUT, stdin=subprocess.DEVNULL, capture_output=True)
+    subprocess.run(
+        [*command(image, requests, folder), *LOG, "-D", str(log)],
+        check=True,
+        timeout=TIMEOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
     with log.open() as lines:
         yield from parse(lines)
 

@@ -19,9 +19,11 @@ def main() -> None:
             requests = scenario.requests(machine)
             length = sum(1 for _ in of_trace(machine.reboot(requests)))
             golden[str(scenario)] = digest(
-                list(qemu.rows(machine.image, requests, Path(folder)))[:length])
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(digests)}"
-                       for name, digests in golden.items())
+                list(qemu.rows(machine.image, requests, Path(folder)))[:length]
+            )
+    lines = ",\n".join(
+        f"{json.dumps(name)}: {json.dumps(digests)}" for name, digests in golden.items()
+    )
     GOLDEN.write_text("{\n" + lines + "\n}\n")
     print(f"{len(golden)} scenarios recorded")
 

@@ -31,8 +31,18 @@ BEGIN = "\nfigure = [\n"
 def figures(program: str, core: str) -> list[facts.McaFigure]:
     """What one llvm-mca says of every path on one core."""
     once, often = (mca.ask(program, core, WORDS, n) for n in (1, 100))
-    return [facts.McaFigure(path, core, mca.version(program), once[path].table, once[path].cycles,
-                            once[path].total, often[path].total) for path in WORDS]
+    return [
+        facts.McaFigure(
+            path,
+            core,
+            mca.version(program),
+            once[path].table,
+            once[path].cycles,
+            once[path].total,
+            often[path].total,
+        )
+        for path in WORDS
+    ]
 
 
 def record(programs: Sequence[str]) -> Iterator[facts.McaFigure]:
@@ -56,7 +66,8 @@ def main(arguments: Sequence[str]) -> None:
     lines = [
         f'    {{ path = "{f.path}", core = "{f.core}", llvm = "{f.llvm}", table = "{f.table}", '
         f"cycles = {f.cycles}, total = {f.total}, hundred = {f.hundred} }},\n"
-        for f in record([installed, *arguments])]
+        for f in record([installed, *arguments])
+    ]
     head, begin, _ = FILE.read_text(encoding="utf-8").partition(BEGIN)
     FILE.write_text(f"{head}{begin or BEGIN}{''.join(lines)}]\n", encoding="utf-8")
     print(f"{FILE}: {len(lines)} figures")

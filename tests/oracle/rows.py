@@ -26,8 +26,9 @@ ISV_BITS = 0x7FF << 14
 # exceptions) puts the PC alignment fault first, and so does our machine. ELR_EL2 and FAR_EL2 are
 # the same. hyp_panic holds the odd ELR_EL2 in x2 when it reads the syndrome into x3.
 PC_ALIGNMENT = syndrome.EC_PC_ALIGN << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL
-UNMAPPED_FETCH = (syndrome.EC_IABT_SAME << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL
-                  | syndrome.FSC_TRANSLATION)
+UNMAPPED_FETCH = (
+    syndrome.EC_IABT_SAME << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL | syndrome.FSC_TRANSLATION
+)
 X2, X3 = COLUMNS.index("x2"), COLUMNS.index("x3")
 
 
@@ -38,7 +39,7 @@ def normalized(row: Row) -> Row:
         esr &= ~ISV_BITS
     elif esr & ~3 == UNMAPPED_FETCH and row[X2] & 3:
         esr = PC_ALIGNMENT
-    return (*row[:X3], esr, *row[X3 + 1:])
+    return (*row[:X3], esr, *row[X3 + 1 :])
 
 
 def of_trace(trace: Trace) -> Iterator[Row]:

@@ -49,7 +49,7 @@ def assembled(tmp_path_factory):
         ):
             subprocess.run([tool(name), *arguments], cwd=folder, env=environment, check=True)
         code = (folder / "x.bin").read_bytes()
-        return [int.from_bytes(code[i:i + 4], "little") for i in range(0, len(code), 4)]
+        return [int.from_bytes(code[i : i + 4], "little") for i in range(0, len(code), 4)]
 
     return assemble
 
@@ -93,7 +93,7 @@ def test_a_system_register_has_a_placeholder_in_llvm_and_no_price_here(core):
     assert [path for path in WORDS if MRS in WORDS[path]] == ["smccc", "smccc, call"]
     whole = WORDS["smccc"]
     at = whole.index(MRS)
-    answers = mca.ask(judge("mca"), core, {"whole": whole, "without": whole[:at] + whole[at + 1:]})
+    answers = mca.ask(judge("mca"), core, {"whole": whole, "without": whole[:at] + whole[at + 1 :]})
     of_table = like(core, answers["whole"])
     assert answers["whole"].latencies[at] == 1
     assert simulate(whole, of_table).unpriced == (at,)
@@ -105,15 +105,26 @@ def test_a_system_register_has_a_placeholder_in_llvm_and_no_price_here(core):
 @pytest.mark.parametrize("core", CORES)
 def test_the_recorded_figures_are_what_this_llvm_mca_says(core):
     program = judge("mca")
-    known = {figure.path: figure for figure in facts.mca_figures()
-             if (figure.core, figure.llvm) == (core, mca.version(program))}
+    known = {
+        figure.path: figure
+        for figure in facts.mca_figures()
+        if (figure.core, figure.llvm) == (core, mca.version(program))
+    }
     if not known:
         pytest.skip(f"no figures of LLVM {mca.version(program)} are recorded for {core}")
     once, often = (mca.ask(program, core, WORDS, n) for n in (1, 100))
     assert known == {
-        path: facts.McaFigure(path, core, mca.version(program), once[path].table,
-                              once[path].cycles, once[path].total, often[path].total)
-        for path in WORDS}
+        path: facts.McaFigure(
+            path,
+            core,
+            mca.version(program),
+            once[path].table,
+            once[path].cycles,
+            once[path].total,
+            often[path].total,
+        )
+        for path in WORDS
+    }
 
 
 def test_llvm_has_no_table_of_the_a72_and_had_none_of_the_neoverse_n1_until_17():
@@ -128,20 +139,42 @@ def test_llvm_has_no_table_of_the_a72_and_had_none_of_the_neoverse_n1_until_17()
 # One instruction of each class. In LLVM a load pair of W registers is free in its second half on a
 # Neoverse N1; data/cores.toml does not believe that, but the latency of the whole is the same.
 CLASSES = {
-    "move": "mov x1, #5", "alu": "add x1, x2, #1", "alu_reg": "add x1, x2, x3",
-    "alu_lsl": "add x1, x2, x3, lsl #4", "alu_shift": "add x1, x2, x3, lsl #5",
-    "alu_ext": "add x1, x2, w3, uxtw", "logical_shift": "orr x1, x2, x3, lsl #2",
-    "logical_flags": "ands x1, x2, x3", "logical_flags_shift": "ands x1, x2, x3, lsl #1",
-    "shift": "lsr x1, x2, #26", "insert": "bfi x1, x2, #3, #3", "ror": "ror x1, x2, #4",
-    "ror_w": "ror w1, w2, #4", "extr": "extr x1, x2, x3, #4", "extr_w": "extr w1, w2, w3, #4",
-    "mul32": "mul w1, w2, w3", "mul64": "mul x1, x2, x3", "mulh": "umulh x1, x2, x3",
-    "div32": "udiv w1, w2, w3", "div64": "udiv x1, x2, x3", "load": "ldr x1, [x2]",
-    "load_reg": "ldr x1, [x2, x3, lsl #3]", "load_wb": "ldr x1, [x2], #8",
-    "load_pair": "ldp x1, x2, [sp]", "load_pair_w": "ldp w1, w2, [sp]",
-    "load_pair_wb": "ldp x1, x2, [sp], #16", "store": "str x1, [x2]",
-    "store_reg": "str x1, [x2, x3, lsl #3]", "store_wb": "str x1, [sp, #-16]!",
-    "store_pair": "stp x1, x2, [sp]", "store_pair_wb": "stp x1, x2, [sp, #-16]!",
-    "branch": "b.lt .", "branch_reg": "br x1", "call": "bl .", "call_reg": "blr x1", "nop": "nop",
+    "move": "mov x1, #5",
+    "alu": "add x1, x2, #1",
+    "alu_reg": "add x1, x2, x3",
+    "alu_lsl": "add x1, x2, x3, lsl #4",
+    "alu_shift": "add x1, x2, x3, lsl #5",
+    "alu_ext": "add x1, x2, w3, uxtw",
+    "logical_shift": "orr x1, x2, x3, lsl #2",
+    "logical_flags": "ands x1, x2, x3",
+    "logical_flags_shift": "ands x1, x2, x3, lsl #1",
+    "shift": "lsr x1, x2, #26",
+    "insert": "bfi x1, x2, #3, #3",
+    "ror": "ror x1, x2, #4",
+    "ror_w": "ror w1, w2, #4",
+    "extr": "extr x1, x2, x3, #4",
+    "extr_w": "extr w1, w2, w3, #4",
+    "mul32": "mul w1, w2, w3",
+    "mul64": "mul x1, x2, x3",
+    "mulh": "umulh x1, x2, x3",
+    "div32": "udiv w1, w2, w3",
+    "div64": "udiv x1, x2, x3",
+    "load": "ldr x1, [x2]",
+    "load_reg": "ldr x1, [x2, x3, lsl #3]",
+    "load_wb": "ldr x1, [x2], #8",
+    "load_pair": "ldp x1, x2, [sp]",
+    "load_pair_w": "ldp w1, w2, [sp]",
+    "load_pair_wb": "ldp x1, x2, [sp], #16",
+    "store": "str x1, [x2]",
+    "store_reg": "str x1, [x2, x3, lsl #3]",
+    "store_wb": "str x1, [sp, #-16]!",
+    "store_pair": "stp x1, x2, [sp]",
+    "store_pair_wb": "stp x1, x2, [sp, #-16]!",
+    "branch": "b.lt .",
+    "branch_reg": "br x1",
+    "call": "bl .",
+    "call_reg": "blr x1",
+    "nop": "nop",
 }
 
 
@@ -171,14 +204,37 @@ def test_every_class_has_the_latency_uops_and_pipes_of_llvms_table(core, assembl
 # --- Random code ----------------------------------------------------------------------------------
 
 SHAPES = (
-    "cmp {}, #256", "b.lt .", "cbz {}, .", "adrp {}, .", "ldr {}, [{}, #8]", "ldr {}, .",
-    "ldr {}, [{}, {}, lsl #3]", "add {}, {}, {}", "add {}, {}, {}, lsl #3",
-    "add {}, {}, {}, lsr #3", "add {}, {}, #3", "sub {}, {}, #1, lsl #12",
-    "and {}, {}, #0x3fffffff", "ror {}, {}, #30", "mov {}, {}", "mov {}, #5",
-    "movk {}, #5, lsl #16", "orr {}, {}, {}, lsl #4", "lsr {}, {}, #26", "ccmp {}, #1, #4, ne",
-    "csel {}, {}, {}, eq", "tst {}, #3", "adc {}, {}, {}", "lsl {}, {}, {}", "clz {}, {}",
-    "ldp x4, x5, [sp]", "ldr x3, [sp], #16", "ldp x4, x5, [sp], #16", "str {}, [sp, #-16]!",
-    "stp {}, {}, [sp, #-16]!", "str {}, [{}]",
+    "cmp {}, #256",
+    "b.lt .",
+    "cbz {}, .",
+    "adrp {}, .",
+    "ldr {}, [{}, #8]",
+    "ldr {}, .",
+    "ldr {}, [{}, {}, lsl #3]",
+    "add {}, {}, {}",
+    "add {}, {}, {}, lsl #3",
+    "add {}, {}, {}, lsr #3",
+    "add {}, {}, #3",
+    "sub {}, {}, #1, lsl #12",
+    "and {}, {}, #0x3fffffff",
+    "ror {}, {}, #30",
+    "mov {}, {}",
+    "mov {}, #5",
+    "movk {}, #5, lsl #16",
+    "orr {}, {}, {}, lsl #4",
+    "lsr {}, {}, #26",
+    "ccmp {}, #1, #4, ne",
+    "csel {}, {}, {}, eq",
+    "tst {}, #3",
+    "adc {}, {}, {}",
+    "lsl {}, {}, {}",
+    "clz {}, {}",
+    "ldp x4, x5, [sp]",
+    "ldr x3, [sp], #16",
+    "ldp x4, x5, [sp], #16",
+    "str {}, [sp, #-16]!",
+    "stp {}, {}, [sp, #-16]!",
+    "str {}, [{}]",
 )
 REGISTERS = ("x0", "x1", "x2", "x9", "x10", "x30")
 
@@ -192,12 +248,12 @@ def test_random_straight_code_takes_the_time_that_llvm_mca_gives(core, assembled
         for shape in dice.choices(SHAPES, k=100 * 16)
     ]
     words = assembled(lines)
-    paths = {f"{i}": words[i:i + 16] for i in range(0, len(words), 16)}
+    paths = {f"{i}": words[i : i + 16] for i in range(0, len(words), 16)}
     missed = []
     for i, answer in mca.ask(judge("mca"), core, paths).items():
         off = simulate(paths[i], like(core, answer)).cycles - answer.cycles
         if abs(off) > tolerance(answer.cycles):
-            missed.append((off, lines[int(i):int(i) + 16]))
+            missed.append((off, lines[int(i) : int(i) + 16]))
         judged("random paths timed against llvm-mca", 1)
     assert len(missed) <= 3, missed
     assert all(abs(off) <= 4 for off, _ in missed), missed

@@ -29,8 +29,9 @@ def difference(ours, theirs, image) -> str | None:
             return f"one run ends after {number} rows: ours has {len(ours)}, QEMU's {len(theirs)}"
         if normalized(a) != normalized(b):
             columns = zip(COLUMNS, normalized(a), normalized(b), strict=True)
-            cells = ", ".join(f"{column} ours {x:#x}, QEMU's {y:#x}"
-                              for column, x, y in columns if x != y)
+            cells = ", ".join(
+                f"{column} ours {x:#x}, QEMU's {y:#x}" for column, x, y in columns if x != y
+            )
             return f"row {number} at {image.symbolize(a[0])}: {cells}"
     return None
 
@@ -42,10 +43,12 @@ def test_every_row_equals_qemus(scenario, tmp_path):
     if find("qemu") is None:
         compare_with_golden(scenario, ours)
     # Ours ends at the label where a run stops; QEMU goes on to switch the board off.
-    theirs = list(qemu.rows(image, requests, tmp_path))[:len(ours)]
+    theirs = list(qemu.rows(image, requests, tmp_path))[: len(ours)]
     judged("rows compared with QEMU", len(ours))
-    judged("rows that differed from QEMU's", sum(
-        normalized(a) != normalized(b) for a, b in zip(ours, theirs, strict=False)))
+    judged(
+        "rows that differed from QEMU's",
+        sum(normalized(a) != normalized(b) for a, b in zip(ours, theirs, strict=False)),
+    )
     assert difference(ours, theirs, image) is None
     # What is recorded for machines without QEMU is what QEMU does now.
     assert digest(theirs) == json.loads(GOLDEN.read_text())[str(scenario)]
@@ -73,14 +76,21 @@ def test_a_wrong_row_is_found_and_named():
     assert "one run ends after 9 rows" in difference(ours, ours[:9], image)
 
 
-@pytest.mark.parametrize(("qemus", "x2", "ours"), [
-    (0x97C18006, 0x1000, 0x96000006),  # DIFFERENCE 1: a syndrome that EL2's own regime has not got
-    (0x93C30007, 0x1000, 0x93C30007),  # a stage 2 abort's syndrome stays
-    (0x86000006, 0x1003, 0x8A000000),  # DIFFERENCE 2: alignment comes before translation
-    (0x86000006, 0x1004, 0x86000006),  # an aligned address: a plain instruction abort
-    (0x8600000F, 0x1003, 0x8600000F),  # a permission fault is another matter
-    (0x96000006 << 32, 0x1003, 0x96000006 << 32),  # not a syndrome at all
-])
+@pytest.mark.parametrize(
+    ("qemus", "x2", "ours"),
+    [
+        (
+            0x97C18006,
+            0x1000,
+            0x96000006,
+        ),  # DIFFERENCE 1: a syndrome that EL2's own regime has not got
+        (0x93C30007, 0x1000, 0x93C30007),  # a stage 2 abort's syndrome stays
+        (0x86000006, 0x1003, 0x8A000000),  # DIFFERENCE 2: alignment comes before translation
+        (0x86000006, 0x1004, 0x86000006),  # an aligned address: a plain instruction abort
+        (0x8600000F, 0x1003, 0x8600000F),  # a permission fault is another matter
+        (0x96000006 << 32, 0x1003, 0x96000006 << 32),  # not a syndrome at all
+    ],
+)
 def test_only_the_listed_differences_are_taken_out_of_a_row(qemus, x2, ours):
     def row(x3):
         return (0x1000, 0, 0, x2, x3, *[qemus] * 30)

@@ -23,14 +23,19 @@ def calls():
     """The same call on both machines, and a VM's run."""
     with Machine("fnptr", seed=2020) as fnptr, Machine("numbered", seed=2020) as numbered:
         question = ("__kvm_timer_set_cntvoff", 0x1234, 5)
-        yield (fnptr.call(*question), numbered.call(*question),
-               numbered.call("__kvm_vcpu_run_nvhe", "vcpu0"))
+        yield (
+            fnptr.call(*question),
+            numbered.call(*question),
+            numbered.call("__kvm_vcpu_run_nvhe", "vcpu0"),
+        )
 
 
 def rows(table):
     """The cells of each step's row."""
-    return [re.findall(r"<td[^>]*>(.*?)</td>", row)
-            for row in re.findall(r"<tr>(<td.*?)</tr>", table._repr_html_())]
+    return [
+        re.findall(r"<td[^>]*>(.*?)</td>", row)
+        for row in re.findall(r"<tr>(<td.*?)</tr>", table._repr_html_())
+    ]
 
 
 # Pictures.
@@ -64,7 +69,7 @@ def test_a_small_part_keeps_its_colour(calls):
     there = {colour for _, colour in drawn.getcolors(1 << 24)}
     for phase in calls[2].cost.phases:
         colour = PHASE_STYLE[phase][0]
-        assert tuple(int(colour[n:n + 2], 16) for n in (1, 3, 5)) in there, phase
+        assert tuple(int(colour[n : n + 2], 16) for n in (1, 3, 5)) in there, phase
 
 
 @pytest.mark.parametrize("alt", ["", "  ", "a picture", None, 3])
@@ -81,10 +86,13 @@ def test_alt_text_is_escaped():
 def test_the_alt_text_of_the_bars_has_every_count(calls):
     alt = show_phases(list(calls[:2])).alt
     for call in calls[:2]:
-        counted = ", ".join(f"{phase} {counts.instructions}"
-                            for phase, counts in call.cost.phases.items())
-        assert (f"{call.trace.image.key}: {counted}; at EL2 outside the handler "
-                f"{call.cost.hyp.instructions}.") in alt
+        counted = ", ".join(
+            f"{phase} {counts.instructions}" for phase, counts in call.cost.phases.items()
+        )
+        assert (
+            f"{call.trace.image.key}: {counted}; at EL2 outside the handler "
+            f"{call.cost.hyp.instructions}."
+        ) in alt
 
 
 def test_the_road_accounts_for_every_step_on_its_level(calls):
@@ -112,7 +120,7 @@ def test_calls_on_one_machine_are_told_apart_by_name(calls):
 
 def grey(colour):
     """Relative luminance, 0 to 1 (WCAG 2)."""
-    parts = [int(colour[n:n + 2], 16) / 255 for n in (1, 3, 5)]
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return sum(weight * p for weight, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
@@ -122,7 +130,8 @@ def test_no_two_looks_are_the_same_without_colour(styles):
     for n, (colour, hatch) in enumerate(styles):
         for other, other_hatch in styles[:n]:
             contrast = (max(grey(colour), grey(other)) + 0.05) / (
-                min(grey(colour), grey(other)) + 0.05)
+                min(grey(colour), grey(other)) + 0.05
+            )
             assert hatch != other_hatch or contrast > 1.1
 
 
@@ -131,11 +140,14 @@ def test_every_phase_has_a_look():
 
 
 @pytest.mark.parametrize("show", [show_phases, show_road, show_path])
-@pytest.mark.parametrize(("what", "error", "message"), [
-    ([], ValueError, "no call to show"),
-    (["x"], TypeError, "'x' is not a call: show what machine.call"),
-    ([3], TypeError, "3 is not a call"),
-])
+@pytest.mark.parametrize(
+    ("what", "error", "message"),
+    [
+        ([], ValueError, "no call to show"),
+        (["x"], TypeError, "'x' is not a call: show what machine.call"),
+        ([3], TypeError, "3 is not a call"),
+    ],
+)
 def test_what_is_not_a_call_is_named(show, what, error, message):
     with pytest.raises(error, match=message):
         show(what)
@@ -157,8 +169,12 @@ def test_the_path_heads_each_phase_with_its_count(calls):
     page = show_path(calls[1])._repr_html_()
     for phase, counts in calls[1].cost.phases.items():
         if phase != "host":
-            assert f"{phase}: {PHASES[phase]} ({counts.instructions} instruction".replace(
-                "'", "&#x27;") in page
+            assert (
+                f"{phase}: {PHASES[phase]} ({counts.instructions} instruction".replace(
+                    "'", "&#x27;"
+                )
+                in page
+            )
     assert page.count('scope="rowgroup"') == 7  # the host comes twice
     assert page.count('scope="col"') == 5 and "<caption" in page
 
@@ -168,8 +184,9 @@ def test_phases_left_out_are_counted_in_a_line(calls):
     assert "(not shown: host 4, entry 13)" in table._repr_html_()
     assert "(not shown: call 9, handler 4, return 2, host 1)" in table._repr_html_()
     assert [int(row[0]) for row in rows(table)] == calls[1].cost.steps["dispatch"]
-    assert repr(table) == ("PathTable: numbered: __kvm_timer_set_cntvoff(0x1234, 0x5), "
-                           "25 steps shown")
+    assert repr(table) == (
+        "PathTable: numbered: __kvm_timer_set_cntvoff(0x1234, 0x5), 25 steps shown"
+    )
 
 
 def test_a_stretch_of_steps_keeps_its_numbers_and_phases(calls):

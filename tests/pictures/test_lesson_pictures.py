@@ -11,8 +11,12 @@ from hypkit.lessons.pictures.lesson04 import show_edges
 def test_the_four_names_say_whose_map_has_them_and_how_one_leads_to_the_next():
     with Machine("fnptr", seed=11) as machine:
         picture = show_names(machine, "vcpu0")
-        for space, whose in (("image", "neither map"), ("linear", "EL1's map"),
-                             ("hyp", "EL2's map"), ("physical", "neither map")):
+        for space, whose in (
+            ("image", "neither map"),
+            ("linear", "EL1's map"),
+            ("hyp", "EL2's map"),
+            ("physical", "neither map"),
+        ):
             assert f"{space} {machine.address('vcpu0', space):#x}, on {whose}" in picture.alt
         assert "lm_alias" in picture.alt and "kern_hyp_va" in picture.alt
         assert show_names(machine, "vcpu0").png == picture.png
@@ -23,8 +27,15 @@ def test_the_four_names_say_whose_map_has_them_and_how_one_leads_to_the_next():
 
 
 def test_the_doors_are_counted_by_function():
-    picture = show_doors({"a": "returned", "a+0x4": "panicked", "b": "runaway", "b+0x4": "returned",
-                          "b+0x8": "returned"})
+    picture = show_doors(
+        {
+            "a": "returned",
+            "a+0x4": "panicked",
+            "b": "runaway",
+            "b+0x4": "returned",
+            "b+0x8": "returned",
+        }
+    )
     assert "2 rows of boxes" in picture.alt
     assert "a: 1 of 2 came back; b: 2 of 3 came back, 1 stopped the machine." in picture.alt
     with pytest.raises(ValueError, match="no outcome to show"):

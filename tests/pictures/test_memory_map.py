@@ -65,8 +65,9 @@ def test_the_layout_says_what_each_level_may_do(machine):
 def test_every_slot_leads_to_its_function(key):
     with Machine(key, seed=2020) as machine:
         drawing, variant = show_table(machine), machine.image.variant
-        for row, name in zip(drawing.rows, variant.slots if variant.table else variant.calls,
-                             strict=True):
+        for row, name in zip(
+            drawing.rows, variant.slots if variant.table else variant.calls, strict=True
+        ):
             if name is not None:
                 assert row[1] == name
                 assert int(row[4], 16) == machine.address(name, "hyp")

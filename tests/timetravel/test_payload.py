@@ -56,8 +56,9 @@ def calls(machine):
         "unknown": machine.hvc(0x7FFF),
         "loop": loop(40),
         "panic": machine.call("__kvm_tlb_flush_vmid", 0x1234),
-        **{key: Machine(key, seed=2020).call("__kvm_timer_set_cntvoff", 0x1234)
-           for key in VARIANTS},
+        **{
+            key: Machine(key, seed=2020).call("__kvm_timer_set_cntvoff", 0x1234) for key in VARIANTS
+        },
     }
 
 
@@ -67,10 +68,21 @@ CALLS = ("number", "vm", "vm fault", "unknown", "loop", "panic", *VARIANTS)
 @pytest.mark.parametrize("key", CALLS)
 def test_accesses_are_those_of_the_steps(calls, key):
     trace = calls[key].trace
-    mine = [(int(a["step"]), int(a["va"]), None if a["info"] & 64 else int(a["value"]),
-             int(a["info"]) & 31, bool(a["info"] & 32)) for a in Payload(trace).accesses]
-    assert mine == [(step.index, a.va, a.value, a.size, a.kind == "store")
-                    for step in trace for a in step.memory]
+    mine = [
+        (
+            int(a["step"]),
+            int(a["va"]),
+            None if a["info"] & 64 else int(a["value"]),
+            int(a["info"]) & 31,
+            bool(a["info"] & 32),
+        )
+        for a in Payload(trace).accesses
+    ]
+    assert mine == [
+        (step.index, a.va, a.value, a.size, a.kind == "store")
+        for step in trace
+        for a in step.memory
+    ]
 
 
 def test_what_a_trace_does_not_hold_is_left_out_and_said_so():
@@ -79,8 +91,10 @@ def test_what_a_trace_does_not_hold_is_left_out_and_said_so():
     trace = Machine("numbered", dispatcher=text).hvc(0x100).trace
     found = Payload(trace)
     said = [found.sentence(step.index) for step in trace if "q0" in step.text or "d1" in step.text]
-    assert said == ["Stores q0 to memory; a trace does not record the value.",
-                    "Loads d1 from memory; a trace does not record the value."]
+    assert said == [
+        "Stores q0 to memory; a trace does not record the value.",
+        "Loads d1 from memory; a trace does not record the value.",
+    ]
     (pair,) = [step for step in trace if step.text.startswith("ldp xzr")]
     assert [a["va"] for a in found.accesses if a["step"] == pair.index] == [pair.memory[1].va]
     assert found.chunk(0)
@@ -99,10 +113,17 @@ def test_the_counts_so_far_are_the_cost_of_the_trace_so_far(calls):
     assert found.counts(0) == {}
 
 
-@pytest.mark.parametrize(("what", "argument"), [
-    ("__kvm_timer_set_cntvoff", 5), ("__kvm_enable_ssbs", None), ("__kvm_vcpu_run_nvhe", "vcpu0"),
-    ("__kvm_vcpu_run_nvhe", "vcpu1"), ("__kvm_tlb_flush_vmid", "kvm0"),
-    ("__kvm_tlb_flush_vmid", 0x1234)])
+@pytest.mark.parametrize(
+    ("what", "argument"),
+    [
+        ("__kvm_timer_set_cntvoff", 5),
+        ("__kvm_enable_ssbs", None),
+        ("__kvm_vcpu_run_nvhe", "vcpu0"),
+        ("__kvm_vcpu_run_nvhe", "vcpu1"),
+        ("__kvm_tlb_flush_vmid", "kvm0"),
+        ("__kvm_tlb_flush_vmid", 0x1234),
+    ],
+)
 def test_system_registers_followed_to_the_end_are_the_machines(what, argument):
     machine = Machine("numbered", seed=7)
     call = machine.call(what, *([] if argument is None else [argument]))
@@ -124,7 +145,7 @@ def unpack(chunk, sysregs):
     """Base, values, masks and last writers of a chunk."""
     rows, values = struct.unpack_from("<2I", chunk)
     wide = np.frombuffer(chunk, "<u8", len(REGISTERS) + sysregs + values + rows, 32)
-    base, rest = wide[:len(REGISTERS)], wide[len(REGISTERS) + sysregs:]
+    base, rest = wide[: len(REGISTERS)], wide[len(REGISTERS) + sysregs :]
     return base, rest[:values], rest[values:]
 
 
@@ -192,17 +213,18 @@ def test_the_sentences_tell_the_story(calls):
     found = Payload(calls["number"].trace)
     said = [found.sentence(step) for step in range(len(found))]
     for expected in (
-            "Puts 0x102, the number of __kvm_timer_set_cntvoff, into x0.",
-            "Compares x0 (0x102) with 0x100: higher.",
-            "Loads x0 from the table slot of hypercall 2: image address of "
-            "__kvm_timer_set_cntvoff.",
-            "Writes x0 (0x1234) into CNTVOFF_EL2."):
+        "Puts 0x102, the number of __kvm_timer_set_cntvoff, into x0.",
+        "Compares x0 (0x102) with 0x100: higher.",
+        "Loads x0 from the table slot of hypercall 2: image address of __kvm_timer_set_cntvoff.",
+        "Writes x0 (0x1234) into CNTVOFF_EL2.",
+    ):
         assert expected in said
     panicked = Payload(calls["panic"].trace)
     fault = next(iter(panicked.exceptions))
     assert panicked.sentence(fault) == (
         "Exception: data abort, same exception level: translation fault, level 2 (read); FAR_EL2 = "
-        "0x9656c0001234. The core enters EL2 at VBAR_EL2 + 0x200.")
+        "0x9656c0001234. The core enters EL2 at VBAR_EL2 + 0x200."
+    )
 
 
 def test_no_sentence_of_any_call_keeps_a_gap(calls):
@@ -213,23 +235,36 @@ def test_no_sentence_of_any_call_keeps_a_gap(calls):
             assert sentence and "{" not in sentence and "None" not in sentence, sentence
 
 
-@pytest.mark.parametrize(("one", "other", "said"), [
-    (3, 3, "equal"), (2, 3, "lower"), (0x10E, 0x100, "higher"),
-    ((1 << 64) - 1, 0x10E, "higher, but as signed numbers less"),
-    (0, 1 << 63, "lower, but as signed numbers greater")])
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (3, 3, "equal"),
+        (2, 3, "lower"),
+        (0x10E, 0x100, "higher"),
+        ((1 << 64) - 1, 0x10E, "higher, but as signed numbers less"),
+        (0, 1 << 63, "lower, but as signed numbers greater"),
+    ],
+)
 def test_a_comparison_says_how_two_words_stand(one, other, said):
     assert compared(one, other) == said
 
 
-@pytest.mark.parametrize(("word", "sentence"), [
-    (0x54000000, "Not taken: the condition (equal) does not hold. Goes on below."),
-    (0xD503201F, "Does nothing."),
-    (0xF94003E0, "Loads x0 from {place}: {values}."),
-    (0xD51C1100, "Writes x0 ({before x0}) into HCR_EL2."),
-    (0x8B010C00, "Adds x1 ({before x1}) shifted left by 3 to x0 ({before x0}): x0 = {after x0}."),
-    (0xD35AFC00, "Shifts x0 ({before x0}) right by 26 bits: x0 = {after x0}."),
-    (0xF140041F, "Compares x0 ({before x0}) with 0x1000: {compare x0 0x1000}."),
-    (0xDAC00C00, "{changes}.")])
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        (0x54000000, "Not taken: the condition (equal) does not hold. Goes on below."),
+        (0xD503201F, "Does nothing."),
+        (0xF94003E0, "Loads x0 from {place}: {values}."),
+        (0xD51C1100, "Writes x0 ({before x0}) into HCR_EL2."),
+        (
+            0x8B010C00,
+            "Adds x1 ({before x1}) shifted left by 3 to x0 ({before x0}): x0 = {after x0}.",
+        ),
+        (0xD35AFC00, "Shifts x0 ({before x0}) right by 26 bits: x0 = {after x0}."),
+        (0xF140041F, "Compares x0 ({before x0}) with 0x1000: {compare x0 0x1000}."),
+        (0xDAC00C00, "{changes}."),
+    ],
+)
 def test_an_instruction_is_explained(word, sentence):
     instruction = decode(word)
     assert explain(instruction, instruction.operands.replace("{}", "there")).text == sentence
@@ -242,8 +277,10 @@ def test_a_long_trace_is_cut_with_a_note_and_does_not_go_into_a_file(monkeypatch
     found = Payload(trace, outcome="It ended.")
     assert len(found) == 300
     assert found.outcome == "Here the view ends, not the call. It ended."
-    assert found.note == (f"This trace has {len(trace)} steps. The first 300 are shown; cut it, "
-                          "trace[a:b], to see others.")
+    assert found.note == (
+        f"This trace has {len(trace)} steps. The first 300 are shown; cut it, "
+        "trace[a:b], to see others."
+    )
     assert not found.whole
     with pytest.raises(ValueError, match=r"a file holds up to 200 steps and this trace has 300"):
         found.inline()

@@ -30,7 +30,8 @@ def bench():
 def test_the_text_of_a_stepper_is_short_and_names_the_call(call, machine):
     steps = len(call.trace)
     assert repr(stepper(call)) == (
-        f"Stepper(numbered: __kvm_timer_set_cntvoff(0x1234), {steps} steps)")
+        f"Stepper(numbered: __kvm_timer_set_cntvoff(0x1234), {steps} steps)"
+    )
     assert repr(stepper(machine)) == "Stepper('numbered': no call yet)"
     assert repr(stepper(call, call)).count("|") == 1
     assert repr(stepper(machine.boot_trace)).startswith("Stepper(numbered: ")
@@ -80,8 +81,9 @@ def test_no_call_no_file(machine):
 
 @pytest.mark.parametrize("wrong", [7, "numbered", None])
 def test_what_cannot_be_shown_is_named(wrong):
-    with pytest.raises(TypeError, match=f"stepper shows a Call, a Trace or a Machine, not "
-                                        f"{type(wrong).__name__}"):
+    with pytest.raises(
+        TypeError, match=f"stepper shows a Call, a Trace or a Machine, not {type(wrong).__name__}"
+    ):
         stepper(wrong)
 
 
@@ -106,8 +108,10 @@ def test_two_calls_side_by_side_are_aligned(call):
     assert any(i is None for i, _ in rows) and any(j is None for _, j in rows)
 
 
-@pytest.mark.parametrize(("text", "values"), [
-    ("", ()), ("0x10", (16,)), ("1, 0x2,vcpu0", (1, 2, "vcpu0")), ("-38", (-38,)), ("010", (10,))])
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("", ()), ("0x10", (16,)), ("1, 0x2,vcpu0", (1, 2, "vcpu0")), ("-38", (-38,)), ("010", (10,))],
+)
 def test_arguments_are_numbers_and_names(text, values):
     assert parse_args(text) == values
 
@@ -144,12 +148,16 @@ def test_a_raw_hvc_can_be_chosen(bench):
     assert bench.call.x0 == 5
 
 
-@pytest.mark.parametrize(("trait", "value", "said"), [
-    ("args", "1 +", "Error: argument '1 +' is neither a number"),
-    ("args", "vcpu9", "Error: no symbol 'vcpu9'"),
-    ("args", "1,2,3,4,5,6,7,8", "Error: a hypercall takes at most 6 arguments"),
-    ("hypercall", "nonsense", "Error: no hypercall 'nonsense'"),
-    ("variant", "nonsense", "Error: no variant 'nonsense'")])
+@pytest.mark.parametrize(
+    ("trait", "value", "said"),
+    [
+        ("args", "1 +", "Error: argument '1 +' is neither a number"),
+        ("args", "vcpu9", "Error: no symbol 'vcpu9'"),
+        ("args", "1,2,3,4,5,6,7,8", "Error: a hypercall takes at most 6 arguments"),
+        ("hypercall", "nonsense", "Error: no hypercall 'nonsense'"),
+        ("variant", "nonsense", "Error: no variant 'nonsense'"),
+    ],
+)
 def test_a_wrong_choice_is_said_in_the_status_line(bench, trait, value, said):
     setattr(bench, trait, value)
     assert bench.status.startswith(said)
@@ -196,8 +204,9 @@ def test_an_error_while_answering_the_front_end_goes_to_the_status_line(bench, m
 def sent_by(view, monkeypatch):
     """What a stepper sends, as a list that grows."""
     sent = []
-    monkeypatch.setattr(Stepper, "send", lambda self, content, buffers=None: sent.append(
-        (content, buffers)))
+    monkeypatch.setattr(
+        Stepper, "send", lambda self, content, buffers=None: sent.append((content, buffers))
+    )
     return sent
 
 
@@ -209,16 +218,19 @@ def test_the_steps_of_a_long_trace_are_sent_when_asked_for(call, monkeypatch):
     sent = sent_by(view, monkeypatch)
     now = view.data["generation"]
     view._heard(view, {"type": "chunk", "number": 2, "generation": now}, [])
-    assert sent.pop() == ({"type": "chunk", "number": 2, "generation": now},
-                          [view._payloads[0].chunk(2)])
+    assert sent.pop() == (
+        {"type": "chunk", "number": 2, "generation": now},
+        [view._payloads[0].chunk(2)],
+    )
     view._heard(view, {"type": "chunk", "number": 99, "generation": now}, [])
     assert "chunk 99 of a trace with" in sent.pop()[0]["error"]
     view._heard(view, {"type": "chunk", "number": 2, "generation": now - 1}, [])
     assert not sent
 
 
-@pytest.mark.parametrize(("trait", "value"), [
-    ("hypercall", "__kvm_tlb_flush_vmid"), ("variant", "fnptr"), ("args", "7")])
+@pytest.mark.parametrize(
+    ("trait", "value"), [("hypercall", "__kvm_tlb_flush_vmid"), ("variant", "fnptr"), ("args", "7")]
+)
 def test_one_choice_makes_one_call(bench, trait, value):
     before = bench.data["generation"]
     setattr(bench, trait, value)
@@ -264,15 +276,18 @@ def test_where_no_number_is_there_is_no_header(bench, key):
     bench.variant = key
     assert bench.header_source == ""
     bench._heard(bench, {"type": "edit", "of": "header", "text": widget.own_header("numbered")}, [])
-    assert bench.error == {"of": "header",
-                           "message": f"the {key} machine has no numbers, so it takes no header"}
+    assert bench.error == {
+        "of": "header",
+        "message": f"the {key} machine has no numbers, so it takes no header",
+    }
 
 
 def test_an_edited_header_moves_the_numbers_after_its_mistake_is_mended(bench):
     line = "#define KVM_HOST_HCALL_IDX___kvm_timer_set_cntvoff 2\n"
     assert line in bench.header_source
-    bench._heard(bench, {"type": "edit", "of": "header",
-                         "text": bench.header_source.replace(line, "")}, [])
+    bench._heard(
+        bench, {"type": "edit", "of": "header", "text": bench.header_source.replace(line, "")}, []
+    )
     assert (bench.error["of"], bench.error["line"]) == ("header", 13)
     assert bench.error["message"].startswith("the table has no place for __kvm_timer_set_cntvoff")
     assert bench.status.startswith("Error: this header was not taken")
@@ -286,8 +301,15 @@ def test_an_edited_header_moves_the_numbers_after_its_mistake_is_mended(bench):
 
 
 def test_a_number_that_no_instruction_holds_is_the_headers_mistake(bench):
-    bench._heard(bench, {"type": "edit", "of": "header", "text": bench.header_source.replace(
-        "BASE 0x100", "BASE 0x12345")}, [])
+    bench._heard(
+        bench,
+        {
+            "type": "edit",
+            "of": "header",
+            "text": bench.header_source.replace("BASE 0x100", "BASE 0x12345"),
+        },
+        [],
+    )
     assert bench.error["of"] == "header"
     assert "0x12345 does not fit in cmp" in bench.error["message"]
 
@@ -297,7 +319,7 @@ def test_a_machine_keeps_its_header_while_its_dispatcher_is_edited():
     view = stepper(Machine("numbered", seed=2020, header=moved, budget=5000))
     assert view.header == moved["kvm_hcalls.h"]
     view.assemble(view.source + "        nop\n")
-    assert view.error == {} and view.call.whole_trace.image.variant.limits == (0x200, 0x20e)
+    assert view.error == {} and view.call.whole_trace.image.variant.limits == (0x200, 0x20E)
     view.assemble("dispatch: b dispatch\ndispatch_find:\ndispatch_call:\ndispatch_return:\n")
     assert view.status.startswith("The call ran away: 5,000 instructions were not enough")
     view.renumber("")

@@ -88,11 +88,14 @@ def test_a_recording_longer_than_its_buffer_has_no_seam(boot):
     assert len(boot) > 1 << 16
     rows = list(replayed(boot))
     draw = random.Random(8)
-    for row in (0, len(boot), *range((1 << 16) - 3, (1 << 16) + 3),
-                *(draw.randrange(len(boot)) for _ in range(50))):
+    for row in (
+        0,
+        len(boot),
+        *range((1 << 16) - 3, (1 << 16) + 3),
+        *(draw.randrange(len(boot)) for _ in range(50)),
+    ):
         assert boot.registers(row) == rows[row]
-    assert [int(el) for el in boot.els[::977]] == [
-        row["pstate"] >> 2 & 3 for row in rows[::977]]
+    assert [int(el) for el in boot.els[::977]] == [row["pstate"] >> 2 & 3 for row in rows[::977]]
 
 
 def test_a_column_has_a_registers_value_in_every_row_or_in_those_asked_for(calls):
@@ -126,8 +129,9 @@ def test_what_a_step_changed_is_the_difference_of_its_rows(m):
     rows = list(replayed(trace))
     for step in trace:
         before, after = rows[step.index], rows[step.index + 1]
-        assert step.changed == {name: (before[name], after[name]) for name in REGISTERS
-                                if before[name] != after[name]}
+        assert step.changed == {
+            name: (before[name], after[name]) for name in REGISTERS if before[name] != after[name]
+        }
 
 
 def test_a_register_was_last_written_by_the_step_that_last_changed_it(m):
@@ -148,8 +152,13 @@ def test_a_step_says_where_and_at_which_level_it_ran(calls):
         assert (step.el, step.text, step.symbol) == (1, "hvc #0", "__kvm_call_hyp")
         assert is_hvc(step.word)
         assert (trace[hvc + 1].el, trace[hvc + 1].symbol) == (2, "__kvm_hyp_vector+0x400")
-        assert trace[hvc + 1].pc == trace.image.layout.kern_hyp_va(
-            trace.image.layout.linear_va(trace.image.pa("__kvm_hyp_vector"))) + 0x400
+        assert (
+            trace[hvc + 1].pc
+            == trace.image.layout.kern_hyp_va(
+                trace.image.layout.linear_va(trace.image.pa("__kvm_hyp_vector"))
+            )
+            + 0x400
+        )
         assert step.line[0] == "host.S"
         source = trace.image.source("host.S").split("\n")
         assert source[step.line[1] - 1].split() == ["hvc", "#0"], key
@@ -174,17 +183,27 @@ def one_by_one(trace, step):
         known = name.startswith("x") and not (operand.kind == "load" and name == "xzr")
         value = trace.register(name, row + (operand.kind == "load")) if known else None
         va = first + number * operand.element & (1 << 64) - 1
-        yield Access(operand.kind, va, operand.element,
-                     None if faulted or value is None else value % (1 << 8 * operand.element),
-                     trace.image.layout.space(va), trace.image.symbolize(va), faulted)
+        yield Access(
+            operand.kind,
+            va,
+            operand.element,
+            None if faulted or value is None else value % (1 << 8 * operand.element),
+            trace.image.layout.space(va),
+            trace.image.symbolize(va),
+            faulted,
+        )
 
 
 @pytest.mark.parametrize("key", VARIANTS)
 def test_the_accesses_of_all_steps_at_once_are_those_of_one_after_the_other(key):
     with Machine(key, seed=6) as m:
         traces = [m.boot_trace]
-        for what, argument in ((CNTVOFF, 5), ("__kvm_vcpu_run_nvhe", "vcpu0"),
-                               ("__kvm_vcpu_run_nvhe", "vcpu1"), ("__kvm_tlb_flush_vmid", 0x1234)):
+        for what, argument in (
+            (CNTVOFF, 5),
+            ("__kvm_vcpu_run_nvhe", "vcpu0"),
+            ("__kvm_vcpu_run_nvhe", "vcpu1"),
+            ("__kvm_tlb_flush_vmid", 0x1234),
+        ):
             traces.append(m.call(what, argument).whole_trace)
             if m.stopped:
                 m.reboot()
@@ -276,16 +295,36 @@ def test_every_form_of_access_is_told_with_its_place_and_value():
         assert [step.memory for step in trace] == [tuple(one_by_one(trace, s)) for s in trace]
         x3 = (1 << 64) - 0x4321
         assert [(a.kind, a.va - top, a.size, a.value) for a in accesses if a.kind == "store"] == [
-            ("store", -8, 8, x3), ("store", -8, 4, x3 & 0xFFFF_FFFF), ("store", -16, 1, 0xDF),
-            ("store", -24, 2, 0xBCDF), ("store", -32, 8, 0),
-            ("store", -48, 8, x3), ("store", -40, 8, 16),
-            ("store", -64, 4, x3 & 0xFFFF_FFFF), ("store", -60, 4, 16),
-            ("store", -48, 8, x3), ("store", 64, 8, x3), ("store", 0, 4, 16),
+            ("store", -8, 8, x3),
+            ("store", -8, 4, x3 & 0xFFFF_FFFF),
+            ("store", -16, 1, 0xDF),
+            ("store", -24, 2, 0xBCDF),
+            ("store", -32, 8, 0),
+            ("store", -48, 8, x3),
+            ("store", -40, 8, 16),
+            ("store", -64, 4, x3 & 0xFFFF_FFFF),
+            ("store", -60, 4, 16),
+            ("store", -48, 8, x3),
+            ("store", 64, 8, x3),
+            ("store", 0, 4, 16),
             ("store", -72, 4, x3 & 0xFFFF_FFFF),
-            ("store", -48, 8, x3), ("store", -48, 4, 16)]
+            ("store", -48, 8, x3),
+            ("store", -48, 4, 16),
+        ]
         assert [(a.va - top, a.size) for a in accesses if a.kind == "load"][:-2] == [
-            (-64, 8), (-56, 1), (-55, 1), (-64, 2), (-64, 4), (-64, 4), (-60, 4), (-56, 8),
-            (-48, 8), (-63, 8), (-48, 8), (-48, 8)]
+            (-64, 8),
+            (-56, 1),
+            (-55, 1),
+            (-64, 2),
+            (-64, 4),
+            (-64, 4),
+            (-60, 4),
+            (-56, 8),
+            (-48, 8),
+            (-63, 8),
+            (-48, 8),
+            (-48, 8),
+        ]
         # What the loads brought is what the stores had left, or zero.
         memory = bytearray(256)
         for access in accesses:
@@ -293,8 +332,8 @@ def test_every_form_of_access_is_told_with_its_place_and_value():
             if not 0 <= at < 256:  # the literal pool
                 continue
             if access.kind == "store":
-                memory[at:at + access.size] = access.value.to_bytes(access.size, "little")
-            assert int.from_bytes(memory[at:at + access.size], "little") == access.value, access
+                memory[at : at + access.size] = access.value.to_bytes(access.size, "little")
+            assert int.from_bytes(memory[at : at + access.size], "little") == access.value, access
         assert m._cpu.ram.load(pa - 128, 256) == memory
         assert [a.value for a in accesses[-2:]] == [0x1122334455667788, 0x55667788]
         assert accesses[-2].symbol.startswith("dispatch")
@@ -318,9 +357,13 @@ def test_what_a_trace_does_not_hold_has_no_value_but_a_place():
         top = m.address("hyp_stack", "hyp") + 0x800
         trace = m.hvc(0x100, top).trace
         start = next(step.index for step in trace if "q0" in step.text)
-        found = [access for step in trace[start:start + 3] for access in step.memory]
+        found = [access for step in trace[start : start + 3] for access in step.memory]
         assert [(a.va - top, a.size, a.value, a.faulted) for a in found] == [
-            (0, 16, None, False), (16, 8, None, False), (0, 8, None, False), (8, 8, 0, False)]
+            (0, 16, None, False),
+            (16, 8, None, False),
+            (0, 8, None, False),
+            (8, 8, 0, False),
+        ]
         assert repr(found[0]) == f"store 16 at {top:#x} hyp_stack+0x800: ?"
 
 
@@ -342,8 +385,16 @@ def test_a_load_before_a_fetch_that_fails_did_not_fault_itself(calls):
     taken = replace(trace[trace.find("__kvm_call_hyp")].exception, step=load, elr=pc + 4)
 
     def with_exception(taken):
-        return Trace(trace.image, trace.base, trace.pcs, trace.masks, trace.values, trace.words,
-                     trace.sysregs, (taken,))
+        return Trace(
+            trace.image,
+            trace.base,
+            trace.pcs,
+            trace.masks,
+            trace.values,
+            trace.words,
+            trace.sysregs,
+            (taken,),
+        )
 
     assert with_exception(taken)[load].memory == trace[load].memory
     assert with_exception(replace(taken, elr=pc))[load].memory[0].faulted
@@ -387,7 +438,11 @@ def test_a_fetch_that_fails_is_the_exception_of_the_branch_that_led_there(fnptr,
     taken = call.trace[call.trace.find("hyp_panic") - 2].exception
     assert taken.far == taken.elr == fnptr.layout.kern_hyp_va(x0)
     assert (taken.esr, taken.elr, taken.far, taken.spsr) == (
-        fnptr.panicked.esr, fnptr.panicked.elr, fnptr.panicked.far, fnptr.panicked.spsr)
+        fnptr.panicked.esr,
+        fnptr.panicked.elr,
+        fnptr.panicked.far,
+        fnptr.panicked.spsr,
+    )
 
 
 def test_a_data_abort_at_el2_is_its_own_steps(m):
@@ -396,15 +451,23 @@ def test_a_data_abort_at_el2_is_its_own_steps(m):
     taken, panic = step.exception, m.panicked
     assert (step.text, step.memory[0].value) == ("str w2, [x0]", None)
     assert (taken.target_el, taken.esr, taken.elr, taken.far, taken.spsr) == (
-        2, panic.esr, panic.elr, panic.far, panic.spsr)
+        2,
+        panic.esr,
+        panic.elr,
+        panic.far,
+        panic.spsr,
+    )
     assert taken.elr == step.pc and call.trace[step.index + 1].symbol == "__kvm_hyp_vector+0x200"
 
 
 def test_the_vms_exceptions_are_seen_too(m):
     def taken_of(vcpu):
         trace = m.call("__kvm_vcpu_run_nvhe", vcpu).trace
-        return [(step.symbol, step.exception.esr >> 26, step.exception.far)
-                for step in trace if step.exception]
+        return [
+            (step.symbol, step.exception.esr >> 26, step.exception.far)
+            for step in trace
+            if step.exception
+        ]
 
     host = ("__kvm_call_hyp", 0x16, None)
     assert taken_of("vcpu0") == [host, ("vm_entry+0x14", 0x16, None)]
@@ -415,8 +478,16 @@ def test_of_two_exceptions_after_one_step_the_first_counts(calls):
     trace = calls["numbered"].trace
     first = trace[trace.find("__kvm_call_hyp")].exception
     one, two = replace(first, step=5, esr=1), replace(first, step=5, esr=2)
-    doubled = Trace(trace.image, trace.base, trace.pcs, trace.masks, trace.values, trace.words,
-                    trace.sysregs, (one, two, replace(first, esr=3)))
+    doubled = Trace(
+        trace.image,
+        trace.base,
+        trace.pcs,
+        trace.masks,
+        trace.values,
+        trace.words,
+        trace.sysregs,
+        (one, two, replace(first, esr=3)),
+    )
     assert doubled.exception_after(5) == one
     assert doubled.exception_after(first.step) == first  # an HVC's is its own, not the vector's
 
@@ -457,8 +528,10 @@ def test_the_end_of_a_trace_is_no_step_to_be_found(m):
 # --- Slices --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("start", "stop"), [
-    (0, None), (3, 40), (17, 18), (5, 5), (-10, None), (20, -3), (0, 10_000), (30, 10)])
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(0, None), (3, 40), (17, 18), (5, 5), (-10, None), (20, -3), (0, 10_000), (30, 10)],
+)
 def test_a_slice_has_the_rows_of_the_whole(m, start, stop):
     whole = m.call("__kvm_tlb_flush_vmid", 0x1234_5000).trace  # ends in a data abort
     part, span = whole[start:stop], range(len(whole))[start:stop]
@@ -466,7 +539,13 @@ def test_a_slice_has_the_rows_of_the_whole(m, start, stop):
     for step, index in zip(part, span, strict=True):
         twin = whole[index]
         assert (step.pc, step.el, step.regs, step.changed, step.memory, step.nzcv) == (
-            twin.pc, twin.el, twin.regs, twin.changed, twin.memory, twin.nzcv)
+            twin.pc,
+            twin.el,
+            twin.regs,
+            twin.changed,
+            twin.memory,
+            twin.nzcv,
+        )
         assert (step.exception and step.exception.esr) == (twin.exception and twin.exception.esr)
         assert step.exception is None or step.exception.step == step.index
     end = span.start + len(span)
@@ -479,9 +558,9 @@ def test_the_vms_last_fault_is_in_the_system_registers_of_what_comes_after():
     with Machine("numbered", seed=1) as m:
         whole, hpfar = m.call("__kvm_vcpu_run_nvhe", "vcpu1").whole_trace, m.sysreg("HPFAR_EL2")
     (fault,) = [taken for taken in whole.exceptions.values() if taken.far == 0x9000_0008]
-    assert whole[fault.step:].sysregs["HPFAR_EL2"] == 0
-    assert whole[fault.step + 1:].sysregs["HPFAR_EL2"] == hpfar == 0x9000_0 << 4
-    assert whole[fault.step + 1:].sysregs["FAR_EL2"] == 0x9000_0008
+    assert whole[fault.step :].sysregs["HPFAR_EL2"] == 0
+    assert whole[fault.step + 1 :].sysregs["HPFAR_EL2"] == hpfar == 0x9000_0 << 4
+    assert whole[fault.step + 1 :].sysregs["FAR_EL2"] == 0x9000_0008
 
 
 def test_a_slice_of_a_slice_is_a_slice(m):
@@ -492,14 +571,14 @@ def test_a_slice_of_a_slice_is_a_slice(m):
 
 def test_the_system_registers_of_a_slice_are_those_of_its_first_step(m):
     whole = m.call("__kvm_vcpu_run_nvhe", "vcpu0").whole_trace
-    end = whole[len(whole):].sysregs
+    end = whole[len(whole) :].sysregs
     assert end == {name: m.sysreg(name) for name in whole.sysregs}
     hvc = whole.find("__kvm_call_hyp")
-    assert whole[hvc + 1:].sysregs["ELR_EL2"] == whole[hvc].pc + 4
+    assert whole[hvc + 1 :].sysregs["ELR_EL2"] == whole[hvc].pc + 4
     vm = whole.find("vm_entry")
     assert whole[hvc:].sysregs["VTTBR_EL2"] == 0
     assert whole[vm:].sysregs["VTTBR_EL2"] == 1 << 48 | m.image.pa("stage2_pgd")
-    assert whole[hvc:][vm - hvc:].sysregs == whole[vm:].sysregs
+    assert whole[hvc:][vm - hvc :].sysregs == whole[vm:].sysregs
 
 
 def test_a_step_can_be_counted_from_the_end(calls):
@@ -530,8 +609,10 @@ def test_two_variants_share_all_but_the_dispatch(calls):
     assert [j for _, j in diff.rows if j is not None] == list(range(len(b)))
     alone = {b[j].symbol.split("+")[0] for i, j in diff.rows if i is None}
     assert alone == {"dispatch_find", "dispatch_call", f"host_call_{CNTVOFF}"}
-    assert repr(diff) == (f"TraceDiff(34 steps in both, {len(a) - 34} only in the first, "
-                          f"{len(b) - 34} only in the second)")
+    assert repr(diff) == (
+        f"TraceDiff(34 steps in both, {len(a) - 34} only in the first, "
+        f"{len(b) - 34} only in the second)"
+    )
 
 
 def test_what_a_suggestion_takes_away_is_all_that_differs():
@@ -540,7 +621,10 @@ def test_what_a_suggestion_takes_away_is_all_that_differs():
         a, b = (machine.call(CNTVOFF, 5).trace for machine in (posted, cached))
     rows = a.diff(b).rows
     assert [a[i].text for i, j in rows if j is None] == [
-        "adrp x10, kimage_voffset", "ldr x10, [x10, #8]", "add x9, x9, x10"]
+        "adrp x10, kimage_voffset",
+        "ldr x10, [x10, #8]",
+        "add x9, x9, x10",
+    ]
     assert all(i is not None for i, _ in rows)
 
 
@@ -556,8 +640,9 @@ def test_the_same_step_at_another_level_is_not_the_same(calls):
     trace = calls["numbered"].trace
     base = trace.base.copy()
     base[REGISTERS.index("pstate")] ^= 0b1100  # EL1 becomes EL2, until the HVC sets PSTATE
-    other = Trace(trace.image, base, trace.pcs, trace.masks, trace.values, trace.words,
-                  trace.sysregs)
+    other = Trace(
+        trace.image, base, trace.pcs, trace.masks, trace.values, trace.words, trace.sysregs
+    )
     hvc = trace.find("__kvm_call_hyp")
     assert trace.diff(other).same == len(trace) - hvc - 1
 
@@ -606,7 +691,8 @@ def test_long_loops_are_aligned_or_refused_with_a_way_out():
         with pytest.raises(ValueError) as caught:
             long[19:-19].diff(longer[20:-20])
     assert str(caught.value).endswith(
-        "steps that differ are too many to align: compare parts of them, as in t[:1000]")
+        "steps that differ are too many to align: compare parts of them, as in t[:1000]"
+    )
 
 
 # --- Size and show -------------------------------------------------------------------------------
@@ -620,8 +706,9 @@ def test_a_row_takes_at_most_32_bytes(boot):
 def test_a_trace_counts_its_steps_by_level(calls):
     trace = calls["numbered"].trace
     levels = [step.el for step in trace]
-    assert repr(trace) == (f"Trace({len(levels)} steps, EL1: {levels.count(1)}, "
-                           f"EL2: {levels.count(2)})")
+    assert repr(trace) == (
+        f"Trace({len(levels)} steps, EL1: {levels.count(1)}, EL2: {levels.count(2)})"
+    )
     assert repr(trace[:2]) == "Trace(2 steps, EL1: 2)"
     assert repr(trace[:0]) == "Trace(0 steps)"
 
@@ -645,36 +732,57 @@ def test_the_table_has_a_line_a_step_and_says_what_changed(calls):
 def test_a_table_longer_than_anybody_reads_is_refused(boot):
     with pytest.raises(ValueError) as caught:
         boot.table()
-    assert str(caught.value) == (f"a table of {len(boot):,} lines is more than anybody reads: cut "
-                                 "the trace, as in t[:1000].table()")
+    assert str(caught.value) == (
+        f"a table of {len(boot):,} lines is more than anybody reads: cut "
+        "the trace, as in t[:1000].table()"
+    )
     assert len(boot[:1000].table().split("\n")) == 1000
 
 
 # --- Wrong use -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("use", "error", "message"), [
-    (lambda t: t[58], IndexError, "step 58 of a trace of 58 steps"),
-    (lambda t: t[-59], IndexError, "step -59 of a trace of 58 steps"),
-    (lambda t: t["x0"], TypeError,
-     "a trace takes a step's number or a slice in its brackets, not str"),
-    (lambda t: t[1.5], TypeError,
-     "a trace takes a step's number or a slice in its brackets, not float"),
-    (lambda t: t[::2], ValueError, "a trace is cut in one piece: step 2 is not possible"),
-    (lambda t: t.register("x31", 0), KeyError,
-     "no register 'x31' in a trace: x0 to x30, sp, pstate"),
-    (lambda t: t.last_write("w0", 0), KeyError,
-     "no register 'w0' in a trace: x0 to x30, sp, pstate"),
-    (lambda t: t.register("x0", 59), IndexError, "row 59 of a trace of 58 steps"),
-    (lambda t: t.column("x31"), KeyError, "no register 'x31' in a trace: x0 to x30, sp, pstate"),
-    (lambda t: t.column("x0", np.array([0, 59])), IndexError, "row 59 of a trace of 58 steps"),
-    (lambda t: t.column("x0", np.array([-1, 5])), IndexError, "row -1 of a trace of 58 steps"),
-    (lambda t: t.registers(-1), IndexError, "row -1 of a trace of 58 steps"),
-    (lambda t: t.last_write("x0", 59), IndexError, "row 59 of a trace of 58 steps"),
-    (lambda t: t.exception_after(58), IndexError, "step 58 of a trace of 58 steps"),
-    (lambda t: t.find("dispach"), KeyError, "no symbol 'dispach' in the numbered image"),
-    (lambda t: t.diff([1]), TypeError, "a trace is compared with a trace, not with list"),
-])
+@pytest.mark.parametrize(
+    ("use", "error", "message"),
+    [
+        (lambda t: t[58], IndexError, "step 58 of a trace of 58 steps"),
+        (lambda t: t[-59], IndexError, "step -59 of a trace of 58 steps"),
+        (
+            lambda t: t["x0"],
+            TypeError,
+            "a trace takes a step's number or a slice in its brackets, not str",
+        ),
+        (
+            lambda t: t[1.5],
+            TypeError,
+            "a trace takes a step's number or a slice in its brackets, not float",
+        ),
+        (lambda t: t[::2], ValueError, "a trace is cut in one piece: step 2 is not possible"),
+        (
+            lambda t: t.register("x31", 0),
+            KeyError,
+            "no register 'x31' in a trace: x0 to x30, sp, pstate",
+        ),
+        (
+            lambda t: t.last_write("w0", 0),
+            KeyError,
+            "no register 'w0' in a trace: x0 to x30, sp, pstate",
+        ),
+        (lambda t: t.register("x0", 59), IndexError, "row 59 of a trace of 58 steps"),
+        (
+            lambda t: t.column("x31"),
+            KeyError,
+            "no register 'x31' in a trace: x0 to x30, sp, pstate",
+        ),
+        (lambda t: t.column("x0", np.array([0, 59])), IndexError, "row 59 of a trace of 58 steps"),
+        (lambda t: t.column("x0", np.array([-1, 5])), IndexError, "row -1 of a trace of 58 steps"),
+        (lambda t: t.registers(-1), IndexError, "row -1 of a trace of 58 steps"),
+        (lambda t: t.last_write("x0", 59), IndexError, "row 59 of a trace of 58 steps"),
+        (lambda t: t.exception_after(58), IndexError, "step 58 of a trace of 58 steps"),
+        (lambda t: t.find("dispach"), KeyError, "no symbol 'dispach' in the numbered image"),
+        (lambda t: t.diff([1]), TypeError, "a trace is compared with a trace, not with list"),
+    ],
+)
 def test_wrong_use_is_answered_with_a_sentence(calls, use, error, message):
     assert len(calls["numbered"].trace) == 58
     with pytest.raises(error) as caught:

@@ -18,14 +18,18 @@ def _steps_at_el2(answer: object) -> str:
         other = machine.call(OTHER).trace
     expected = sum(step.el == 2 for step in trace)
     if came == expected:
-        return (f"{expected} of the {len(trace)} steps run at EL2, and only {handler} of them "
-                "belong to the function that was called")
-    meant = {len(trace): "all steps of the trace, those of the host at EL1 included",
-             len(trace) - expected: "the steps at EL1",
-             handler: "only the called function's own steps",
-             expected - handler: "all but the called function's own steps, which run at EL2 too",
-             len(other): f"the length of the lesson's own call of {OTHER}",
-             sum(step.el == 2 for step in other): f"what the lesson's own call of {OTHER} takes"}
+        return (
+            f"{expected} of the {len(trace)} steps run at EL2, and only {handler} of them "
+            "belong to the function that was called"
+        )
+    meant = {
+        len(trace): "all steps of the trace, those of the host at EL1 included",
+        len(trace) - expected: "the steps at EL1",
+        handler: "only the called function's own steps",
+        expected - handler: "all but the called function's own steps, which run at EL2 too",
+        len(other): f"the length of the lesson's own call of {OTHER}",
+        sum(step.el == 2 for step in other): f"what the lesson's own call of {OTHER} takes",
+    }
     what = f", {meant[came]}" if came in meant else ""
     raise Wrong(f"Expected the number of steps whose EL is 2; came {shown(came)}{what}")
 
@@ -35,29 +39,39 @@ def _refused(answer: object) -> str:
     if not -1 << 63 <= x0 <= MASK64:
         raise Wrong(f"Expected a value that fits into x0, which has 64 bits; came {shown(x0)}")
     if 0 <= x0 < 3:
-        raise Wrong(f"Expected a number that means nothing; {x0} is a stub call, which the kernel "
-                    "uses to hand EL2 over: it takes another way out")
+        raise Wrong(
+            f"Expected a number that means nothing; {x0} is a stub call, which the kernel "
+            "uses to hand EL2 over: it takes another way out"
+        )
     if x0 == 0x50:
         raise Wrong("Expected a number of your own; 0x50 is the example of the lesson")
     with Bench("numbered", seed=7) as machine:
         call = attempt(machine.hvc, x0)
         if call.x0 == ENOSYS & MASK64:
             # Sent -38, x0 does not change at all: look for the instruction, not for the change.
-            step = max(i for i in call.cost.steps["dispatch"]
-                       if call.trace[i].text.startswith("mov x0"))
-            return (f"x0 = {x0:#x} came back as {ENOSYS}, the kernel's \"no such call\", "
-                    f"written into x0 at step {step}; no function was called")
+            step = max(
+                i for i in call.cost.steps["dispatch"] if call.trace[i].text.startswith("mov x0")
+            )
+            return (
+                f'x0 = {x0:#x} came back as {ENOSYS}, the kernel\'s "no such call", '
+                f"written into x0 at step {step}; no function was called"
+            )
         phases = call.cost.steps
         if "handler" in phases:
             step = phases["handler"][0]
-            raise Wrong(f"Expected -38 in x0; with x0 = {x0:#x} the machine called "
-                        f"{call.trace[step].symbol} at step {step}: this number is taken")
+            raise Wrong(
+                f"Expected -38 in x0; with x0 = {x0:#x} the machine called "
+                f"{call.trace[step].symbol} at step {step}: this number is taken"
+            )
         raise Wrong(f"Expected -38 in x0; {call!r}")
 
 
 def _set_offset(answer: object) -> str:
-    for variant, seed, value in (("numbered", 11, 0x1234), ("fnptr", 12, 0x7_0000_1234),
-                                 ("numbered", 13, 0x8000_0000_FFFF_FFFF)):
+    for variant, seed, value in (
+        ("numbered", 11, 0x1234),
+        ("fnptr", 12, 0x7_0000_1234),
+        ("numbered", 13, 0x8000_0000_FFFF_FFFF),
+    ):
         with Bench(variant, seed=seed) as machine:
             call_function(answer, machine, value, name="set_offset")
             call = machine.last_call("set_offset")
@@ -65,28 +79,48 @@ def _set_offset(answer: object) -> str:
             if found == value:
                 continue
             wrote = [i for i, step in enumerate(call.trace) if step.text.startswith("msr cntvoff")]
-            at = f" at step {wrote[-1]} of {call!r}" if wrote else (
-                f": the last call was {call!r}, and it does not write this register")
+            at = (
+                f" at step {wrote[-1]} of {call!r}"
+                if wrote
+                else (f": the last call was {call!r}, and it does not write this register")
+            )
             half = "; its low 32 bits are right" if found == value & 0xFFFF_FFFF else ""
-            raise Wrong(f"On a {variant} machine, expected CNTVOFF_EL2 = {value:#x}; came "
-                        f"{found:#x}{at}{half}")
+            raise Wrong(
+                f"On a {variant} machine, expected CNTVOFF_EL2 = {value:#x}; came "
+                f"{found:#x}{at}{half}"
+            )
     return "CNTVOFF_EL2 holds all 64 bits, on machines of both kinds"
 
 
 EXERCISES = (
-    Exercise("00.1", "Count the steps at EL2", (
-        "Make the call and look at its trace: c = m.call(\"__kvm_get_mdcr_el2\"), then c.trace.",
-        "The trace's own short description counts the steps of each exception level.",
-        "In code: sum(step.el == 2 for step in c.trace).",
-    ), _steps_at_el2),
-    Exercise("00.2", "A number that means nothing", (
-        "The fourteen calls have the numbers 0x100, 0x101, and so on.",
-        "Fourteen numbers from 0x100 on end at 0x10d. What about a number well away from them?",
-        "Try m.hvc(0x10e) and look at x0. Many other numbers do as well.",
-    ), _refused),
-    Exercise("00.3", "All 64 bits of the offset", (
-        "Call __kvm_timer_set_cntvoff on the machine that your function is given.",
-        "The call takes two arguments of 32 bits each: first the low half, then the high half.",
-        "value & 0xffffffff is the low half, value >> 32 the high half.",
-    ), _set_offset),
+    Exercise(
+        "00.1",
+        "Count the steps at EL2",
+        (
+            'Make the call and look at its trace: c = m.call("__kvm_get_mdcr_el2"), then c.trace.',
+            "The trace's own short description counts the steps of each exception level.",
+            "In code: sum(step.el == 2 for step in c.trace).",
+        ),
+        _steps_at_el2,
+    ),
+    Exercise(
+        "00.2",
+        "A number that means nothing",
+        (
+            "The fourteen calls have the numbers 0x100, 0x101, and so on.",
+            "Fourteen numbers from 0x100 on end at 0x10d. What about a number well away from them?",
+            "Try m.hvc(0x10e) and look at x0. Many other numbers do as well.",
+        ),
+        _refused,
+    ),
+    Exercise(
+        "00.3",
+        "All 64 bits of the offset",
+        (
+            "Call __kvm_timer_set_cntvoff on the machine that your function is given.",
+            "The call takes two arguments of 32 bits each: first the low half, then the high half.",
+            "value & 0xffffffff is the low half, value >> 32 the high half.",
+        ),
+        _set_offset,
+    ),
 )

@@ -8,12 +8,19 @@ from hypkit.lessons.judge import Bench, Exercise, Wrong, call_function, number, 
 
 SEED = 7
 # Addresses of Machine("numbered", seed=SEED), as a debugger might show them.
-ADDRESSES = (0xFFFF_BE54_62E9_0018, 0x4044_4000, 0x934F_0044_0000, 0xFFFF_0000_0040_2000,
-             0x934F_0028_5000)
-_BY = {"image": "begins with 0xffff and has bit 47 set",
-       "linear": "begins with 0xffff and has bit 47 clear",
-       "physical": "is a place in the 1 GiB of memory from 0x40000000 on",
-       "hyp": "begins with 0x0000 and has this machine's tag above its low 30 bits"}
+ADDRESSES = (
+    0xFFFF_BE54_62E9_0018,
+    0x4044_4000,
+    0x934F_0044_0000,
+    0xFFFF_0000_0040_2000,
+    0x934F_0028_5000,
+)
+_BY = {
+    "image": "begins with 0xffff and has bit 47 set",
+    "linear": "begins with 0xffff and has bit 47 clear",
+    "physical": "is a place in the 1 GiB of memory from 0x40000000 on",
+    "hyp": "begins with 0x0000 and has this machine's tag above its low 30 bits",
+}
 
 
 def _whose(answer: object) -> str:
@@ -22,13 +29,18 @@ def _whose(answer: object) -> str:
     layout = Layout.from_seed(SEED)
     for n, (address, came) in enumerate(zip(ADDRESSES, answer, strict=True), 1):
         if not isinstance(came, str) or came not in SPACES:
-            raise Wrong(f"Expected one of {', '.join(SPACES)} for address {n}, {address:#x}; "
-                        f"came {shown(came)}")
+            raise Wrong(
+                f"Expected one of {', '.join(SPACES)} for address {n}, {address:#x}; "
+                f"came {shown(came)}"
+            )
         if came != layout.space(address):
-            raise Wrong(f"Address {n}, {address:#x}, is not {came}: an address of that space "
-                        f"{_BY[came]}")
-    return ("Bit 47 and the sixteen bits above it tell the three virtual spaces apart, without a "
-            "look into any table")
+            raise Wrong(
+                f"Address {n}, {address:#x}, is not {came}: an address of that space {_BY[came]}"
+            )
+    return (
+        "Bit 47 and the sixteen bits above it tell the three virtual spaces apart, without a "
+        "look into any table"
+    )
 
 
 def _by_hand(answer: object) -> str:
@@ -37,8 +49,12 @@ def _by_hand(answer: object) -> str:
             layout = machine.layout
             places = {space: machine.address(name, space) for space in SPACES}
             for space, va in places.items():
-                came = number(call_function(answer, va, layout.tag_lsb, layout.tag_val,
-                                            name="kern_hyp_va_of"), "a hyp address")
+                came = number(
+                    call_function(
+                        answer, va, layout.tag_lsb, layout.tag_val, name="kern_hyp_va_of"
+                    ),
+                    "a hyp address",
+                )
                 start = machine.snapshot()
                 trace = machine.hvc(va).trace
                 machine.restore(start)
@@ -46,17 +62,25 @@ def _by_hand(answer: object) -> str:
                 if came == trace.register("x0", first + 5):
                     continue
                 states = " -> ".join(f"{trace.register('x0', first + n):#x}" for n in range(6))
-                raise Wrong(f"Of the {space} address {va:#x} with tag_lsb {layout.tag_lsb} and tag "
-                            f"{layout.tag_val:#x}, steps {first} to {first + 4} make {states}; "
-                            f"expected the last of these, came {shown(came)}")
-    for va, lsb, tag in ((0xFFFF_0001_E345_6789, 32, 0x8ACE),
-                         (0xFFFF_0000_3CFF_FFFF, 24, 0x80_0001)):
+                raise Wrong(
+                    f"Of the {space} address {va:#x} with tag_lsb {layout.tag_lsb} and tag "
+                    f"{layout.tag_val:#x}, steps {first} to {first + 4} make {states}; "
+                    f"expected the last of these, came {shown(came)}"
+                )
+    for va, lsb, tag in (
+        (0xFFFF_0001_E345_6789, 32, 0x8ACE),
+        (0xFFFF_0000_3CFF_FFFF, 24, 0x80_0001),
+    ):
         came = number(call_function(answer, va, lsb, tag, name="kern_hyp_va_of"), "a hyp address")
         if came != (expected := va & (1 << lsb) - 1 | tag << lsb):
-            raise Wrong(f"In a machine with another amount of memory (tag_lsb {lsb}, tag {tag:#x}) "
-                        f"expected {va:#x} to become {expected:#x}; came {shown(came)}")
-    return ("Your function and the five instructions agree, on addresses of all four spaces and "
-            "for three sizes of memory")
+            raise Wrong(
+                f"In a machine with another amount of memory (tag_lsb {lsb}, tag {tag:#x}) "
+                f"expected {va:#x} to become {expected:#x}; came {shown(came)}"
+            )
+    return (
+        "Your function and the five instructions agree, on addresses of all four spaces and "
+        "for three sizes of memory"
+    )
 
 
 # As long as the original, so that no address changes.
@@ -71,10 +95,14 @@ dispatch_return:
         speculation_barrier
 """
 ASSEMBLY = (("fnptr 02.3", BROKEN),)
-CASES = (("__kvm_get_mdcr_el2", "kern_hyp_va", 51), ("__kvm_flush_vm_context", "lm_alias", 52),
-         ("__kvm_timer_set_cntvoff", "lm_alias", 53), ("__vgic_v3_read_vmcr", "kern_hyp_va", 54),
-         # KASLR can lead into a 2 MiB of which EL2 has mapped some pages: one level more.
-         ("__kvm_tlb_flush_vmid", "lm_alias", 489))
+CASES = (
+    ("__kvm_get_mdcr_el2", "kern_hyp_va", 51),
+    ("__kvm_flush_vm_context", "lm_alias", 52),
+    ("__kvm_timer_set_cntvoff", "lm_alias", 53),
+    ("__vgic_v3_read_vmcr", "kern_hyp_va", 54),
+    # KASLR can lead into a 2 MiB of which EL2 has mapped some pages: one level more.
+    ("__kvm_tlb_flush_vmid", "lm_alias", 489),
+)
 
 
 def _foretold(answer: object) -> str:
@@ -82,13 +110,17 @@ def _foretold(answer: object) -> str:
         with Bench("fnptr", seed=seed) as sound:
             came = call_function(answer, sound, name, missing, name="predict")
         if not isinstance(came, list | tuple) or len(came) != 2:
-            raise Wrong(f"Expected predict to return two numbers, level and FAR_EL2; came "
-                        f"{shown(came)}")
+            raise Wrong(
+                f"Expected predict to return two numbers, level and FAR_EL2; came {shown(came)}"
+            )
         level, far = (number(part, "two whole numbers") for part in came)
         text = BROKEN if missing == "kern_hyp_va" else None
         with Bench("fnptr", seed=seed, dispatcher=text) as broken:
-            call = (broken.call(name) if missing == "kern_hyp_va"
-                    else broken.hvc(broken.address(name, "image")))
+            call = (
+                broken.call(name)
+                if missing == "kern_hyp_va"
+                else broken.hvc(broken.address(name, "image"))
+            )
             panic, trace = broken.panicked, call.trace
             step = next(i for i, s in enumerate(trace) if s.symbol == "hyp_panic")
         found = panic.esr & 3
@@ -98,33 +130,52 @@ def _foretold(answer: object) -> str:
             what = f", {'an' if space == 'image' else 'a'} {space} address" if space else ""
             raise Wrong(f"{where} FAR_EL2 {panic.far:#x}; came {shown(far)}{what}")
         if level != found:
-            raise Wrong(f"{where} {syndrome.esr_text(panic.esr)}; came level {shown(level)}, while "
-                        "FAR_EL2 is right")
-    return ("Level and FAR_EL2 were as you said, on five broken machines: the walk on the sound "
-            "machine knows where it will end")
+            raise Wrong(
+                f"{where} {syndrome.esr_text(panic.esr)}; came level {shown(level)}, while "
+                "FAR_EL2 is right"
+            )
+    return (
+        "Level and FAR_EL2 were as you said, on five broken machines: the walk on the sound "
+        "machine knows where it will end"
+    )
 
 
 EXERCISES = (
-    Exercise("02.1", "Whose address?", (
-        "Look at the first four hexadecimal digits: 0xffff or 0x0000? EL2 has no tree for 0xffff.",
-        "For those with 0xffff, the fifth digit: bit 47 is set in 8 to f. Image addresses have it "
-        "set, linear ones begin with 0xffff0.",
-        "Those with 0x0000: memory begins at 0x40000000 and is 1 GiB long, so a physical address "
-        "has at most 8 digits here. A hyp address has bit 47 set.",
-    ), _whose),
-    Exercise("02.2", "kern_hyp_va by hand", (
-        "Two parts: low bits of va, and the tag above them. Which operator joins two numbers that "
-        "have no bit in common?",
-        "(1 << n) - 1 has exactly the low n bits set.",
-        "(va & low bits) | (tag << tag_lsb). An addition of the tag to va would keep what stands "
-        "above, 0xffff for instance.",
-    ), _by_hand),
-    Exercise("02.3", "The evidence beforehand", (
-        "FAR_EL2 is what EL2 branches to. Without kern_hyp_va this is what the host sent. Without "
-        "lm_alias it is what kern_hyp_va makes of an image address.",
-        "machine.layout.kern_hyp_va(address) converts, machine.address(name, \"linear\") is what "
-        "the host sends.",
-        "machine.translate(far, el=2).levels lists the tables that the walk read; the last one's "
-        ".level is where it failed. For a linear address there is none: level 0.",
-    ), _foretold),
+    Exercise(
+        "02.1",
+        "Whose address?",
+        (
+            "Look at the first four hexadecimal digits: 0xffff or 0x0000? EL2 has no tree for 0xffff.",
+            "For those with 0xffff, the fifth digit: bit 47 is set in 8 to f. Image addresses have it "
+            "set, linear ones begin with 0xffff0.",
+            "Those with 0x0000: memory begins at 0x40000000 and is 1 GiB long, so a physical address "
+            "has at most 8 digits here. A hyp address has bit 47 set.",
+        ),
+        _whose,
+    ),
+    Exercise(
+        "02.2",
+        "kern_hyp_va by hand",
+        (
+            "Two parts: low bits of va, and the tag above them. Which operator joins two numbers that "
+            "have no bit in common?",
+            "(1 << n) - 1 has exactly the low n bits set.",
+            "(va & low bits) | (tag << tag_lsb). An addition of the tag to va would keep what stands "
+            "above, 0xffff for instance.",
+        ),
+        _by_hand,
+    ),
+    Exercise(
+        "02.3",
+        "The evidence beforehand",
+        (
+            "FAR_EL2 is what EL2 branches to. Without kern_hyp_va this is what the host sent. Without "
+            "lm_alias it is what kern_hyp_va makes of an image address.",
+            'machine.layout.kern_hyp_va(address) converts, machine.address(name, "linear") is what '
+            "the host sends.",
+            "machine.translate(far, el=2).levels lists the tables that the walk read; the last one's "
+            ".level is where it failed. For a linear address there is none: level 0.",
+        ),
+        _foretold,
+    ),
 )

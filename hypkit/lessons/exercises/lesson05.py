@@ -24,20 +24,30 @@ def _rung(key: str) -> Rung:
 
 def _both_sides(answer: object) -> str:
     if not isinstance(answer, dict) or not all(key in answer for key in SIDES):
-        raise Wrong('Expected a dict with a number for "jump_table" and one for "relocated"; '
-                    f"came {shown(answer)}")
+        raise Wrong(
+            'Expected a dict with a number for "jump_table" and one for "relocated"; '
+            f"came {shown(answer)}"
+        )
     for key in SIDES:
         came = number(answer[key], f"for {key!r} a count of instructions")
         rung = _rung(key)
         host, hyp = rung.host.instructions, rung.hyp.instructions
         if came == host + hyp:
             continue
-        known = {hyp: "EL2's part alone", host: "the host's part alone",
-                 rung.dispatch.instructions: "the dispatch alone",
-                 len(rung.trace): "the whole trace, the handler included"}
-        raise Wrong(f"{key}: expected host and EL2 together; came {shown(came)}"
-                    + (f", which is {known[came]}" if came in known else
-                       f", and not the sum of the host's {host} and EL2's part"))
+        known = {
+            hyp: "EL2's part alone",
+            host: "the host's part alone",
+            rung.dispatch.instructions: "the dispatch alone",
+            len(rung.trace): "the whole trace, the handler included",
+        }
+        raise Wrong(
+            f"{key}: expected host and EL2 together; came {shown(came)}"
+            + (
+                f", which is {known[came]}"
+                if came in known
+                else f", and not the sum of the host's {host} and EL2's part"
+            )
+        )
     return "Counted on both sides, a jump table and a relocated table are one instruction apart"
 
 
@@ -50,17 +60,21 @@ def _within_budget(answer: object) -> str:
     head, *options = answer.replace(" ", "").split("+")
     unknown = [option for option in options if option not in OPTIONS]
     if head != "numbered" or unknown:
-        raise Wrong(f'Expected "numbered" with suggestions from {", ".join(OPTIONS)}; came '
-                    f"{shown(answer)}")
+        raise Wrong(
+            f'Expected "numbered" with suggestions from {", ".join(OPTIONS)}; came {shown(answer)}'
+        )
     taken = set(options)
     came = _hyp(taken)
     if came > BUDGET:
         raise Wrong(f"Expected at most {BUDGET} instructions at EL2; {shown(answer)} has {came}")
-    fewest = min(len(chosen) for chosen in map(_options, review_combinations())
-                 if _hyp(chosen) <= BUDGET)
+    fewest = min(
+        len(chosen) for chosen in map(_options, review_combinations()) if _hyp(chosen) <= BUDGET
+    )
     if len(taken) > fewest:
-        raise Wrong(f"{came} instructions are within the budget of {BUDGET}, but {len(taken)} "
-                    f"suggestions are more than it takes: {fewest} are enough")
+        raise Wrong(
+            f"{came} instructions are within the budget of {BUDGET}, but {len(taken)} "
+            f"suggestions are more than it takes: {fewest} are enough"
+        )
     return f"{came} instructions at EL2 with {fewest} suggestions, and fewer will not do"
 
 
@@ -89,12 +103,16 @@ def _on_the_chain(answer: object) -> str:
         if row not in loads:
             raise Wrong(f"Expected rows with loads; came row {row}, `{timing.rows[row].text}`")
         if row not in expected:
-            raise Wrong(f"Row {row}, `{timing.rows[row].text}`, is ready in cycle "
-                        f"{timing.rows[row].ready}, and what follows waits for another row longer")
+            raise Wrong(
+                f"Row {row}, `{timing.rows[row].text}`, is ready in cycle "
+                f"{timing.rows[row].ready}, and what follows waits for another row longer"
+            )
     if came != expected:
-        raise Wrong(f"Expected every load that the end waits for; {len(expected - came)} "
-                    "of them is missing" if len(expected - came) == 1 else
-                    f"Expected every load that the end waits for; came {len(came)} of them")
+        raise Wrong(
+            f"Expected every load that the end waits for; {len(expected - came)} of them is missing"
+            if len(expected - came) == 1
+            else f"Expected every load that the end waits for; came {len(came)} of them"
+        )
     return "The table's slot is what everything waits for: the cached offset is there before it"
 
 
@@ -143,12 +161,15 @@ def _fair_figures(answer: object) -> str:
     expected = {figure.key for figure in unseen if not _unfair(figure)}
     for figure in unseen:
         if figure.key in given and figure.key not in expected:
-            raise Wrong(f"{figure.key} is {figure.text} on {figure.machine}, and may not stand "
-                        f"beside our dispatch: {_unfair(figure)}")
+            raise Wrong(
+                f"{figure.key} is {figure.text} on {figure.machine}, and may not stand "
+                f"beside our dispatch: {_unfair(figure)}"
+            )
     for figure in unseen:
         if figure.key in expected and figure.key not in given:
-            raise Wrong(f"{figure.key} is missing: {figure.text} on {figure.machine}, a bare "
-                        "exception")
+            raise Wrong(
+                f"{figure.key} is missing: {figure.text} on {figure.machine}, a bare exception"
+            )
     strange = [key for key in given if key not in expected]
     if strange:
         raise Wrong(f"Expected keys of the figures; came {shown(strange[0])}")
@@ -156,24 +177,44 @@ def _fair_figures(answer: object) -> str:
 
 
 EXERCISES = (
-    Exercise("05.1", "both sides", (
-        "Take the two rungs by their names from the dictionary rungs.",
-        "rung.host and rung.hyp are counts; each has .instructions.",
-        "Add the two: the handler is in neither.",
-    ), _both_sides),
-    Exercise("05.2", "a budget", (
-        "The patch as posted has 49 instructions there. How many must go?",
-        "ladder([...]) takes any names: measure each suggestion alone first.",
-        "adr_l saves five, which is the most. You need two more, and enum saves none.",
-    ), _within_budget),
-    Exercise("05.3", "on the chain", (
-        "timing(\"ideal\").table() has a star where the end had to wait.",
-        "timing.rows have .index and .text; timing.critical has the starred indices.",
-        "There are two loads. They run at the same time, and one is ready later.",
-    ), _on_the_chain),
-    Exercise("05.4", "fair figures", (
-        "Begin with .measures: which kind is a bare exception?",
-        "Not everything is in cycles.",
-        "The machine's name tells a 32-bit core, and an Intel or x86 one.",
-    ), _fair_figures),
+    Exercise(
+        "05.1",
+        "both sides",
+        (
+            "Take the two rungs by their names from the dictionary rungs.",
+            "rung.host and rung.hyp are counts; each has .instructions.",
+            "Add the two: the handler is in neither.",
+        ),
+        _both_sides,
+    ),
+    Exercise(
+        "05.2",
+        "a budget",
+        (
+            "The patch as posted has 49 instructions there. How many must go?",
+            "ladder([...]) takes any names: measure each suggestion alone first.",
+            "adr_l saves five, which is the most. You need two more, and enum saves none.",
+        ),
+        _within_budget,
+    ),
+    Exercise(
+        "05.3",
+        "on the chain",
+        (
+            'timing("ideal").table() has a star where the end had to wait.',
+            "timing.rows have .index and .text; timing.critical has the starred indices.",
+            "There are two loads. They run at the same time, and one is ready later.",
+        ),
+        _on_the_chain,
+    ),
+    Exercise(
+        "05.4",
+        "fair figures",
+        (
+            "Begin with .measures: which kind is a bare exception?",
+            "Not everything is in cycles.",
+            "The machine's name tells a 32-bit core, and an Intel or x86 one.",
+        ),
+        _fair_figures,
+    ),
 )

@@ -30,13 +30,16 @@ _HEAD = """\
 dispatch:
         divert_stub_calls
 """
-_TAIL = """\
+_TAIL = (
+    """\
         eret
         speculation_barrier
 refuse: mov     x0, #-38
         eret
         speculation_barrier
-""" + TABLE
+"""
+    + TABLE
+)
 
 
 def assembled(letters: str) -> str:
@@ -46,7 +49,8 @@ def assembled(letters: str) -> str:
 
 # The solutions, and what each does differently from the one before.
 PLAIN = assembled(ORDER)
-SHORT = """\
+SHORT = (
+    """\
         ldp     x9, x0, [sp]            // the number, and the first argument in its place already
         sub     x9, x9, #0x100
         cmp     x9, #14
@@ -64,9 +68,12 @@ SHORT = """\
         mov     x0, #-38
         eret
         speculation_barrier
-""" + TABLE
+"""
+    + TABLE
+)
 HALVES = "table:\n" + "".join(f"        .hword  ({name} - table) / 4\n" for name in HYPERCALLS)
-SMALL = """\
+SMALL = (
+    """\
         ldp     x9, x0, [sp]
         sub     x9, x9, #0x100
         cmp     x9, #14
@@ -84,13 +91,16 @@ SMALL = """\
 2:      divert_stub_calls
         mov     x0, #-38
         b       1b                      // one eret and one barrier for both ways out
-""" + HALVES
+"""
+    + HALVES
+)
 
 # Five ways to look good without being right; the lesson shows what becomes of each.
 _SIGNED = PLAIN.replace("b.hs    refuse", "b.ge    refuse")
 _NO_STUB = PLAIN.replace("divert_stub_calls", "ldp     x0, x1, [sp], #16")
 _VECTOR = PLAIN.replace("str     lr, [sp, #-16]!", "fmov    d16, lr").replace(
-    "ldr     lr, [sp], #16", "fmov    lr, d16")
+    "ldr     lr, [sp], #16", "fmov    lr, d16"
+)
 _CONSTANT = """\
 dispatch:
         divert_stub_calls
@@ -127,38 +137,85 @@ _SCRATCH = ("x9", "x10", "x11", "x12")
 
 
 def _vocabulary() -> str:
-    lines = ["ldp x9, x10, [sp]", "ldp x0, x1, [sp]", "str lr, [sp]", "str x1, [sp]",
-             "ldr lr, [sp]", "add sp, sp, #16", "sub sp, sp, #16", "stp x29, lr, [sp, #-16]!",
-             "ldp x29, lr, [sp], #16", "cmp x0, #3", "csdb", "sub x0, x0, #0x100", "cmp x0, #14",
-             "cmp x0, #13", "eor x0, x0, #0x100"]
+    lines = [
+        "ldp x9, x10, [sp]",
+        "ldp x0, x1, [sp]",
+        "str lr, [sp]",
+        "str x1, [sp]",
+        "ldr lr, [sp]",
+        "add sp, sp, #16",
+        "sub sp, sp, #16",
+        "stp x29, lr, [sp, #-16]!",
+        "ldp x29, lr, [sp], #16",
+        "cmp x0, #3",
+        "csdb",
+        "sub x0, x0, #0x100",
+        "cmp x0, #14",
+        "cmp x0, #13",
+        "eor x0, x0, #0x100",
+    ]
     for a in _SCRATCH:
         w = "w" + a[1:]
-        lines += [f"ldp {a}, x0, [sp]", f"ldp {a}, x0, [sp], #16", f"sub {a}, x0, #0x100",
-                  f"sub {a}, {a}, #0x100", f"cmp {a}, #14", f"cmp {a}, #3",
-                  f"cmp {a}, #13", f"eor {a}, {a}, #0x100", f"eor {a}, x0, #0x100",
-                  f"mov x0, {a}", f"mov {a}, x0", f"br {a}", f"blr {a}", f"lsr {a}, {a}, #4",
-                  f"ldr {a}, [{a}]", f"mov lr, {a}", f"mov {a}, lr", f"cmp x0, {a}",
-                  f"subs {a}, x0, #0x100", f"sbc {a}, xzr, xzr"]
+        lines += [
+            f"ldp {a}, x0, [sp]",
+            f"ldp {a}, x0, [sp], #16",
+            f"sub {a}, x0, #0x100",
+            f"sub {a}, {a}, #0x100",
+            f"cmp {a}, #14",
+            f"cmp {a}, #3",
+            f"cmp {a}, #13",
+            f"eor {a}, {a}, #0x100",
+            f"eor {a}, x0, #0x100",
+            f"mov x0, {a}",
+            f"mov {a}, x0",
+            f"br {a}",
+            f"blr {a}",
+            f"lsr {a}, {a}, #4",
+            f"ldr {a}, [{a}]",
+            f"mov lr, {a}",
+            f"mov {a}, lr",
+            f"cmp x0, {a}",
+            f"subs {a}, x0, #0x100",
+            f"sbc {a}, xzr, xzr",
+        ]
         for b in _SCRATCH:
             x = "w" + b[1:]
-            lines += [f"ldr {a}, [{a}, {b}, lsl #3]", f"ldrh {w}, [{b}, {a}, lsl #1]",
-                      f"ldrsw {a}, [{b}, {a}, lsl #2]", f"ldrb {w}, [{b}, {a}]",
-                      f"ldrh {x}, [{a}, {b}, lsl #1]", f"ldrsw {b}, [{a}, {b}, lsl #2]",
-                      f"ldrsh {a}, [{b}, {a}, lsl #1]", f"ldr {w}, [{b}, {a}, lsl #2]",
-                      f"add {a}, {a}, {b}", f"add {a}, {a}, {b}, lsl #2",
-                      f"add {a}, {b}, {a}, lsl #2", f"add {a}, {a}, {b}, lsl #3",
-                      f"and {a}, {a}, {b}", f"cmp {a}, {b}", f"mov {a}, {b}"]
-        lines += [f"ldr {a}, [{a}, x0, lsl #3]", f"ldrh {w}, [{a}, x0, lsl #1]",
-                  f"add {a}, {a}, x0, lsl #2", f"add {a}, {a}, x0", f"ldrsw {a}, [{a}, x0, lsl #2]"]
+            lines += [
+                f"ldr {a}, [{a}, {b}, lsl #3]",
+                f"ldrh {w}, [{b}, {a}, lsl #1]",
+                f"ldrsw {a}, [{b}, {a}, lsl #2]",
+                f"ldrb {w}, [{b}, {a}]",
+                f"ldrh {x}, [{a}, {b}, lsl #1]",
+                f"ldrsw {b}, [{a}, {b}, lsl #2]",
+                f"ldrsh {a}, [{b}, {a}, lsl #1]",
+                f"ldr {w}, [{b}, {a}, lsl #2]",
+                f"add {a}, {a}, {b}",
+                f"add {a}, {a}, {b}, lsl #2",
+                f"add {a}, {b}, {a}, lsl #2",
+                f"add {a}, {a}, {b}, lsl #3",
+                f"and {a}, {a}, {b}",
+                f"cmp {a}, {b}",
+                f"mov {a}, {b}",
+            ]
+        lines += [
+            f"ldr {a}, [{a}, x0, lsl #3]",
+            f"ldrh {w}, [{a}, x0, lsl #1]",
+            f"add {a}, {a}, x0, lsl #2",
+            f"add {a}, {a}, x0",
+            f"ldrsw {a}, [{a}, x0, lsl #2]",
+        ]
     return "".join(f"        {line}\n" for line in dict.fromkeys(lines))
 
 
 VOCABULARY = _vocabulary()
 
 ASSEMBLY = (
-    ("numbered 11 plain", PLAIN), ("numbered 11 short", SHORT), ("numbered 11 small", SMALL),
+    ("numbered 11 plain", PLAIN),
+    ("numbered 11 short", SHORT),
+    ("numbered 11 small", SMALL),
     *((f"numbered 11 {name}", text) for name, text in CHEATS.items()),
-    ("numbered 11 nailed", nailed([0] * len(HYPERCALLS))), ("11 vocabulary", VOCABULARY),
+    ("numbered 11 nailed", nailed([0] * len(HYPERCALLS))),
+    ("11 vocabulary", VOCABULARY),
 )
 
 # --- The judges -----------------------------------------------------------------------------------
@@ -176,8 +233,9 @@ def _pieces(answer: object) -> str:
         missing = [letter for letter in PIECES if letter not in letters]
         twice = [letter for letter in PIECES if letters.count(letter) > 1]
         what = f"{', '.join(missing)} missing" if missing else f"{', '.join(twice)} there twice"
-        raise Wrong(f"Expected each of the {len(PIECES)} pieces once; came {shown(answer)}, with "
-                    f"{what}")
+        raise Wrong(
+            f"Expected each of the {len(PIECES)} pieces once; came {shown(answer)}, with {what}"
+        )
     score = prove(assembled(letters))
     return f"All pieces in a right order: {_measured(score)}"
 
@@ -185,49 +243,72 @@ def _pieces(answer: object) -> str:
 def _short(answer: object) -> str:
     score = prove(answer)
     if score.instructions > SHORT_ENOUGH:
-        raise Wrong(f"This dispatcher is right. Now expected at most {SHORT_ENOUGH} instructions "
-                    f"at EL2 around the handler; came {score.instructions}")
+        raise Wrong(
+            f"This dispatcher is right. Now expected at most {SHORT_ENOUGH} instructions "
+            f"at EL2 around the handler; came {score.instructions}"
+        )
     if score.loads > FEW_LOADS:
-        raise Wrong(f"This dispatcher is right and short. Now expected at most {FEW_LOADS} loads; "
-                    f"came {score.loads}")
+        raise Wrong(
+            f"This dispatcher is right and short. Now expected at most {FEW_LOADS} loads; "
+            f"came {score.loads}"
+        )
     return f"Right, short, and with few loads: {_measured(score)}"
 
 
 def _small(answer: object) -> str:
     score = prove(answer)
     if score.bytes > SMALL_ENOUGH:
-        raise Wrong(f"This dispatcher is right. Now expected at most {SMALL_ENOUGH} bytes, with "
-                    f"all that it reads of memory; came {score.bytes}")
+        raise Wrong(
+            f"This dispatcher is right. Now expected at most {SMALL_ENOUGH} bytes, with "
+            f"all that it reads of memory; came {score.bytes}"
+        )
     return f"Right and small: {_measured(score)}"
 
 
 def _measured(score: Score) -> str:
-    return (f"{score.instructions} instructions and {score.loads} loads at EL2 around the handler, "
-            f"{score.bytes} bytes, and in the model "
-            + " and ".join(f"{cycles} cycles on {core}" for core, cycles in score.cycles.items()))
+    return (
+        f"{score.instructions} instructions and {score.loads} loads at EL2 around the handler, "
+        f"{score.bytes} bytes, and in the model "
+        + " and ".join(f"{cycles} cycles on {core}" for core, cycles in score.cycles.items())
+    )
 
 
 EXERCISES = (
-    Exercise("11.1", "Pieces in order", (
-        "First the number is tested, then it becomes an address, then the function is called.",
-        "x0 holds the number until a piece overwrites it with the first argument: use it before.",
-        "Test: I, C, G. Address: J, F. Save the way back: H. Arguments: E, B, K, in this order. "
-        "Then A, and D undoes H.",
-    ), _pieces),
-    Exercise("11.2", "Short", (
-        "Which tests does a good call have to pass? Does it have to pass the stub test at all?",
-        "Test for the fourteen first, and ask about the stub only when it was none of them. And "
-        "the number is on the stack, together with x1: load each where you want it.",
-        "ldp x9, x0, [sp] puts the number into x9 and the first argument where it belongs. The "
-        "sixteen bytes on the stack are then free: str lr, [sp] needs no room of its own. In the "
-        "end, ldr lr, [sp], #16.",
-    ), _short),
-    Exercise("11.3", "Small", (
-        "Where are the bytes? Print Machine(\"numbered\", dispatcher=mine).image.dispatcher, and "
-        "count: how many of them are the table?",
-        "A branch takes four bytes. How far is a function from the table? How few bytes hold that?",
-        "Instructions are four bytes apart, so (function - table) / 4 fits into a halfword: .hword "
-        "in the table, ldrh w9, [x10, x9, lsl #1] and add x10, x10, x9, lsl #2 in the code. One "
-        "eret can serve both ways out.",
-    ), _small),
+    Exercise(
+        "11.1",
+        "Pieces in order",
+        (
+            "First the number is tested, then it becomes an address, then the function is called.",
+            "x0 holds the number until a piece overwrites it with the first argument: use it before.",
+            "Test: I, C, G. Address: J, F. Save the way back: H. Arguments: E, B, K, in this order. "
+            "Then A, and D undoes H.",
+        ),
+        _pieces,
+    ),
+    Exercise(
+        "11.2",
+        "Short",
+        (
+            "Which tests does a good call have to pass? Does it have to pass the stub test at all?",
+            "Test for the fourteen first, and ask about the stub only when it was none of them. And "
+            "the number is on the stack, together with x1: load each where you want it.",
+            "ldp x9, x0, [sp] puts the number into x9 and the first argument where it belongs. The "
+            "sixteen bytes on the stack are then free: str lr, [sp] needs no room of its own. In the "
+            "end, ldr lr, [sp], #16.",
+        ),
+        _short,
+    ),
+    Exercise(
+        "11.3",
+        "Small",
+        (
+            'Where are the bytes? Print Machine("numbered", dispatcher=mine).image.dispatcher, and '
+            "count: how many of them are the table?",
+            "A branch takes four bytes. How far is a function from the table? How few bytes hold that?",
+            "Instructions are four bytes apart, so (function - table) / 4 fits into a halfword: .hword "
+            "in the table, ldrh w9, [x10, x9, lsl #1] and add x10, x10, x9, lsl #2 in the code. One "
+            "eret can serve both ways out.",
+        ),
+        _small,
+    ),
 )

@@ -9,9 +9,13 @@ from matplotlib.patches import Rectangle
 from hypkit.pictures.drawing import OKABE_ITO, Picture, canvas, figure, look
 
 # What may come of a value, with its look; the word stands in the box as well.
-KINDS = {"call": (OKABE_ITO["green"], ""), "stub": (OKABE_ITO["sky blue"], ""),
-         "stub error": (OKABE_ITO["sky blue"], "//"), "-ENOSYS": (OKABE_ITO["yellow"], ""),
-         "panic": (OKABE_ITO["vermillion"], "xx")}
+KINDS = {
+    "call": (OKABE_ITO["green"], ""),
+    "stub": (OKABE_ITO["sky blue"], ""),
+    "stub error": (OKABE_ITO["sky blue"], "//"),
+    "-ENOSYS": (OKABE_ITO["yellow"], ""),
+    "panic": (OKABE_ITO["vermillion"], "xx"),
+}
 
 
 def show_edges(found: Mapping[str, Mapping[int, str]]) -> Picture:
@@ -29,12 +33,32 @@ def show_edges(found: Mapping[str, Mapping[int, str]]) -> Picture:
         for x, kinds in enumerate(found.values()):
             for y, value in enumerate(rows):
                 colour, hatch = KINDS[kinds[value]]
-                axes.add_patch(Rectangle((x, y), 0.96, 0.9, facecolor=colour, hatch=hatch,
-                                         edgecolor="black", linewidth=0.6))
-                axes.text(x + 0.48, y + 0.46, kinds[value], ha="center", va="center", fontsize=8.5,
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})
-        axes.set_yticks([y + 0.46 for y in range(len(rows))], [f"{value:#x}" for value in rows],
-                        fontsize=8.5, family="DejaVu Sans Mono")
+                axes.add_patch(
+                    Rectangle(
+                        (x, y),
+                        0.96,
+                        0.9,
+                        facecolor=colour,
+                        hatch=hatch,
+                        edgecolor="black",
+                        linewidth=0.6,
+                    )
+                )
+                axes.text(
+                    x + 0.48,
+                    y + 0.46,
+                    kinds[value],
+                    ha="center",
+                    va="center",
+                    fontsize=8.5,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                )
+        axes.set_yticks(
+            [y + 0.46 for y in range(len(rows))],
+            [f"{value:#x}" for value in rows],
+            fontsize=8.5,
+            family="DejaVu Sans Mono",
+        )
         axes.set_xticks([x + 0.48 for x in range(len(found))], list(found))
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
@@ -44,5 +68,6 @@ def show_edges(found: Mapping[str, Mapping[int, str]]) -> Picture:
             side.set_visible(False)
         alt = "A table in colours: what comes of each value of x0. " + " ".join(
             f"{key}: " + ", ".join(f"{value:#x} {kind}" for value, kind in kinds.items()) + "."
-            for key, kinds in found.items())
+            for key, kinds in found.items()
+        )
         return figure(fig, alt)

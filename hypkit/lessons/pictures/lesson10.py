@@ -26,8 +26,9 @@ def show_timeline(events: Sequence[Event] | None = None) -> Picture:
         if not isinstance(event, Event):
             raise TypeError(f"{event!r} is not a step of facts.history()")
         if event.confidence not in _MARKS:
-            raise ValueError(f"{event!r} is {event.confidence}: a picture shows no such thing "
-                             "as a fact")
+            raise ValueError(
+                f"{event!r} is {event.confidence}: a picture shows no such thing as a fact"
+            )
     if not events:
         raise ValueError("no step to show: facts.history() has them")
     with look():
@@ -37,33 +38,48 @@ def show_timeline(events: Sequence[Event] | None = None) -> Picture:
         axes.plot([0, 0], [rows[0], rows[-1]], color="black", linewidth=1.2, zorder=0)
         for row, event in enumerate(events):
             marker, colour, _ = _MARKS[event.confidence]
-            axes.scatter(0, row, s=48, marker=marker, facecolor=colour, edgecolor="black",
-                         linewidth=0.8)
+            axes.scatter(
+                0, row, s=48, marker=marker, facecolor=colour, edgecolor="black", linewidth=0.8
+            )
             axes.text(-0.25, row, event.when, ha="right", va="center", fontsize=9)
             axes.text(0.25, row, event.title, va="center", fontsize=9, fontweight="bold")
             if event.variant:
-                axes.text(6.3, row, event.variant, va="center", fontsize=8.5,
-                          family="DejaVu Sans Mono")
+                axes.text(
+                    6.3, row, event.variant, va="center", fontsize=8.5, family="DejaVu Sans Mono"
+                )
         axes.text(-0.25, -1, "when", ha="right", va="center", fontsize=8.5, style="italic")
         axes.text(0.25, -1, "what", va="center", fontsize=8.5, style="italic")
         axes.text(6.3, -1, "runs here as", va="center", fontsize=8.5, style="italic")
         used = {event.confidence for event in events}
         for n, (marker, colour, words) in enumerate(
-                look_of for key, look_of in _MARKS.items() if key in used):
-            axes.scatter(0.3 + 3 * n, len(events) + 0.2, s=40, marker=marker, facecolor=colour,
-                         edgecolor="black", linewidth=0.8)
+            look_of for key, look_of in _MARKS.items() if key in used
+        ):
+            axes.scatter(
+                0.3 + 3 * n,
+                len(events) + 0.2,
+                s=40,
+                marker=marker,
+                facecolor=colour,
+                edgecolor="black",
+                linewidth=0.8,
+            )
             axes.text(0.5 + 3 * n, len(events) + 0.2, words, va="center", fontsize=8.5)
         axes.set_xlim(-2, 8)
         axes.set_ylim(len(events) + 0.7, -1.5)
         axes.axis("off")
         alt = f"A line with {len(events)} steps from top to bottom. " + " ".join(
             f"{event.when}: {event.title}"
-            + (f", here {event.variant}" if event.variant else "") + "." for event in events)
+            + (f", here {event.variant}" if event.variant else "")
+            + "."
+            for event in events
+        )
         return figure(fig, alt)
 
 
 def sources_table(events: Sequence[Event] | None = None) -> str:
     """The same steps as lines of text: when, what, where to look it up, how sure we are."""
     events = facts.history() if events is None else events
-    return "\n".join(f"{event.when:11} {event.title}\n{'':11} {event.confidence}: "
-                     f"{event.source.where}" for event in events)
+    return "\n".join(
+        f"{event.when:11} {event.title}\n{'':11} {event.confidence}: {event.source.where}"
+        for event in events
+    )

@@ -147,8 +147,13 @@ def _set(state, index, value):
 def _read_for_entry(state, target_el):
     _store64(_word(state, _ENTRY_VALUES), np.uint64(0))  # PSTATE fills only the lower half
     ids = _word(state, _ENTRY_READ_IDS) + np.uint64(_READ_STRIDE) * (target_el - np.uint64(1))
-    _call4(_word(state, _BATCH), _word(state, _UC), ids, _word(state, _ENTRY_READ_PTRS),
-           np.uint64(_N_ENTRY_READS))
+    _call4(
+        _word(state, _BATCH),
+        _word(state, _UC),
+        ids,
+        _word(state, _ENTRY_READ_PTRS),
+        np.uint64(_N_ENTRY_READS),
+    )
 
 
 @njit(inline="always")
@@ -171,22 +176,33 @@ def _enter(state, target_el, return_address, esr, far, sets_far):
         _store64(values + np.uint64(8 * V_NEW_SP), _load64(values + np.uint64(8 * V_SP)))
     _store64(values + np.uint64(8 * V_ELR), return_address)
     _store64(values + np.uint64(8 * V_ESR), esr)
-    _store64(values + np.uint64(8 * V_PSTATE),
-             np.uint64(_DAIF) | target_el << np.uint64(2) | np.uint64(1))
-    _store64(values + np.uint64(8 * V_PC),
-             _load64(values + np.uint64(8 * V_VBAR)) + np.uint64(vector))
+    _store64(
+        values + np.uint64(8 * V_PSTATE),
+        np.uint64(_DAIF) | target_el << np.uint64(2) | np.uint64(1),
+    )
+    _store64(
+        values + np.uint64(8 * V_PC), _load64(values + np.uint64(8 * V_VBAR)) + np.uint64(vector)
+    )
     if sets_far:
         _store64(values + np.uint64(8 * V_FAR), far)
-        _call3(_word(state, _WRITE), uc, _load64(_word(state, _FAR_IDS) + np.uint64(8) * el),
-               values + np.uint64(8 * V_FAR))
+        _call3(
+            _word(state, _WRITE),
+            uc,
+            _load64(_word(state, _FAR_IDS) + np.uint64(8) * el),
+            values + np.uint64(8 * V_FAR),
+        )
     # SPSR_ELx has no register number of its own in Unicorn: it goes through CP_REG, as op1 4 or 0.
     cp = _word(state, _CP)
     op1 = np.uint64(4) if target_el == np.uint64(2) else np.uint64(0)
     _store64(cp + np.uint64(8), np.uint64(3) | op1 << np.uint64(32))
     _store64(cp + np.uint64(24), pstate)
-    _call4(_word(state, _WRITE_BATCH), uc,
-           _word(state, _ENTRY_WRITE_IDS) + np.uint64(_WRITE_STRIDE) * (bank * np.uint64(2) + el),
-           _word(state, _ENTRY_WRITE_PTRS), np.uint64(_N_ENTRY_WRITES))
+    _call4(
+        _word(state, _WRITE_BATCH),
+        uc,
+        _word(state, _ENTRY_WRITE_IDS) + np.uint64(_WRITE_STRIDE) * (bank * np.uint64(2) + el),
+        _word(state, _ENTRY_WRITE_PTRS),
+        np.uint64(_N_ENTRY_WRITES),
+    )
 
 
 @cfunc("void(uint64, uint64, uint64, uint64, uint64, uint64)")
@@ -258,9 +274,13 @@ def stray_hook(uc, kind, pa, size, value, user):
     if pa < np.uint64(DRAM_BASE) or number >= np.uint64(CHUNKS):
         return False
     _mark(_word(state, _STRAYED) + number)
-    failed = _call4(_word(state, _MEM_MAP), _word(state, _UC),
-                    np.uint64(DRAM_BASE) + number * np.uint64(CHUNK), np.uint64(CHUNK),
-                    np.uint64(_ALL))
+    failed = _call4(
+        _word(state, _MEM_MAP),
+        _word(state, _UC),
+        np.uint64(DRAM_BASE) + number * np.uint64(CHUNK),
+        np.uint64(CHUNK),
+        np.uint64(_ALL),
+    )
     return failed == 0
 
 
@@ -278,8 +298,13 @@ def trace_hook(uc, address, size, user):
     if row >= _word(state, _ROWS) or value + np.uint64(_N_REGS) > _word(state, _VALUE_ROOM):
         _stop(state, _STOP_BUFFER)
         return
-    _call4(_word(state, _BATCH), _word(state, _UC), _word(state, _IDS), _word(state, _PTRS),
-           np.uint64(_N_REGS))
+    _call4(
+        _word(state, _BATCH),
+        _word(state, _UC),
+        _word(state, _IDS),
+        _word(state, _PTRS),
+        np.uint64(_N_REGS),
+    )
     regs, previous, values = _word(state, _REGS), _word(state, _PREV), _word(state, _VALUES)
     mask = np.uint64(0)
     # Most steps change one register or none: eight are compared at once before each is looked at.
@@ -310,5 +335,7 @@ def trace_hook(uc, address, size, user):
         _stop(state, _STOP_ILLEGAL)
 
 
-HOOKS = {hook.__name__: hook for hook in (take_exception, interrupt_hook, exit_hook, block_hook,
-                                          stray_hook, trace_hook)}
+HOOKS = {
+    hook.__name__: hook
+    for hook in (take_exception, interrupt_hook, exit_hook, block_hook, stray_hook, trace_hook)
+}

@@ -21,9 +21,16 @@ from llvmlite import binding as llvm
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1]
 # What the machine code is made from: the hooks, and whatever their constants come from.
-SOURCES = ("machine/hooks/callbacks.py", "machine/hooks/native.py", "machine/hooks/state.py",
-           "a64/pstate.py", "a64/syndrome.py", "a64/registers.py", "a64/pagetables.py",
-           "kernel/addresses.py")
+SOURCES = (
+    "machine/hooks/callbacks.py",
+    "machine/hooks/native.py",
+    "machine/hooks/state.py",
+    "a64/pstate.py",
+    "a64/syndrome.py",
+    "a64/registers.py",
+    "a64/pagetables.py",
+    "kernel/addresses.py",
+)
 FILE = "hooks.o"
 _DIGEST = hashlib.sha256
 
@@ -56,7 +63,8 @@ def _target() -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=_features(), opt=3, codemodel="jitdefault", jit=True)
+        cpu=llvm.get_host_cpu_name(), features=_features(), opt=3, codemodel="jitdefault", jit=True
+    )
 
 
 def _features() -> str:
@@ -69,9 +77,17 @@ def _features() -> str:
 def _key() -> bytes:
     """What must be the same for kept code to be good: sources, engines, and the processor."""
     parts = [(PACKAGE / name).read_bytes() for name in SOURCES]
-    parts += [text.encode() for text in (
-        sys.version, llvmlite.__version__, unicorn.__version__, llvm.get_process_triple(),
-        llvm.get_host_cpu_name(), _features())]
+    parts += [
+        text.encode()
+        for text in (
+            sys.version,
+            llvmlite.__version__,
+            unicorn.__version__,
+            llvm.get_process_triple(),
+            llvm.get_host_cpu_name(),
+            _features(),
+        )
+    ]
     return _DIGEST(b"".join(_DIGEST(part).digest() for part in parts)).digest()
 
 

@@ -75,8 +75,13 @@ class Stop(enum.IntEnum):
 
 
 TRACE_IDS = np.array(
-    [*(getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)), uc_arm64.UC_ARM64_REG_SP,
-     uc_arm64.UC_ARM64_REG_PSTATE], dtype=np.int32)
+    [
+        *(getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)),
+        uc_arm64.UC_ARM64_REG_SP,
+        uc_arm64.UC_ARM64_REG_PSTATE,
+    ],
+    dtype=np.int32,
+)
 # Rows are compared in groups of eight; what is beyond the last register stays zero.
 GROUPS = -(-len(REGISTERS) // 8)
 ROW_WORDS = 8 * GROUPS
@@ -85,14 +90,32 @@ ROW_WORDS = 8 * GROUPS
 # and what is written for the bank that SP belonged to and a target EL. The order of the writes
 # matters: PSTATE before CP_REG, because Unicorn recomputes the execution state that a write of
 # PSTATE left stale only on a later system-register write (unicorn issue 2333); PC last.
-_ELX = {name: [getattr(uc_arm64, f"UC_ARM64_REG_{name}_EL{el}") for el in (0, 1, 2)]
-        for name in ("SP", "ELR", "ESR", "FAR", "VBAR")}
+_ELX = {
+    name: [getattr(uc_arm64, f"UC_ARM64_REG_{name}_EL{el}") for el in (0, 1, 2)]
+    for name in ("SP", "ELR", "ESR", "FAR", "VBAR")
+}
 _PC, _SP, _PSTATE = (getattr(uc_arm64, f"UC_ARM64_REG_{name}") for name in ("PC", "SP", "PSTATE"))
-ENTRY_READ_IDS = np.array([[_PSTATE, _SP, _ELX["SP"][el], _ELX["VBAR"][el], _PC]
-                           for el in (1, 2)], dtype=np.int32)
-ENTRY_WRITE_IDS = np.array([[[_ELX["SP"][bank], _SP, _ELX["ELR"][el], _ELX["ESR"][el], _PSTATE,
-                              uc_arm64.UC_ARM64_REG_CP_REG, _PC] for el in (1, 2)]
-                            for bank in (0, 1, 2)], dtype=np.int32)
+ENTRY_READ_IDS = np.array(
+    [[_PSTATE, _SP, _ELX["SP"][el], _ELX["VBAR"][el], _PC] for el in (1, 2)], dtype=np.int32
+)
+ENTRY_WRITE_IDS = np.array(
+    [
+        [
+            [
+                _ELX["SP"][bank],
+                _SP,
+                _ELX["ELR"][el],
+                _ELX["ESR"][el],
+                _PSTATE,
+                uc_arm64.UC_ARM64_REG_CP_REG,
+                _PC,
+            ]
+            for el in (1, 2)
+        ]
+        for bank in (0, 1, 2)
+    ],
+    dtype=np.int32,
+)
 ENTRY_FAR_IDS = np.array(_ELX["FAR"][1:], dtype=np.uint64)
 # Slots of the entry's values.
 (V_OLD_PSTATE, V_SP, V_NEW_SP, V_VBAR, V_RETURN, V_ELR, V_ESR, V_PSTATE, V_PC, V_FAR) = range(10)
@@ -105,8 +128,14 @@ ENTRY_WRITES = (V_SP, V_NEW_SP, V_ELR, V_ESR, V_PSTATE, None, V_PC)
 class CpReg(ctypes.Structure):
     """uc_arm64_cp_reg: a system register by encoding, and its value."""
 
-    _fields_ = [("crn", ctypes.c_uint32), ("crm", ctypes.c_uint32), ("op0", ctypes.c_uint32),
-                ("op1", ctypes.c_uint32), ("op2", ctypes.c_uint32), ("val", ctypes.c_uint64)]
+    _fields_ = [
+        ("crn", ctypes.c_uint32),
+        ("crm", ctypes.c_uint32),
+        ("op0", ctypes.c_uint32),
+        ("op1", ctypes.c_uint32),
+        ("op2", ctypes.c_uint32),
+        ("val", ctypes.c_uint64),
+    ]
 
 
 def function_address(name: str) -> int:

@@ -16,8 +16,10 @@ from hypkit.check import exercises as all_exercises
 from hypkit.lessons import judge
 from tests.nonsense import LOOP, NONSENSE, FalseNumber, forever
 
-LESSONS = {path.stem[-2:]: import_module(f"tests.lessons.exercises.{path.stem}")
-           for path in sorted(Path(__file__).parent.glob("test_lesson[0-9][0-9].py"))}
+LESSONS = {
+    path.stem[-2:]: import_module(f"tests.lessons.exercises.{path.stem}")
+    for path in sorted(Path(__file__).parent.glob("test_lesson[0-9][0-9].py"))
+}
 RIGHT_ANSWERS = [row for lesson in LESSONS.values() for row in lesson.RIGHT_ANSWERS]
 MISTAKES = [row for lesson in LESSONS.values() for row in lesson.MISTAKES]
 
@@ -36,8 +38,13 @@ def cases(rows):
     seen, named = Counter(), []
     for row in rows:
         number, answer, *_ = fields(row)
-        named.append(pytest.param(*fields(row), marks=getattr(row, "marks", ()),
-                                  id=f"{number}-{seen[number]}-{name_of(answer)}"))
+        named.append(
+            pytest.param(
+                *fields(row),
+                marks=getattr(row, "marks", ()),
+                id=f"{number}-{seen[number]}-{name_of(answer)}",
+            )
+        )
         seen[number] += 1
     return named
 
@@ -111,6 +118,7 @@ KINDS = {
 
 def wants(number, right, mistakes, nonsense):
     """What an exercise still wants of the rows of its lesson, in sentences."""
+
     def mine(rows):
         return [fields(row)[1:] for row in rows if fields(row)[0] == number]
 
@@ -119,8 +127,10 @@ def wants(number, right, mistakes, nonsense):
         yield f"exercise {number} wants a right answer: add one to RIGHT_ANSWERS of {file}"
     named = len({phrase for _, phrase in mine(mistakes) if phrase.strip()})
     if named < 2:
-        yield (f"exercise {number} wants two typical mistakes, each named by a phrase of its own, "
-               f"and has {named}: add to MISTAKES of {file}")
+        yield (
+            f"exercise {number} wants two typical mistakes, each named by a phrase of its own, "
+            f"and has {named}: add to MISTAKES of {file}"
+        )
     for kind, is_of in KINDS.items():
         if not any(is_of(answer) for answer, *_ in mine(nonsense)):
             yield f"exercise {number} wants {kind} among its nonsense: see tests/nonsense.py"
@@ -145,7 +155,8 @@ def test_an_exercise_that_wants_something_is_named():
     nonsense = [("03.1", answer, "") for answer in NONSENSE]
     assert not list(wants("03.1", right, mistakes, nonsense))
     assert list(wants("03.1", [], mistakes, nonsense)) == [
-        "exercise 03.1 wants a right answer: add one to RIGHT_ANSWERS of test_lesson03.py"]
+        "exercise 03.1 wants a right answer: add one to RIGHT_ANSWERS of test_lesson03.py"
+    ]
     for too_few in ([], mistakes[:1], mistakes[:1] * 2, [*mistakes[:1], ("03.1", "z", "")]):
         (sentence,) = wants("03.1", right, too_few, nonsense)
         assert sentence.startswith("exercise 03.1 wants two typical mistakes, each named")

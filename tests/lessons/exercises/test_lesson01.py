@@ -23,7 +23,9 @@ def break_it(machine, kind):
 
 
 RIGHT_ANSWERS = [
-    ("01.1", HVC + 4), ("01.2", {"fnptr": 28, "numbered": 41}), ("01.3", count_to),
+    ("01.1", HVC + 4),
+    ("01.2", {"fnptr": 28, "numbered": 41}),
+    ("01.3", count_to),
     ("01.4", break_it),
 ]
 
@@ -52,8 +54,11 @@ MISTAKES = [
     ("01.2", {"fnptr": 28}, 'a step for "fnptr" and one for "numbered"'),
     ("01.3", lambda m, n: count_to(m, n - 1), "at 3; came 2, with 2 call(s) made"),
     ("01.3", lambda m, n: count_to(m, n + 1), "came 4"),
-    ("01.3", lambda m, n: [m.call("__kvm_vcpu_run_nvhe", "vcpu1") for _ in range(n)],
-     "the VM never stored to it"),
+    (
+        "01.3",
+        lambda m, n: [m.call("__kvm_vcpu_run_nvhe", "vcpu1") for _ in range(n)],
+        "the VM never stored to it",
+    ),
     ("01.3", lambda m, n: n + 1, "made no call"),
     ("01.4", half_break, "hyp_panic at step 27 found class 0x21"),
     ("01.4", whole_syndrome, "all of ESR_EL2"),

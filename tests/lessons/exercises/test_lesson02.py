@@ -34,8 +34,12 @@ def tried(machine, name, missing):
 
 
 RIGHT_ANSWERS = [
-    ("02.1", SPACES), ("02.1", tuple(SPACES)), ("02.2", by_hand), ("02.2", by_division),
-    ("02.3", foretold), ("02.3", tried),
+    ("02.1", SPACES),
+    ("02.1", tuple(SPACES)),
+    ("02.2", by_hand),
+    ("02.2", by_division),
+    ("02.3", foretold),
+    ("02.3", tried),
 ]
 
 
@@ -46,8 +50,11 @@ def swapped(spaces):
 MISTAKES = [
     ("02.1", swapped(SPACES), "begins with 0xffff and has bit 47 clear"),
     ("02.1", SPACES[:4], "a list of 5 names"),
-    ("02.1", [*SPACES[:4], "physical"],
-     "Address 5, 0x934f00285000, is not physical: an address of that space is a place in the"),
+    (
+        "02.1",
+        [*SPACES[:4], "physical"],
+        "Address 5, 0x934f00285000, is not physical: an address of that space is a place in the",
+    ),
     ("02.1", ["virtual", *SPACES[1:]], "Expected one of image, linear, physical, hyp"),
     ("02.2", lambda va, lsb, tag: va | tag << lsb, "expected the last of these"),
     ("02.2", lambda va, lsb, tag: va & (1 << lsb) - 1 | tag, "steps 15 to 19 make"),
@@ -56,8 +63,11 @@ MISTAKES = [
     ("02.2", lambda va, lsb, tag: print(end=""), "a hyp address, a whole number; came None"),
     ("02.3", lambda m, n, w: (0, m.address(n)), ", an image address"),
     ("02.3", lambda m, n, w: (0, foretold(m, n, w)[1]), "came level 0, while FAR_EL2 is right"),
-    ("02.3", lambda m, n, w: (2 * (w == "lm_alias"), foretold(m, n, w)[1]),
-     "level 3; came level 2"),
+    (
+        "02.3",
+        lambda m, n, w: (2 * (w == "lm_alias"), foretold(m, n, w)[1]),
+        "level 3; came level 2",
+    ),
     ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "FAR_EL2 0xffff000000285bb8; came 0"),
     ("02.3", lambda m, n, w: foretold(m, n, w)[1], "two numbers"),
 ]
@@ -73,8 +83,10 @@ def test_the_addresses_to_tell_apart_are_those_of_the_machine_that_the_text_name
 
 
 def test_the_broken_dispatcher_moves_nothing():
-    with (Machine("fnptr", seed=3) as sound,
-          Machine("fnptr", seed=3, dispatcher=lesson02.BROKEN) as broken):
+    with (
+        Machine("fnptr", seed=3) as sound,
+        Machine("fnptr", seed=3, dispatcher=lesson02.BROKEN) as broken,
+    ):
         for name in ("dispatch_call", "__kvm_get_mdcr_el2", "__vgic_v3_save_aprs"):
             assert sound.address(name) == broken.address(name)
 
@@ -89,8 +101,9 @@ def test_the_numbers_that_the_text_names_are_those_of_its_machine():
 
 
 def test_one_boot_of_512_hides_that_the_host_forgot_lm_alias():
-    lucky = [seed for seed in range(1, 4000)
-             if Layout.from_seed(seed).kimage_voffset % (1 << 30) == 0]
+    lucky = [
+        seed for seed in range(1, 4000) if Layout.from_seed(seed).kimage_voffset % (1 << 30) == 0
+    ]
     assert 241 in lucky and 4 <= len(lucky) <= 13
     for seed, outcome in ((241, "returned"), (2020, "panicked")):
         with Machine("fnptr", seed=seed) as machine:

@@ -29,8 +29,12 @@ def gadget(machine, value, *, offset=0x34, x2=0, x3=0):
 
 
 RIGHT_ANSWERS = [
-    ("03.1", CNTVOFF + "+0x8"), ("03.1", f" {CNTVOFF} + 8 "), ("03.2", other_names),
-    ("03.2", drawn_names), ("03.3", back_doors), ("03.4", gadget),
+    ("03.1", CNTVOFF + "+0x8"),
+    ("03.1", f" {CNTVOFF} + 8 "),
+    ("03.2", other_names),
+    ("03.2", drawn_names),
+    ("03.3", back_doors),
+    ("03.4", gadget),
     ("03.4", lambda m, v: m.call(m.x0_of("__vgic_v3_restore_aprs") + 0x34, 0, 0, 0, v)),
 ]
 MISTAKES = [
@@ -40,18 +44,30 @@ MISTAKES = [
     ("03.1", CNTVOFF + "+eight", 'such as "hyp_panic+0x4"'),
     ("03.1", 0xBADC_0FFE_0028_5BC8, "Expected a place as a string"),
     ("03.2", lambda m, n, c: [m.x0_of(n)] * c, "1 of them different"),
-    ("03.2", lambda m, n, c: [m.address(n, s) for s in ("linear", "hyp", "physical")],
-     "is in the linear one"),
-    ("03.2", lambda m, n, c: [(m.address(n) & 0x3FFF_FFFF) | i << 48 for i in range(1, c + 1)],
-     "and panicked"),
-    ("03.2", lambda m, n, c: [m.x0_of(n) & 0x3FFF_FFFF | i << 48 | 4 for i in range(1, c + 1)],
-     "it went to __kvm_get_mdcr_el2+0x4 at step 25"),
+    (
+        "03.2",
+        lambda m, n, c: [m.address(n, s) for s in ("linear", "hyp", "physical")],
+        "is in the linear one",
+    ),
+    (
+        "03.2",
+        lambda m, n, c: [(m.address(n) & 0x3FFF_FFFF) | i << 48 for i in range(1, c + 1)],
+        "and panicked",
+    ),
+    (
+        "03.2",
+        lambda m, n, c: [m.x0_of(n) & 0x3FFF_FFFF | i << 48 | 4 for i in range(1, c + 1)],
+        "it went to __kvm_get_mdcr_el2+0x4 at step 25",
+    ),
     ("03.2", lambda m, n, c: other_names(m, n, 2), "Expected 3 different values of x0; came 2"),
     ("03.3", lambda m, v: [m.x0_of(CNTVOFF) + n for n in (0, 4, 8)], "is the front door"),
     ("03.3", lambda m, v: [m.x0_of(CNTVOFF) + n for n in (4, 8, 12)], "found 0x0"),
     ("03.3", lambda m, v: [m.x0_of(CNTVOFF) + 8], "came 1, 1 missing"),
-    ("03.3", lambda m, v: [m.address(CNTVOFF, "hyp") + 4, m.address(CNTVOFF, "hyp") + 8],
-     "an address of the hyp kind"),
+    (
+        "03.3",
+        lambda m, v: [m.address(CNTVOFF, "hyp") + 4, m.address(CNTVOFF, "hyp") + 8],
+        "an address of the hyp kind",
+    ),
     ("03.4", lambda m, v: gadget(m, v, offset=0), "EL2 went to __vgic_v3_restore_aprs at step"),
     ("03.4", lambda m, v: gadget(m, v, offset=0x60), "never wrote it"),
     ("03.4", lambda m, v: gadget(m, v, x2=9), "aprs+0x40: undefined instruction"),
@@ -76,8 +92,10 @@ def test_no_other_door_of_the_functions_sets_the_offset():
         found = set()
         for x0 in range(first, first + len(code), 4):
             machine.restore(start)
-            if (machine.hvc(x0, value).outcome == "returned"
-                    and machine.sysreg("CNTVOFF_EL2") == value):
+            if (
+                machine.hvc(x0, value).outcome == "returned"
+                and machine.sysreg("CNTVOFF_EL2") == value
+            ):
                 found.add(x0)
         assert found == back_doors(machine, value)
 

@@ -19,14 +19,20 @@ def ask(machine, x0):
 
 
 RIGHT_ANSWERS = [
-    ("04.1", {"numbered": 0x109, "jump_table": 0x1009}), ("04.2", kind_of), ("04.3", ask),
-    ("04.4", lesson04.SOLUTION), ("04.4", lesson04.SHORTER),
+    ("04.1", {"numbered": 0x109, "jump_table": 0x1009}),
+    ("04.2", kind_of),
+    ("04.3", ask),
+    ("04.4", lesson04.SOLUTION),
+    ("04.4", lesson04.SHORTER),
 ]
 MISTAKES = [
     ("04.1", {"numbered": 9, "jump_table": 9}, "the base is missing"),
     ("04.1", {"numbered": 0x10A, "jump_table": 0x100A}, "enters __vgic_v3_write_vmcr"),
-    ("04.1", {"numbered": 0x109, "jump_table": 0x109},
-     "0x109 calls none of the functions: it belongs to the other version"),
+    (
+        "04.1",
+        {"numbered": 0x109, "jump_table": 0x109},
+        "0x109 calls none of the functions: it belongs to the other version",
+    ),
     ("04.1", 0x109, 'a number for "numbered"'),
     ("04.2", lambda x0: "call" if x0 >= 0x100 else "stub", "For x0 = 0x10e, expected -ENOSYS"),
     ("04.2", lambda x0: "stub" if x0 < 0x100 else kind_of(x0), "For x0 = 0xff, expected -ENOSYS"),
@@ -35,8 +41,11 @@ MISTAKES = [
     ("04.3", lambda m, x0: m.hvc(x0).x0, "there is no such call"),
     ("04.3", lambda m, x0: ask(m, x0) if m.key != "smccc" else m.hvc(x0).x1, "expected None"),
     ("04.3", lambda m, x0: None if (x := m.hvc(x0).x0) >> 63 else x, "expected the result 0x"),
-    ("04.3", lambda m, x0: m.hvc(x0) and None,
-     "expected the result 0x6 (after step 53 x0 = 0x6, x1 = 0x0); came None"),
+    (
+        "04.3",
+        lambda m, x0: m.hvc(x0) and None,
+        "expected the result 0x6 (after step 53 x0 = 0x6, x1 = 0x0); came None",
+    ),
     ("04.3", lambda m, x0: 6, "made no call"),
     ("04.4", lesson04.START, "expected status 0 in x0; came 0x6, written at step"),
     ("04.4", lesson04.MISTAKES["result in x0"], "expected status 0 in x0; came 0x6"),

@@ -7,9 +7,14 @@ from hypkit.check import OPEN, check
 
 
 def fair(figures):
-    return [figure.key for figure in figures if figure.measures == "trap"
-            and figure.unit == "cycles" and "32-bit" not in figure.machine
-            and not figure.machine.startswith("Intel")]
+    return [
+        figure.key
+        for figure in figures
+        if figure.measures == "trap"
+        and figure.unit == "cycles"
+        and "32-bit" not in figure.machine
+        and not figure.machine.startswith("Intel")
+    ]
 
 
 def every_trap(figures):
@@ -21,8 +26,13 @@ def every_hypercall(figures):
 
 
 def without_units(figures):
-    return [figure.key for figure in figures if figure.measures == "trap"
-            and "32-bit" not in figure.machine and "Intel" not in figure.machine]
+    return [
+        figure.key
+        for figure in figures
+        if figure.measures == "trap"
+        and "32-bit" not in figure.machine
+        and "Intel" not in figure.machine
+    ]
 
 
 def the_published_ones(figures):
@@ -33,18 +43,28 @@ RIGHT_ANSWERS = [
     ("05.1", {"jump_table": 32, "relocated": 31}),
     ("05.2", "numbered+adr_l+cached+no_base"),
     ("05.2", "numbered + shuffle3 + adr_l + no_base"),
-    ("05.3", [7]), ("05.3", {7}),
+    ("05.3", [7]),
+    ("05.3", {7}),
     ("05.4", fair),
 ]
 MISTAKES = [
-    ("05.1", {"jump_table": 27, "relocated": 26},
-     "jump_table: expected host and EL2 together; came 27, which is EL2's part alone"),
-    ("05.1", {"jump_table": 32, "relocated": 5},
-     "relocated: expected host and EL2 together; came 5, which is the dispatch alone"),
+    (
+        "05.1",
+        {"jump_table": 27, "relocated": 26},
+        "jump_table: expected host and EL2 together; came 27, which is EL2's part alone",
+    ),
+    (
+        "05.1",
+        {"jump_table": 32, "relocated": 5},
+        "relocated: expected host and EL2 together; came 5, which is the dispatch alone",
+    ),
     ("05.1", {"jump_table": 36, "relocated": 31}, "the whole trace, the handler included"),
     ("05.1", 63, "Expected a dict"),
-    ("05.2", "numbered+adr_l+cached",
-     "Expected at most 40 instructions at EL2; 'numbered+adr_l+cached' has 41"),
+    (
+        "05.2",
+        "numbered+adr_l+cached",
+        "Expected at most 40 instructions at EL2; 'numbered+adr_l+cached' has 41",
+    ),
     ("05.2", "reviewed", 'Expected "numbered" with suggestions'),
     ("05.2", "numbered+enum+adr_l+cached+no_base+shuffle3", "5 suggestions are more than it takes"),
     ("05.2", "numbered+adr_l+magic", "suggestions from enum, no_base"),
@@ -52,11 +72,19 @@ MISTAKES = [
     ("05.3", [13], "Expected rows with loads; came row 13, `ror"),
     ("05.3", [99], "Expected rows 0 to 13; came 99"),
     ("05.3", [], "Expected every load that the end waits for"),
-    ("05.4", every_trap, "asplos14-trap is 27 cycles on Arm Cortex-A15 (32-bit), and may not "
-     "stand beside our dispatch: that is no 64-bit Arm machine"),
+    (
+        "05.4",
+        every_trap,
+        "asplos14-trap is 27 cycles on Arm Cortex-A15 (32-bit), and may not "
+        "stand beside our dispatch: that is no 64-bit Arm machine",
+    ),
     ("05.4", every_hypercall, "it measures 'guest-hvc', not a bare exception"),
-    ("05.4", without_units, "made-up-ns is 68-76 ns on APM X-Gene, and may not stand "
-     "beside our dispatch: it is in ns, not in cycles"),
+    (
+        "05.4",
+        without_units,
+        "made-up-ns is 68-76 ns on APM X-Gene, and may not stand "
+        "beside our dispatch: it is in ns, not in cycles",
+    ),
     ("05.4", the_published_ones, "made-up-a55 is missing"),
     ("05.4", lambda figures: figures, 'Expected keys, such as "neve-entry"'),
 ]

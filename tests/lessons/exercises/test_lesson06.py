@@ -14,8 +14,10 @@ def listing(names):
 
 
 def by_hand(*entries, size=16):
-    lines = "".join(f"#define KVM_HOST_HCALL_IDX_{name} {index}\nKVM_HOST_HCALL({name})\n"
-                    for name, index in entries)
+    lines = "".join(
+        f"#define KVM_HOST_HCALL_IDX_{name} {index}\nKVM_HOST_HCALL({name})\n"
+        for name, index in entries
+    )
     last = "\n#define KVM_HOST_HCALL_SIZE "
     return TEXT.replace(f"{last}14", f"{lines}{last}{size}")
 
@@ -29,8 +31,10 @@ def ordered(names, none="KVM_HOST_HCALL_NONE = 2,", base="0"):
     return {NUMBERS: numbers.replace("BASE 0x100", f"BASE {base}"), LIST: listing(names)}
 
 
-STRAYS = {"__kvm_tlb_flush_local_vmid": "__kvm_flush_vm_context",
-          "__vgic_v3_write_vmcr": "__vgic_v3_read_vmcr"}
+STRAYS = {
+    "__kvm_tlb_flush_local_vmid": "__kvm_flush_vm_context",
+    "__vgic_v3_write_vmcr": "__vgic_v3_read_vmcr",
+}
 LATE = tuple(name for name in HYPERCALLS if name not in EARLY)
 RUN = "KVM_HOST_HCALL_NR(__kvm_vcpu_run_nvhe)"
 
@@ -51,33 +55,65 @@ MISTAKES = [
     ("06.1", {"__kvm_tlb_flush_local_vmid": "kvm_hc_ni"}, "the later one stays"),
     ("06.1", {"printk": "x"}, "'printk' is none"),
     ("06.2", TEXT, "Expected a number for __kvm_timer_get_cntvoff"),
-    ("06.2", by_hand((SPARE[0], 14), (SPARE[1], 14)), "Expected __kvm_timer_get_cntvoff to run "
-     "when the host calls it by its number, 0x10e; the call ran __kvm_get_hcr_el2"),
-    ("06.2", by_hand((SPARE[0], 14), (SPARE[1], 15), size=15), "does not compile; kvm_hcalls.h, "
-     "line 40: __kvm_get_hcr_el2 wants slot 15 of the table, which is behind the end"),
-    ("06.2", ENUM | {LIST: listing(SPARE) + ENUM[LIST]}, "keep their numbers; __kvm_enable_ssbs "
-     "was 0x100 and is 0x102"),
-    ("06.2", by_hand((SPARE[0], 14), (SPARE[1], 15), size=20).replace(
-        f"KVM_HOST_HCALL({SPARE[0]})\n", ""), "got kvm_hc_ni"),
+    (
+        "06.2",
+        by_hand((SPARE[0], 14), (SPARE[1], 14)),
+        "Expected __kvm_timer_get_cntvoff to run "
+        "when the host calls it by its number, 0x10e; the call ran __kvm_get_hcr_el2",
+    ),
+    (
+        "06.2",
+        by_hand((SPARE[0], 14), (SPARE[1], 15), size=15),
+        "does not compile; kvm_hcalls.h, "
+        "line 40: __kvm_get_hcr_el2 wants slot 15 of the table, which is behind the end",
+    ),
+    (
+        "06.2",
+        ENUM | {LIST: listing(SPARE) + ENUM[LIST]},
+        "keep their numbers; __kvm_enable_ssbs was 0x100 and is 0x102",
+    ),
+    (
+        "06.2",
+        by_hand((SPARE[0], 14), (SPARE[1], 15), size=20).replace(
+            f"KVM_HOST_HCALL({SPARE[0]})\n", ""
+        ),
+        "got kvm_hc_ni",
+    ),
     ("06.2", ENUM | {LIST: ENUM[LIST] + listing(["__kvm_nothing"])}, "no function __kvm_nothing"),
-    ("06.2", (ENUM | {LIST: ENUM[LIST] + listing(SPARE)}) | {NUMBERS: ENUM[NUMBERS].replace(
-        "(KVM_HOST_HCALL_BASE + KVM_HOST_HCALL_SIZE)", "0x10e")}, "-ENOSYS from the range test"),
-    ("06.3", ENUM[NUMBERS],
-     "With a call added at the start, __kvm_vcpu_run_nvhe has the number 0x106"),
-    ("06.3", guarded("KVM_HOST_HCALL_SIZE == 14"),
-     "possible, a call added at the end, does not compile; kvm_hcalls.h, line 13: static "
-     "assertion failed: the tool"),
+    (
+        "06.2",
+        (ENUM | {LIST: ENUM[LIST] + listing(SPARE)})
+        | {NUMBERS: ENUM[NUMBERS].replace("(KVM_HOST_HCALL_BASE + KVM_HOST_HCALL_SIZE)", "0x10e")},
+        "-ENOSYS from the range test",
+    ),
+    (
+        "06.3",
+        ENUM[NUMBERS],
+        "With a call added at the start, __kvm_vcpu_run_nvhe has the number 0x106",
+    ),
+    (
+        "06.3",
+        guarded("KVM_HOST_HCALL_SIZE == 14"),
+        "possible, a call added at the end, does not compile; kvm_hcalls.h, line 13: static "
+        "assertion failed: the tool",
+    ),
     ("06.3", guarded(f"{RUN} == 0x106"), "static assertion failed: the tool"),
-    ("06.3", guarded(f"{RUN} <= 0x105"),
-     "With one call before it left out, __kvm_vcpu_run_nvhe has the number 0x104"),
+    (
+        "06.3",
+        guarded(f"{RUN} <= 0x105"),
+        "With one call before it left out, __kvm_vcpu_run_nvhe has the number 0x104",
+    ),
     ("06.3", ENUM, "Expected the text of kvm_hcalls.h"),
     ("06.2", {LIST: ENUM[LIST] + listing(SPARE)}, "kvm_hcalls.h is missing"),
     ("06.4", {NUMBERS: None, LIST: ENUM[LIST]}, "Expected a text for 'kvm_hcalls.h'; came None"),
     ("06.4", ENUM, "Expected the numbers 3 to 0x10, one for each call; came 256 to 0x10d"),
     ("06.4", ordered((*EARLY, *LATE), none=""), "_enable_ssbs has the number 0; expected none"),
     ("06.4", ordered(HYPERCALLS), "__vgic_v3_init_lrs has the number 11, and a later call has 5"),
-    ("06.4", ordered((*EARLY, *LATE), none="A = 4,"),
-     "Expected the numbers 3 to 0x10, one for each call; came 5 to 0x12"),
+    (
+        "06.4",
+        ordered((*EARLY, *LATE), none="A = 4,"),
+        "Expected the numbers 3 to 0x10, one for each call; came 5 to 0x12",
+    ),
     ("06.4", ordered((*EARLY, *LATE[1:])), "Expected a number for __kvm_timer_set_cntvoff"),
 ]
 NONSENSE = [{NUMBERS: 7}, {NUMBERS: "x", LIST: "y"}]

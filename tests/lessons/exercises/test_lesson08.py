@@ -48,14 +48,24 @@ def stopped(machine, called, target):
 
 
 RIGHT_ANSWERS = [
-    ("08.1", LOADS), ("08.2", SAVED), ("08.3", steer), ("08.4", APART), ("08.4", DISTANCES),
+    ("08.1", LOADS),
+    ("08.2", SAVED),
+    ("08.3", steer),
+    ("08.4", APART),
+    ("08.4", DISTANCES),
 ]
 MISTAKES = [
     ("08.1", LOADS | {"relocated": 0}, "relocated: expected the loads of the phase"),
-    ("08.1", LOADS | {"numbered": 6},
-     'numbered: expected the loads of the phase "dispatch"; came 6, those of all phases'),
-    ("08.2", {"cortex-a55": 5, "cortex-a57": 1, "cortex-a72": 1, "neoverse-n1": 2},
-     f"cortex-a55: {SAVES} 5: that is what it saves without adr_l"),
+    (
+        "08.1",
+        LOADS | {"numbered": 6},
+        'numbered: expected the loads of the phase "dispatch"; came 6, those of all phases',
+    ),
+    (
+        "08.2",
+        {"cortex-a55": 5, "cortex-a57": 1, "cortex-a72": 1, "neoverse-n1": 2},
+        f"cortex-a55: {SAVES} 5: that is what it saves without adr_l",
+    ),
     ("08.2", SAVED | {"cortex-a72": -1}, f"cortex-a72: {SAVES} -1: saved cycles are positive"),
     ("08.2", SAVED | {"neoverse-n1": 3}, f"neoverse-n1: {SAVES} 3"),
     ("08.3", wrong_way, "expected the call to run"),
@@ -64,16 +74,25 @@ MISTAKES = [
     ("08.3", by_the_code, "steer has changed EL2's code"),
     ("08.3", stopped, "takes no call: this machine has stopped"),
     ("08.3", lambda machine, called, target: machine.close(), "After steer the machine takes no"),
-    ("08.3", lambda machine, called, target: machine.call(target),
-     "it ran __kvm_flush_vm_context"),
-    ("08.4", POOL,
-     "With kimage_voffset overwritten by EL1: Expected __kvm_tlb_flush_vmid to run and return"),
+    ("08.3", lambda machine, called, target: machine.call(target), "it ran __kvm_flush_vm_context"),
+    (
+        "08.4",
+        POOL,
+        "With kimage_voffset overwritten by EL1: Expected __kvm_tlb_flush_vmid to run and return",
+    ),
     ("08.4", RELATIVE, "With kimage_voffset overwritten by EL1"),
-    ("08.4", RELATIVE.replace("        ldr_l   x10, physvirt_offset\n        add     x9, x9, x10\n",
-                              "").replace("kimage_voffset", "kvm_lm_offset"),
-     "With kvm_lm_offset overwritten by EL1"),
-    ("08.4", APART.replace("adr_l   x10", "adr_l   x9"),
-     "Expected __kvm_timer_set_cntvoff to run and return; the call panicked"),
+    (
+        "08.4",
+        RELATIVE.replace(
+            "        ldr_l   x10, physvirt_offset\n        add     x9, x9, x10\n", ""
+        ).replace("kimage_voffset", "kvm_lm_offset"),
+        "With kvm_lm_offset overwritten by EL1",
+    ),
+    (
+        "08.4",
+        APART.replace("adr_l   x10", "adr_l   x9"),
+        "Expected __kvm_timer_set_cntvoff to run and return; the call panicked",
+    ),
     ("08.4", APART.replace("add     x0, x0, x10", "add     x0, x0, y10"), "does not assemble"),
 ]
 NONSENSE = [{"numbered": "four"}, dict.fromkeys(CORES, 1 << 200)]

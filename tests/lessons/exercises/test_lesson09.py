@@ -38,12 +38,22 @@ def with_a_table_of_its_own(machine, label):
     machine.hvc(3)
 
 
-RIGHT_ANSWERS = [("09.1", fits), ("09.1", lambda n: n >> 12 == 0 or n & 0xFFF == n >> 24 == 0),
-                 ("09.2", {"numbers": 20, "shuffle": 3}), ("09.3", -2), ("09.3", (1 << 64) - 2),
-                 ("09.3", (1 << 63) - 2 | 1 << 63), ("09.4", FIXED),
-                 ("09.4", SIGNED.replace("b.lt ", "b.cc ").replace(
-                     "        eret\n\n3:", "        eret\n        dsb nsh\n        isb\n3:")),
-                 ("09.5", enter)]
+RIGHT_ANSWERS = [
+    ("09.1", fits),
+    ("09.1", lambda n: n >> 12 == 0 or n & 0xFFF == n >> 24 == 0),
+    ("09.2", {"numbers": 20, "shuffle": 3}),
+    ("09.3", -2),
+    ("09.3", (1 << 64) - 2),
+    ("09.3", (1 << 63) - 2 | 1 << 63),
+    ("09.4", FIXED),
+    (
+        "09.4",
+        SIGNED.replace("b.lt ", "b.cc ").replace(
+            "        eret\n\n3:", "        eret\n        dsb nsh\n        isb\n3:"
+        ),
+    ),
+    ("09.5", enter),
+]
 MISTAKES = [
     ("09.1", lambda n: n < 0x1000, "low 12 bits are zero, and 12 bits hold the rest"),
     ("09.1", lambda n: n % 0x1000 == 0 or n < 0x1000, "still needs more than 12 bits"),
@@ -66,17 +76,28 @@ MISTAKES = [
     ("09.5", by_its_hyp_address, "expected step 34 to branch to"),
     ("09.5", lambda m, label: m.hvc(-1), "it branches to"),
     ("09.5", with_a_table_of_its_own, "enter has changed the table or a variable"),
-    pytest.param("09.4", FIXED.replace("cmp     x0", "cmp     w0"),
-                 "-9223372036854775805 as a signed number", marks=needs_keystone),
+    pytest.param(
+        "09.4",
+        FIXED.replace("cmp     x0", "cmp     w0"),
+        "-9223372036854775805 as a signed number",
+        marks=needs_keystone,
+    ),
 ]
-NONSENSE = ["junk", -1 << 80, [1, [2]], "dispatch: b dispatch\nkvm_hc_ni: b kvm_hc_ni\n",
-            {"numbers": None, "shuffle": []}]
+NONSENSE = [
+    "junk",
+    -1 << 80,
+    [1, [2]],
+    "dispatch: b dispatch\nkvm_hc_ni: b kvm_hc_ni\n",
+    {"numbers": None, "shuffle": []},
+]
 
 
 def test_the_signed_text_is_the_reviewed_machines_but_for_two_letters():
-    with Machine("reviewed", seed=3) as reviewed, Machine(
-            "reviewed", seed=3, dispatcher=UNSIGNED) as ours, Machine(
-            "reviewed", seed=3, dispatcher=SIGNED) as broken:
+    with (
+        Machine("reviewed", seed=3) as reviewed,
+        Machine("reviewed", seed=3, dispatcher=UNSIGNED) as ours,
+        Machine("reviewed", seed=3, dispatcher=SIGNED) as broken,
+    ):
         words = [m.image.dispatcher.code for m in (reviewed, ours, broken)]
     assert words[0] == words[1]
     assert sum(a != b for a, b in zip(words[1], words[2], strict=True)) == 1

@@ -15,7 +15,9 @@ def refused(machine, x0, *args):
 
 
 RIGHT_ANSWERS = [
-    ("10.1", {"fnptr", "jump_table"}), ("10.1", ["jump_table", "fnptr"]), ("10.2", refused),
+    ("10.1", {"fnptr", "jump_table"}),
+    ("10.1", ["jump_table", "fnptr"]),
+    ("10.2", refused),
     ("10.3", {"order": [*INIT_ONLY, *LATER], "hcall_min": 4}),
     ("10.3", {"order": (*reversed(INIT_ONLY), *reversed(LATER)), "hcall_min": 4}),
 ]
@@ -24,8 +26,11 @@ MISTAKES = [
     ("10.1", {"fnptr", "jump_table", "relocated"}, "relocated loads 1 time in its dispatch, first"),
     ("10.1", {"vhe"}, "came 'vhe'"),
     ("10.2", lambda m, x0, *a: m.hvc(x0, *a).x1 == (1 << 64) - 1, "expected True; came False"),
-    ("10.2", lambda m, x0, *a: m.hvc(x0, *a).result in (ENOSYS, (1 << 64) - 1),
-     "came False, after 73 steps that left 0xffffffffffffffff in x0"),
+    (
+        "10.2",
+        lambda m, x0, *a: m.hvc(x0, *a).result in (ENOSYS, (1 << 64) - 1),
+        "came False, after 73 steps that left 0xffffffffffffffff in x0",
+    ),
     ("10.2", lambda m, x0, *a: m.hvc(x0, *a).x0, "Expected True or False"),
     ("10.2", lambda m, x0, *a: x0 > 5, "made no call"),
     ("10.3", {"order": list(HYPERCALLS), "hcall_min": 4}, "is refused at step"),
@@ -33,8 +38,13 @@ MISTAKES = [
     ("10.3", {"order": [*INIT_ONLY, *LATER[1:]], "hcall_min": 4}, f"without {LATER[0]}"),
     ("10.3", {"order": [*INIT_ONLY, *LATER], "hcall_min": 99}, "from 0 to 14"),
 ]
-NONSENSE = ["junk", [[]], {"order": "x", "hcall_min": 1}, {"order": [1], "hcall_min": 1},
-            {"order": None, "hcall_min": "four"}]
+NONSENSE = [
+    "junk",
+    [[]],
+    {"order": "x", "hcall_min": 1},
+    {"order": [1], "hcall_min": 1},
+    {"order": None, "hcall_min": "four"},
+]
 
 
 def test_the_policy_refuses_what_lies_below_hcall_min_and_calls_the_rest():
@@ -54,8 +64,9 @@ def test_the_timeline_tells_every_step_that_is_known_and_its_source():
     for event in facts.history():
         assert f"{event.when}: {event.title}" in picture.alt
         assert event.title in table and event.source.where in table
-    assert not any(e.title in picture.alt for e in facts.history(recalled=True)
-                   if e.confidence == "recalled")
+    assert not any(
+        e.title in picture.alt for e in facts.history(recalled=True) if e.confidence == "recalled"
+    )
 
 
 def test_the_timeline_shows_nothing_recalled_and_nothing_else():

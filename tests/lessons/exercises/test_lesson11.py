@@ -24,11 +24,20 @@ from hypkit.lessons.exercises.lesson11 import (
 from hypkit.lessons.pictures.lesson11 import show_scores
 
 RIGHT_ANSWERS = [
-    ("11.1", ORDER), ("11.1", "icg jf h e b k a d"), ("11.1", "JICGFHEBKAD"),
+    ("11.1", ORDER),
+    ("11.1", "icg jf h e b k a d"),
+    ("11.1", "JICGFHEBKAD"),
     ("11.1", "I, C, G, J, F, H, E, B, K, A, D"),
-    ("11.2", SHORT), ("11.2", SMALL.replace(lesson11.HALVES, lesson11.TABLE).replace(
-        "        ldrh    w9, [x10, x9, lsl #1]   // how many instructions from the table to the "
-        "function\n", "")), ("11.3", SMALL),
+    ("11.2", SHORT),
+    (
+        "11.2",
+        SMALL.replace(lesson11.HALVES, lesson11.TABLE).replace(
+            "        ldrh    w9, [x10, x9, lsl #1]   // how many instructions from the table to the "
+            "function\n",
+            "",
+        ),
+    ),
+    ("11.3", SMALL),
 ]
 MISTAKES = [
     ("11.1", "ICGJF", "with A, B, D, E, H, K missing"),
@@ -43,12 +52,22 @@ MISTAKES = [
     ("11.2", PLAIN, "is right. Now expected at most 24 instructions"),
     ("11.2", SMALL, "is right and short. Now expected at most 2 loads; came 3"),
     ("11.3", SHORT, "is right. Now expected at most 144 bytes"),
-    ("11.3", SMALL.replace("2:      divert_stub_calls", "2:      add sp, sp, #16"),
-     "x0 = 0, a stub call"),
+    (
+        "11.3",
+        SMALL.replace("2:      divert_stub_calls", "2:      add sp, sp, #16"),
+        "x0 = 0, a stub call",
+    ),
 ]
-NONSENSE = ["frob x0", "b .", "eret\n" * 3, ".rept 100000\nnop\n.endr\n" * 9,
-            "dispatch:\n        b dispatch\n", "x: b hyp_panic\n", ".text",
-            ".incbin \"/etc/passwd\""]
+NONSENSE = [
+    "frob x0",
+    "b .",
+    "eret\n" * 3,
+    ".rept 100000\nnop\n.endr\n" * 9,
+    "dispatch:\n        b dispatch\n",
+    "x: b hyp_panic\n",
+    ".text",
+    '.incbin "/etc/passwd"',
+]
 
 
 def test_each_cheat_of_the_lesson_loses_in_both_exercises():
@@ -80,8 +99,11 @@ def test_ten_instructions_belong_to_the_entry_as_the_exercise_says():
         trace = machine.call("__kvm_get_mdcr_el2").trace
         own = machine.image.dispatcher.base + machine.layout.kaslr_offset
         first = next(step.index for step in trace if step.el == 2)
-        arrives = next(step.index for step in trace
-                       if step.pc == machine.layout.hyp_va(own - machine.layout.kimage_voffset))
+        arrives = next(
+            step.index
+            for step in trace
+            if step.pc == machine.layout.hyp_va(own - machine.layout.kimage_voffset)
+        )
     assert arrives - first == 10
 
 
@@ -110,8 +132,13 @@ print(check("11.2", lesson11.SHORT.replace("x9", "x11")).kind)
 
 
 def test_without_keystone_what_is_shipped_passes_and_what_is_new_is_told_kindly():
-    ran = subprocess.run([sys.executable, "-c", WITHOUT_KEYSTONE], capture_output=True, text=True,
-                         timeout=60, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KEYSTONE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     *kinds, sentence, other = ran.stdout.splitlines()
     assert kinds == [RIGHT] * 5
     assert "this machine has no Keystone" in sentence and "the lesson's list" in sentence
