@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import index as whole
+from typing import SupportsIndex, overload
 
 import numpy as np
 
@@ -174,7 +175,13 @@ class Trace(Columns):
     def __iter__(self) -> Iterator[Step]:
         return (Step(self, index) for index in range(len(self)))
 
-    def __getitem__(self, index: int | slice) -> Step | Trace:
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Step: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Trace: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Step | Trace:
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step != 1:
