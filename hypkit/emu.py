@@ -27,6 +27,7 @@ from hypkit.kernel.memory_map import (
     VM_IPA,
     VTCR_EL2,
 )
+from hypkit.kernel.variants import variant as variant_of
 from hypkit.machine.cpu import Cpu, Recording, Saved
 from hypkit.machine.errors import MachineError
 from hypkit.machine.hooks.state import Stop
@@ -79,6 +80,7 @@ class Machine:
             raise ValueError(
                 f"budget {budget} is not a number of instructions from 1 to {MAX_BUDGET:,}"
             )
+        variant_of(variant)  # complains about a key that is none
         self.layout = Layout.from_seed(self.seed)
         self.header = None if header is None else read_header(header)
         numbering = None if self.header is None else self.header.numbering

@@ -25,6 +25,7 @@ from hypkit.asm.items import Item
 from hypkit.asm.keystone_child import Child
 from hypkit.asm.macros import Budget
 from hypkit.asm.source import Located, Stmt, statements
+from hypkit.errors import KitError
 from hypkit.facts import data_path
 from hypkit.text import wrong_character
 
@@ -47,7 +48,7 @@ atexit.register(keystone.close)
 _learned: dict[str, int] = {}  # what Keystone said in this process
 
 
-class AsmError(ValueError):
+class AsmError(KitError, ValueError):
     """A text that cannot be assembled: where (`name`, 1-based `line` and `column`), the offending
     line (`text`), and why (`message`)."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from hypkit.errors import KitError
+
 _PLAIN: dict[Any, tuple[Any, str]] = {
     int: (int, "a whole number"),
     float: ((int, float), "a number"),
@@ -17,7 +19,7 @@ _PLAIN: dict[Any, tuple[Any, str]] = {
 }
 
 
-class FactError(ValueError):
+class FactError(KitError, ValueError):
     """A file of facts is malformed; the message names the file, the entry and the key."""
 
 

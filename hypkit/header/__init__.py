@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from hypkit.errors import KitError
 from hypkit.header import compiler
 from hypkit.header.compiler import BASE, END, LIST, NUMBERS, SIZE
 from hypkit.kernel.variants import HYPERCALLS, SPARE, Numbering
@@ -40,7 +41,7 @@ ENUM = {
 }
 
 
-class HeaderError(ValueError):
+class HeaderError(KitError, ValueError):
     """A header that does not compile: file, 1-based line (0: no one line is to blame), the line's
     text, and a sentence (message)."""
 

@@ -8,6 +8,8 @@ from functools import cache
 from itertools import combinations
 from types import MappingProxyType
 
+from hypkit.errors import UnknownName, did_you_mean, shown
+
 # The order of the patch as posted; data/hypercalls.toml says what each one does.
 HYPERCALLS = (
     "__kvm_enable_ssbs",
@@ -256,20 +258,25 @@ _ALL = (
 VARIANTS = MappingProxyType({variant.key: variant for variant in _ALL})
 
 
-@cache
 def variant(key: str) -> Variant:
     """The variant of that key, or the patch with suggestions: "numbered+adr_l+cached".
 
     KeyError names the keys and the suggestions there are.
     """
-    if key in VARIANTS:
+    # What is no text may be no key of a cache either.
+    return _variant(key if isinstance(key, str) else shown(key), not isinstance(key, str))
+
+
+@cache
+def _variant(key: str, no_text: bool) -> Variant:
+    if key in VARIANTS and not no_text:
         return VARIANTS[key]
-    head, *options = str(key).split("+")
+    head, *options = key.split("+")
     unknown = [option for option in options if option not in OPTIONS]
-    if head != "numbered" or unknown or not options:
-        raise KeyError(
-            f"no variant {key!r}; there are: {', '.join(VARIANTS)}; and numbered with "
-            f"any of +{', +'.join(OPTIONS)}"
+    if head != "numbered" or unknown or not options or no_text:
+        raise UnknownName(
+            f"no variant {key if no_text else shown(key)}; there are: {', '.join(VARIANTS)}; and "
+            f"numbered with any of +{', +'.join(OPTIONS)}{did_you_mean(key, VARIANTS)}"
         )
     chosen = ", ".join(OPTIONS[option] for option in OPTIONS if option in options)
     return _with_options(
