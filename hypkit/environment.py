@@ -129,9 +129,9 @@ def _machine() -> Part:
 def _keystone() -> Part:
     """Keystone is asked for one instruction: one that is installed may still not load."""
     try:
-        from hypkit.asm import keystone
+        from hypkit.asm import engine
 
-        works = keystone.present() and keystone.words([MADD[0]]) == ([MADD[1]], "")
+        works = engine.present() and engine.words([MADD[0]]) == ([MADD[1]], "")
     except Exception:  # the assembler may lack a part that has been named already
         works = False
     return Part(OPTIONAL, OK if works else MISSING, KEYSTONE_FOR if works else KEYSTONE_MISSING)

@@ -88,7 +88,7 @@ def test_a_part_that_is_there_and_does_not_load_says_why(monkeypatch):
 
 
 def test_a_keystone_that_is_installed_and_does_not_answer_is_not_ok(monkeypatch):
-    monkeypatch.setattr(asm.keystone, "words", lambda texts: ([], "absent"))
+    monkeypatch.setattr(asm.engine, "words", lambda texts: ([], "absent"))
     assert environment().parts[-1].state == MISSING and environment().ready
 
 

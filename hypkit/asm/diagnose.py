@@ -11,10 +11,10 @@ from hypkit.asm.canonical import LOGICAL
 from hypkit.asm.expressions import Complaint
 from hypkit.asm.mnemonics import CONDITIONAL, shapes, unknown, written
 
-NO_KEYSTONE = (
-    "this machine has no Keystone, which is needed to assemble an instruction that the kit does "
-    "not ship; Keystone runs on x86-64 Linux and macOS and on Windows amd64 (or on a hub), and "
-    "everything else works here without it"
+NO_ENGINE = "this machine has no engine to assemble it"
+WHICH_ENGINE = (
+    "expected Keystone (`pip install keystone-engine`, x86-64) or LLVM (`pip install llvmlite`, "
+    "arm64); everything else works here without one"
 )
 
 SCALE = {"ldrb": 0, "strb": 0, "ldrsb": 0, "ldrh": 1, "strh": 1, "ldrsh": 1, "ldrsw": 2}
@@ -63,7 +63,11 @@ def doubtful(parts: tuple[str, ...]) -> bool:
 
 
 def explain(
-    parts: tuple[str, ...], ops: Sequence[tuple[str, int]], why: str, macros: Sequence[str]
+    parts: tuple[str, ...],
+    ops: Sequence[tuple[str, int]],
+    why: str,
+    macros: Sequence[str],
+    engine: str = "the assembler",
 ) -> Complaint:
     """The complaint for an instruction that could not be encoded.
 
@@ -80,9 +84,9 @@ def explain(
             return Complaint(sentence, places[index] if index < len(places) else None)
     text = name if len(parts) == 1 else f"{name} {', '.join(parts[1:])}"
     if why == "absent":
-        return Complaint(f"{NO_KEYSTONE} (the instruction is `{text[:120]}`)")
+        return Complaint(f"the kit does not ship `{text[:120]}`, and {NO_ENGINE}: {WHICH_ENGINE}")
     if why in ("crashed", "slow"):
-        return Complaint(f"Keystone {'gave up' if why == 'slow' else 'crashed'} on `{text[:120]}`")
+        return Complaint(f"{engine} {'gave up' if why == 'slow' else 'crashed'} on `{text[:120]}`")
     hint = f"; it is written {written(name)}" if shapes(name) else ""
     return Complaint(f"`{text[:120]}` is not an instruction{hint}")
 

@@ -70,7 +70,7 @@ ESCAPES = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "0": 0, "\\": 92, "'": 39,
 
 
 def evaluate(text: str, lookup: Lookup, at: int = 0) -> Value:
-    """The value of `text`. `lookup(name, at)` gives names (also `.`, `1b`, `1f`) their values."""
+    """Return the value of `text`. `lookup(name, at)` gives names (also `.`, `1b`, `1f`) their values."""
     plain = text.strip()
     if (
         plain.isdecimal()
@@ -93,6 +93,7 @@ def check_syntax(text: str, at: int) -> None:
 
 
 def complain_relocation(at: int | None) -> Complaint:
+    """Return the complaint about :lo12: and its like."""
     return Complaint(
         "relocation operators such as :lo12: are not taken here; write `adr_l x0, symbol` for an "
         "address, `ldr_l x0, symbol` (or `str_l x0, symbol, tmp`) for the word stored there",
@@ -182,8 +183,7 @@ class _Parser:
             return self.lookup(token, where)
         if kind == "char":
             self.advance()
-            body = token[1:-1] if len(token) > 2 and token.endswith("'") else token[1:]
-            return Value(ESCAPES.get(body[1], ord(body[1])) if body[0] == "\\" else ord(body[0]))
+            return Value(character(token, where))
         if token == "(":
             self.advance()
             value, _ = self.binary(0)
@@ -196,6 +196,19 @@ class _Parser:
         if kind == "end":
             raise Syntax("the expression stops where a number or a name should follow", where)
         raise Syntax(f"did not expect {token[:20]!r} here", where)
+
+
+def character(token: str, at: int) -> int:
+    """Return the code of a character constant, its closing quote there or not: 'a', '\\n, '\\''."""
+    if token[1] != "\\":
+        return ord(token[1])
+    if token[2] not in ESCAPES or token[2] == "0":
+        raise Complaint(
+            f"expected one of \\n \\t \\r \\b \\f \\\\ \\' \\\" in a character constant; got \\{token[2]}, "
+            "which C and the GNU assembler read differently: write the number",
+            at,
+        )
+    return ESCAPES[token[2]]
 
 
 def _number(token: str, at: int) -> int:
@@ -223,6 +236,7 @@ def _wrap(n: int) -> int:
 
 
 def signed(n: int) -> int:
+    """Return the low 64 bits of a number as a signed one."""
     n &= MASK64
     return n - (1 << 64) if n >> 63 else n
 

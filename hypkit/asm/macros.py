@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from hypkit.asm.budget import MAX_STATEMENTS, Budget
 from hypkit.asm.expressions import Complaint, signed
-from hypkit.asm.source import NAME, Located, Macro, Stmt, macro_arguments, split_commas, substitute
-from hypkit.asm.symbols import Names
+from hypkit.asm.source import (
+    NAME,
+    Located,
+    Macro,
+    Stmt,
+    macro_arguments,
+    scrubbed,
+    substitute,
+    without_characters,
+)
+from hypkit.asm.symbols import Symbols
 
-MAX_STATEMENTS = 100_000  # statements run, macro bodies and repetitions counted each time
 MAX_NESTING = 48
-MAX_SECONDS = 4.0  # a guest of 2000 lines takes 0.1 s
 
 HEAD = re.compile(r"([A-Za-z_.$][A-Za-z0-9_.$]*)\s*")
 IFS = frozenset(
@@ -22,30 +29,9 @@ IFS = frozenset(
 REPEATS = (".rept", ".irp", ".irpc")
 
 
-class Budget:
-    """What all units of one link may spend together."""
-
-    def __init__(self) -> None:
-        self.statements = 0
-        self.deadline = time.monotonic() + MAX_SECONDS
-
-    def tick(self) -> None:
-        self.statements += 1
-        if self.statements > MAX_STATEMENTS:
-            raise Complaint(
-                f"more than {MAX_STATEMENTS:,} statements came out of this text; a .rept or a "
-                "macro repeats too much"
-            )
-        self.check_time()
-
-    def check_time(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise Complaint(f"the assembler worked more than {MAX_SECONDS:g} s on this text")
-
-
 @dataclass
 class Condition:
-    """An open .if: does the text around it run, has one of its parts run, is its .else past?"""
+    """An open .if: whether the text around it runs, one of its parts has run, its .else is past."""
 
     stmt: Stmt
     outside: bool
@@ -53,11 +39,12 @@ class Condition:
     past_else: bool = False
 
 
-class _ExitMacro(Exception):
-    pass
+class _Exit(Exception):
+    """An .exitm on its way to the repetition or macro that it ends."""
 
 
 def nothing_after(word: str, rest: str, at: int) -> None:
+    """Raise Complaint if a directive that takes nothing has something."""
     if rest.strip():
         raise Complaint(f"did not expect anything after {word}", at)
 
@@ -68,20 +55,17 @@ def _directive(text: str) -> str:
     return match.group(1).lower() if match else ""
 
 
-class Blocks(Names):
-    """Runs the statements of one unit. What a single statement does is a layout's affair."""
+class Expander:
+    """Runs the statements of one unit through conditions, repetitions and macros.
 
-    def __init__(
-        self, base: int, symbols: Mapping[str, int], constants: Mapping[str, int], budget: Budget
-    ):
-        super().__init__(base, symbols, constants)
-        self.budget = budget
+    What is left, labels, directives and instructions, goes to `run`, one statement at a time.
+    """
+
+    def __init__(self, symbols: Symbols, budget: Budget, run: Callable[[Stmt], None]):
+        self.symbols, self.budget, self.run = symbols, budget, run
         self.macros: dict[str, Macro] = {}
         self.depth = 0
         self.expansions = 0
-
-    def statement(self, stmt: Stmt) -> None:
-        raise NotImplementedError
 
     def block(self, stmts: list[Stmt]) -> None:
         """Run statements; conditions and blocks must close within them."""
@@ -93,7 +77,7 @@ class Blocks(Names):
             while i < len(stmts):
                 stmt = stmts[i]
                 i += 1
-                self.budget.tick()
+                self.budget.tick(len(stmt.text))
                 word = _directive(stmt.text)
                 if word in IFS:
                     taken = live and self.condition(word, stmt.text[len(word) :], len(word))
@@ -107,7 +91,7 @@ class Blocks(Names):
                         self.define_or_repeat(word, stmt, stmts[i:end])
                     i = end + 1
                 elif live:
-                    self.statement(stmt)
+                    self.run(stmt)
             if conditions:
                 stmt = conditions[-1].stmt
                 raise Complaint("this condition has no .endif")
@@ -117,7 +101,7 @@ class Blocks(Names):
             raise Located(Complaint("macros are nested too deep"), stmt) from None
 
     def branch(self, word: str, rest: str, conditions: list[Condition]) -> bool:
-        """Does the text after this .else, .elseif or .endif run?"""
+        """Return whether the text after this .else, .elseif or .endif runs."""
         if not conditions:
             raise Complaint(f"{word} without an .if before it")
         if word != ".elseif":
@@ -136,6 +120,7 @@ class Blocks(Names):
         return live
 
     def find_end(self, stmts: list[Stmt], i: int, word: str) -> int:
+        """Return the place of the .endm or .endr that closes a block opened before `i`."""
         opens, closes = (REPEATS, (".endr",)) if word in REPEATS else (
             (".macro",), (".endm", ".endmacro"))  # fmt: skip
         depth = 1
@@ -143,29 +128,33 @@ class Blocks(Names):
             head = _directive(stmts[j].text)
             depth += (head in opens) - (head in closes)
             if depth == 0:
+                self.budget.spend(j - i)
                 return j
         raise Complaint(f"this {word} has no {closes[0]}")
 
     def condition(self, word: str, rest: str, at: int) -> bool:
+        """Return whether the condition of an .if and its like holds."""
         body = rest.strip()
         if word in (".ifdef", ".ifndef", ".ifnotdef"):
             if not NAME.fullmatch(body):
                 raise Complaint(f"{word} needs a name", at)
-            return (self.known(body)) == (word == ".ifdef")
+            return self.symbols.known(body) == (word == ".ifdef")
         if word in (".ifb", ".ifnb"):
             return (not body) == (word == ".ifb")
         if word in (".ifc", ".ifnc"):
-            parts = [p.strip() for p, _ in split_commas(rest)]
-            if len(parts) != 2:
+            # GNU as parts the texts at the first comma, and a string or a bracket hides none.
+            left, comma, right = scrubbed(rest, at).partition(",")
+            if not comma:
                 raise Complaint(f"{word} needs two texts with a comma between", at)
-            return (parts[0].strip("'\"") == parts[1].strip("'\"")) == (word == ".ifc")
-        n = signed(self.plain(rest, at, f"{word} must be known at this point"))
+            return (left.strip() == right.strip()) == (word == ".ifc")
+        n = signed(self.symbols.plain(rest, at, f"{word} must be known at this point"))
         return {
             ".if": n != 0, ".ifne": n != 0, ".ifeq": n == 0, ".ifgt": n > 0, ".ifge": n >= 0,
             ".iflt": n < 0, ".ifle": n <= 0,
         }[word]  # fmt: skip
 
     def define_or_repeat(self, word: str, stmt: Stmt, body: list[Stmt]) -> None:
+        """Define a .macro, or run a .rept, .irp or .irpc."""
         rest = stmt.text[len(word) :].lstrip()
         at = len(stmt.text) - len(rest)
         if word == ".macro":
@@ -180,11 +169,14 @@ class Blocks(Names):
                 self.repeat(rest, at, body)
             else:
                 self.repeat_for_each(word, rest, at, stmt, body)
+        except _Exit:
+            pass  # .exitm ends the innermost repetition or macro, with all rounds to come
         finally:
             self.depth -= 1
 
     def repeat(self, rest: str, at: int, body: list[Stmt]) -> None:
-        count = self.plain(rest, at, "the count of .rept must be known at this point")
+        """Run the body of a .rept."""
+        count = self.symbols.plain(rest, at, "the count of .rept must be known at this point")
         if not 0 <= count <= MAX_STATEMENTS:
             raise Complaint(f".rept {count} is outside 0 to {MAX_STATEMENTS:,}", at)
         for _ in range(count):
@@ -192,20 +184,23 @@ class Blocks(Names):
             self.block(body)
 
     def repeat_for_each(self, word: str, rest: str, at: int, stmt: Stmt, body: list[Stmt]) -> None:
+        """Run the body of an .irp or .irpc."""
         match = re.match(rf"({NAME.pattern})(?:\s*,|\s|$)\s*", rest)
         if match is None:
             raise Complaint(f"{word} needs a name, a comma and values", at)
         values = rest[match.end() :]
         if word == ".irpc":
-            choices = list(values.strip('"'))
+            choices: Iterable[str] = _characters(without_characters(values, at + match.end()))
         else:
             choices = macro_arguments(values, at + match.end()) if values else [""]
         for choice in choices:
             self.budget.tick()
             bound = {match.group(1): choice}
+            self.budget.spend(sum(len(stmt.text) for stmt in body))
             self.block(substitute(body, bound, stmt, "", self.expansions))
 
     def enter(self) -> None:
+        """Go one level deeper. Raises Complaint where it is too deep."""
         self.depth += 1
         if self.depth > MAX_NESTING:
             self.depth -= 1
@@ -215,18 +210,39 @@ class Blocks(Names):
             )
 
     def call_macro(self, macro: Macro, rest: str, at: int, stmt: Stmt) -> None:
+        """Run a macro's body with the arguments of this call."""
         self.enter()
         try:
             bound = macro.bind(rest, at)
+            self.budget.spend(sum(len(stmt.text) for stmt in macro.body))
             body = substitute(macro.body, bound, stmt, macro.name, self.expansions)
             self.expansions += 1
             self.block(body)
-        except _ExitMacro:
+        except _Exit:
             pass
         finally:
             self.depth -= 1
 
-    def exit_macro(self, stmt: Stmt) -> None:
-        if not stmt.via:
-            raise Complaint(".exitm outside a macro")
-        raise _ExitMacro
+    def exit(self) -> None:
+        """End the innermost repetition or macro (.exitm)."""
+        if not self.depth:
+            raise Complaint(".exitm outside a macro or a repetition")
+        raise _Exit
+
+
+def _characters(values: str) -> Iterator[str]:
+    """Yield the choices of an .irpc as GNU as does: blanks count inside quotes only, and nothing
+    at all is one empty choice."""
+    if not values:
+        yield ""
+    quoted = values.startswith('"')
+    place, end = int(quoted), len(values)
+    while place < end:
+        if values[place] == '"':
+            quoted = not quoted
+            if not values[place + 1 :].strip():
+                return
+        yield values[place]
+        place += 1
+        while not quoted and place < end and values[place] in " \t":
+            place += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from hypkit.asm.expressions import Complaint
+from hypkit.asm.expressions import Complaint, character
 
 MAX_STATEMENT = 4096
 MAX_PARAMETERS = 64
@@ -39,7 +39,7 @@ class Stmt(NamedTuple):
 
 
 def split_labels(stmt: Stmt) -> list[Stmt]:
-    """`a: b: insn` as three statements, so that blocks such as .rept may have a label."""
+    """Return `a: b: insn` as three statements, so that blocks such as .rept may have a label."""
     out = []
     while match := LABEL.match(stmt.text):
         out.append(stmt._replace(text=match.group().rstrip()))
@@ -49,7 +49,7 @@ def split_labels(stmt: Stmt) -> list[Stmt]:
 
 
 class Located(Exception):
-    """A complaint with its statement; asm.py makes the AsmError of it."""
+    """A complaint with its statement; the linker makes the AsmError of it."""
 
     def __init__(self, complaint: Complaint, stmt: Stmt | None):
         super().__init__(complaint.message)
@@ -58,13 +58,13 @@ class Located(Exception):
 
 
 def blank(match: re.Match[str]) -> str:
-    """Comments become spaces, so that columns stay what they were; strings stay."""
+    """Turn a comment into spaces, so that columns stay what they were; leave a string."""
     found = match.group()
     return re.sub(r"[^\n]", " ", found) if found[0] == "/" else found
 
 
 def statements(text: str, prelude: bool = False) -> list[Stmt]:
-    """All statements of a text. A line that starts with # is a comment, as in GNU as."""
+    """Return all statements of a text. A line that starts with # is a comment, as in GNU as."""
 
     def refuse(sentence: str, place: int) -> None:
         before = text[:place]
@@ -108,6 +108,7 @@ def statements(text: str, prelude: bool = False) -> list[Stmt]:
 
 
 def split_semicolons(line: str) -> list[str]:
+    """Return the parts between semicolons; those in strings do not count."""
     pieces, start = [], 0
     for match in PUNCTUATION.finditer(line):
         if match.group() == ";":
@@ -118,7 +119,7 @@ def split_semicolons(line: str) -> list[str]:
 
 
 def split_commas(text: str, brackets: bool = True) -> list[tuple[str, int]]:
-    """(part, offset) between top-level commas; commas in strings and brackets do not count."""
+    """Return (part, offset) between top-level commas; commas in strings and brackets do not count."""
     if "," not in text:
         return [(text, 0)]
     parts, depth, start = [], 0, 0
@@ -135,11 +136,40 @@ def split_commas(text: str, brackets: bool = True) -> list[tuple[str, int]]:
     return parts
 
 
+CHARACTER_OR_STRING = re.compile(r""""(?:\\.|[^"\\])*"?|'(?:\\.|[^\\])'?""")
+
+
+def without_characters(text: str, at: int = 0) -> str:
+    """Return the text with its character constants as numbers, as GNU as reads every line."""
+
+    def plain(match: re.Match[str]) -> str:
+        found = match.group()
+        return found if found[0] == '"' else str(character(found, at + match.start()))
+
+    return CHARACTER_OR_STRING.sub(plain, text) if "'" in text else text
+
+
+def scrubbed(text: str, at: int = 0) -> str:
+    """Return what GNU as compares in .ifc: character constants are numbers, and a blank is left
+    only between two words or strings."""
+    out = ""
+    blank = False
+    for word in re.findall(r'"(?:\\.|[^"\\])*"?|\s+|.', without_characters(text, at)):
+        if word.isspace():
+            blank = True
+            continue
+        if blank and out and all(_wordy(c) or c == '"' for c in (out[-1], word[0])):
+            out += " "
+        out += word
+        blank = False
+    return out
+
+
 def macro_arguments(text: str, at: int = 0) -> list[str]:
-    """Macro arguments, by GNU as's rules: split at commas (also inside brackets) and at blanks
+    """Return macro arguments by GNU as's rules: split at commas (also inside brackets) and at blanks
     between two words; other blanks vanish; quotes group and are taken off. They start at `at`."""
     out: list[str] = []
-    for part, offset in split_commas(text, brackets=False):
+    for part, offset in split_commas(without_characters(text, at), brackets=False):
         words = _words(part)
         if not words and (out or offset or "," in text):
             out.append("")
@@ -230,7 +260,7 @@ class Macro:
             place = match.end()
 
     def bind(self, text: str, at: int) -> dict[str, str]:
-        """Parameter -> argument for one call, whose arguments start at `at`."""
+        """Return parameter -> argument for one call, whose arguments start at `at`."""
         names = list(self.params)
         takes = ", ".join(names) or "none"
         bound = {param.name: param.default for param in self.params.values()}
@@ -272,7 +302,7 @@ class Macro:
 def substitute(
     body: list[Stmt], bound: dict[str, str], call: Stmt, name: str, count: int
 ) -> list[Stmt]:
-    r"""The body with \name, \@ and \() replaced; every statement takes the call's line."""
+    r"""Return the body with \name, \@ and \() replaced; every statement takes the call's line."""
     keys = sorted(map(re.escape, bound), key=len, reverse=True)
     pattern = re.compile(r"\\(?:(\(\))|(@)|(" + "|".join(keys or ["(?!)"]) + r")(?![A-Za-z0-9_$]))")
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from hypkit.a64.registers import MASK64
-from hypkit.asm import AsmError, Program, keystone
+from hypkit.asm import AsmError, Program
+from hypkit.asm.diagnose import NO_ENGINE
 from hypkit.call import PANICKED, RESTARTED, RETURNED, Call
 from hypkit.emu import Machine
 from hypkit.kernel.memory_map import CONSTANTS
@@ -451,7 +452,7 @@ def _assembly(error: AsmError) -> str:
     if error.text.strip():
         said += f", {shown(error.text.strip())}"
     said += f": {error.message}"
-    if not keystone.present() and "Keystone" in error.message:
+    if NO_ENGINE in error.message:
         said += (
             ". What the kit ships still assembles, and that is all the instructions of the "
             "known dispatchers and of the lesson's list"

@@ -517,8 +517,8 @@ def test_a_learners_dispatcher_and_header_go_together(inside):
 
 
 def test_numbers_of_every_size_assemble_where_there_is_no_keystone(monkeypatch, inside):
-    monkeypatch.setenv("HYPKIT_NO_KEYSTONE", "1")
-    asm._learned.clear()
+    monkeypatch.setenv("HYPKIT_ENGINE", "none")
+    asm.recorded.learned.clear()
     for base in (0, 3, 9, 10, 0x37, 0x100, 0x7F3, 0xE00, 0xFF1):
         key = "numbered" if base > 2 else "numbered+no_base"
         with Machine(key, header=TEXT.replace("BASE 0x100", f"BASE {base}")) as machine:

@@ -75,6 +75,6 @@ def test_a_label_that_moves_moves_no_cost_out_of_the_dispatch(label):
 
 
 def test_what_the_lesson_ships_assembles_without_keystone(monkeypatch):
-    monkeypatch.setenv("HYPKIT_NO_KEYSTONE", "1")
-    monkeypatch.setattr("hypkit.asm._learned", {})
+    monkeypatch.setenv("HYPKIT_ENGINE", "none")
+    monkeypatch.setattr("hypkit.asm.recorded.learned", {})
     assert check("07.4", DISTANCES + "\n        // without Keystone\n").passed
