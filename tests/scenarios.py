@@ -9,23 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hypkit import VARIANTS, Machine
+from hypkit import VARIANTS, Machine, facts
 from hypkit.kernel.variants import HYPERCALLS, review_combinations
 
 Requests = list[tuple[int, ...]]
 ALL_ONES = (1 << 64) - 1
 
 # Arguments that make every handler do its work.
-ARGUMENTS: dict[str, tuple[int | str, ...]] = {
-    "__kvm_timer_set_cntvoff": (0x89ABCDEF, 0x01234567),
-    "__kvm_tlb_flush_local_vmid": ("vcpu0",),
-    "__kvm_vcpu_run_nvhe": ("vcpu0",),
-    "__kvm_tlb_flush_vmid": ("kvm0",),
-    "__kvm_tlb_flush_vmid_ipa": ("kvm0", 0x8000_0000),
-    "__vgic_v3_write_vmcr": (0x12345678,),
-    "__vgic_v3_restore_aprs": ("vcpu0",),
-    "__vgic_v3_save_aprs": ("vcpu0",),
-}
+ARGUMENTS = {call.name: call.example for call in facts.hypercalls()}
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from hypkit import facts
 from hypkit.cost import Counts, Footprint, timing
 from hypkit.emu import Machine
 from hypkit.kernel.variants import VARIANTS, Variant, variant
 from hypkit.trace import Trace
 
 CALL, ARGUMENTS = "__kvm_timer_set_cntvoff", (0x1234,)
-CORES = ("cortex-a55", "cortex-a57", "cortex-a72", "neoverse-n1")
+CORES = facts.modelled()
 # The review's suggestions one on top of the other, in the order in which they show.
 REVIEW = (
     "numbered",

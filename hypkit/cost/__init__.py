@@ -12,7 +12,8 @@ import numpy as np
 from hypkit.a64.decode import Instruction, decode
 from hypkit.a64.syndrome import VECTOR_LOWER_A64
 from hypkit.cost.pipeline import Timing, simulate
-from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR
+from hypkit.kernel import tables
+from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
 from hypkit.trace import Trace
 
@@ -34,7 +35,7 @@ HYP_PHASES = ("entry", "dispatch", "call", "return")
 
 LINE, PAGE = 64, 4096
 # Labels of what a number selects a function from, and the bytes of a slot.
-TABLES = {"kvm_hcall_table": 8, "hcall_distances": 4}
+TABLES = {table.label: table.size for table in tables.TABLES.values() if table.loaded}
 _INDIRECT = {"br", "blr", "ret", "eret"}
 
 
@@ -116,7 +117,7 @@ class _Places:
 def _range(image: Image, name: str) -> range:
     """The physical addresses of a program."""
     program = next(program for program in image.programs if program.name == name)
-    start = program.base - KIMAGE_VADDR + KIMAGE_PA
+    start = image_pa(program.base)
     return range(start, start + len(program.code))
 
 

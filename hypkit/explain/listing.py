@@ -12,7 +12,7 @@ from hypkit.a64.decode import Instruction, decode
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.cost import counts_as
 from hypkit.explain import templates
-from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR
+from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import HEAP, VM_IPA
 
@@ -82,7 +82,7 @@ class Listing:
         return pc if pa is None else pa
 
     def _place(self, program, address: int) -> int:
-        return address if program.base == VM_IPA else address - KIMAGE_VADDR + KIMAGE_PA
+        return address if program.base == VM_IPA else image_pa(address)
 
     def _blocks(self) -> Iterator[dict[int, tuple[str, int, list[str]]]]:
         """Runs of adjacent instructions under one label: address -> (file, line, its lines)."""

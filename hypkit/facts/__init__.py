@@ -53,26 +53,70 @@ class Source:
 
 @dataclass(frozen=True)
 class Arg:
-    """One argument of a hypercall, as Linux 5.7 declares it."""
+    """One argument of a hypercall, as Linux 5.7 declares it.
+
+    sample: for a number, one with which the handler visibly does its work.
+    """
 
     name: str
     type: str
+    sample: int = 0
 
     @property
     def pointer(self) -> bool:
         """True for a kernel virtual address, which the handler must convert."""
         return self.type.endswith("*")
 
+    @property
+    def example(self) -> int | str:
+        """What to pass to try the call: the label of a guest structure for a pointer, or a number.
+
+        FactError for a pointer to a structure that the guest does not have.
+        """
+        if not self.pointer:
+            return self.sample
+        return toml.key(structures(), self.type, "hypercalls.toml: structure")
+
 
 @dataclass(frozen=True, repr=False)
-class Hypercall:
-    """One of the fourteen calls: its number in version 1 and the n of its SMCCC id in 5.10."""
+class Function:
+    """A function that EL2 can be asked to run: its declaration, and what it does."""
 
-    index: int
     name: str
     args: tuple[Arg, ...]
     returns: str
     what: str
+
+    @property
+    def label(self) -> str:
+        """The label of the handler in the guest's text."""
+        return self.name
+
+    @property
+    def example(self) -> tuple[int | str, ...]:
+        """Arguments that make the handler do its work, as `Machine.call` takes them."""
+        return tuple(arg.example for arg in self.args)
+
+    @property
+    def pointers(self) -> tuple[str, ...]:
+        """The labels of the guest structures that its pointers stand for, in their order."""
+        return tuple(str(arg.example) for arg in self.args if arg.pointer)
+
+    @property
+    def prototype(self) -> str:
+        """The C declaration."""
+        args = ", ".join(f"{a.type}{'' if a.pointer else ' '}{a.name}" for a in self.args)
+        return f"{self.returns or 'void'} {self.name}({args or 'void'})"
+
+    def __repr__(self) -> str:
+        return f"Function({self.prototype})"
+
+
+@dataclass(frozen=True, repr=False)
+class Hypercall(Function):
+    """One of the fourteen calls: its number in version 1 and the n of its SMCCC id in 5.10."""
+
+    index: int
     caller: str
     smccc: int
     source: Source
@@ -81,12 +125,6 @@ class Hypercall:
     def smccc_id(self) -> int:
         """The whole function id of Linux 5.10."""
         return abi_numbers()["smccc_base"] + self.smccc
-
-    @property
-    def prototype(self) -> str:
-        """The C declaration."""
-        args = ", ".join(f"{a.type}{'' if a.pointer else ' '}{a.name}" for a in self.args)
-        return f"{self.returns or 'void'} {self.name}({args or 'void'})"
 
     def __repr__(self) -> str:
         return f"Hypercall({self.index}: {self.prototype})"
@@ -278,6 +316,24 @@ def hypercall(which: str | int) -> Hypercall:
 
 
 @cache
+def spare() -> tuple[Function, ...]:
+    """Functions of EL2 that no hypercall reaches until a learner's header gives them a number."""
+    return _entries("hypercalls.toml", "spare", Function, unique="name")
+
+
+def function(name: str) -> Function:
+    """Return the hypercall or spare function of that name; KeyError names what there is."""
+    return next((one for one in spare() if one.name == name), None) or hypercall(name)
+
+
+@cache
+def structures() -> Mapping[str, str]:
+    """Pointer type -> label of the structure in the guest that such a pointer is tried with."""
+    name = "hypercalls.toml"
+    return toml.value(Mapping[str, str], toml.key(_read(name), "structure", name), name)
+
+
+@cache
 def stubs() -> tuple[Stub, ...]:
     """The calls of the boot stub, by number."""
     return _entries("hypercalls.toml", "stub", Stub, unique="number")
@@ -335,6 +391,11 @@ def core(key: str) -> Core:
         return cores()[key]
     except (KeyError, TypeError):
         raise KeyError(f"no core {key!r}: the cores are {', '.join(cores())}") from None
+
+
+def modelled() -> tuple[str, ...]:
+    """The keys of the real cores, in the file's order: from the smallest to the widest."""
+    return tuple(key for key in cores() if key != "ideal")
 
 
 def published(*, recalled: bool = False) -> tuple[Measurement, ...]:

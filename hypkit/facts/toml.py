@@ -72,12 +72,13 @@ def value(want: Any, have: Any, where: str, named: Mapping[str, Any] | None = No
         _want(isinstance(have, dict), where, "a table", have)
         items = {k: value(args[1], v, f"{where}: key {k!r}", named) for k, v in have.items()}
         return MappingProxyType(items)
-    if is_dataclass(want):
+    if isinstance(want, type) and is_dataclass(want):
         if not isinstance(have, str):
             return build(want, have, where, named)
-        if not isinstance((named or {}).get(have), want):
+        found = (named or {}).get(have)
+        if not isinstance(found, want):
             raise FactError(f"{where} names no {want.__name__.lower()} of this file: {have!r}")
-        return named[have]
+        return found
     # What remains is a plain type, or "plain type or None" for a key that may be left out.
     plain = next((a for a in args if a is not type(None)), want)
     allowed, called = _PLAIN[plain]

@@ -18,6 +18,17 @@ DRAM_BASE, DRAM_SIZE = 0x4000_0000, 0x4000_0000
 KIMAGE_PA = 0x4020_0000
 KASLR_ALIGN = 0x20_0000  # MIN_KIMG_ALIGN
 
+
+def image_pa(address: int) -> int:
+    """Return the physical address of an image address as linked, before KASLR moves it."""
+    return address - KIMAGE_VADDR + KIMAGE_PA
+
+
+def linked_va(pa: int) -> int:
+    """Return the image address as linked, before KASLR, of a physical address."""
+    return pa - KIMAGE_PA + KIMAGE_VADDR
+
+
 SPACES = ("image", "linear", "physical", "hyp")
 
 

@@ -10,11 +10,11 @@ from functools import cached_property
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.a64.registers import MASK64
 from hypkit.asm import Program
-from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR, Layout
+from hypkit.kernel.addresses import Layout, image_pa
 from hypkit.kernel.boot_memory import page_tables, structures
 from hypkit.kernel.memory_map import HEAP, NAMED, TEXT_PA, VM_IPA
 from hypkit.kernel.patching import patch_kern_hyp_va, patch_kimg_phys_offset
-from hypkit.kernel.programs import DISPATCHER, _numbered, build
+from hypkit.kernel.programs import DISPATCHER, VM, _numbered, build
 from hypkit.kernel.variants import Numbering, Variant, variant
 
 # --- The image ---------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ class Image:
         """Every label of the kernel image at its image address, and of the heap likewise."""
         labels = {
             name: address + self.layout.kaslr_offset
-            for program in self.programs[:-1]
+            for program in self.kernel
             for name, address in program.symbols.items()
         }
         labels |= {name: self.layout.image_va(pa) for name, (pa, _, _) in HEAP.items()}
@@ -49,6 +49,7 @@ class Image:
 
     @cached_property
     def variant(self) -> Variant:
+        """The variant, with a learner's numbering where there is one."""
         return _numbered(self.key, self.numbering)
 
     def host_va(self, pa: int) -> int:
@@ -60,6 +61,16 @@ class Image:
         """Where the host executes a label: in the image, or at its hyp address."""
         pa = self.pa(label)
         return self.layout.hyp_va(pa) if self.variant.host_el == 2 else self.layout.image_va(pa)
+
+    @property
+    def kernel(self) -> tuple[Program, ...]:
+        """The programs of the kernel image, in the order of their addresses."""
+        return self.programs[:VM]
+
+    @property
+    def vm(self) -> Program:
+        """The program of the VM, at its address in the VM's memory."""
+        return self.programs[VM]
 
     @property
     def dispatcher(self) -> Program:
@@ -80,7 +91,7 @@ class Image:
 
     @cached_property
     def _vm_sorted(self) -> tuple[list[int], list[str]]:
-        pairs = sorted((address, name) for name, address in self.programs[-1].symbols.items())
+        pairs = sorted((address, name) for name, address in self.vm.symbols.items())
         return [address for address, _ in pairs], [name for _, name in pairs]
 
     def symbolize(self, address: int) -> str | None:
@@ -100,19 +111,16 @@ class Image:
     @cached_property
     def _lines(self) -> dict[int, tuple[str, int]]:
         lines = {}
-        for program in self.programs[:-1]:
+        for program in self.kernel:
             for address, line in program.lines.items():
-                lines[address - KIMAGE_VADDR + KIMAGE_PA] = (program.name, line)
-        lines.update(
-            (address, (self.programs[-1].name, line))
-            for address, line in self.programs[-1].lines.items()
-        )
+                lines[image_pa(address)] = (program.name, line)
+        lines.update((address, (self.vm.name, line)) for address, line in self.vm.lines.items())
         return lines
 
     def line(self, address: int) -> tuple[str, int] | None:
         """(file of kernel/guest, 1-based line) that the instruction at *address* comes from."""
         pa = address if VM_IPA <= address < VM_IPA + PAGE_SIZE else self.layout.pa(address)
-        return self._lines.get(pa)
+        return None if pa is None else self._lines.get(pa)
 
     def source(self, name: str) -> str:
         """The text of one of the programs; KeyError names those there are."""
@@ -138,9 +146,9 @@ def load(
     vhe = variant(key).host_el == 2
     memory: dict[int, bytes] = {}
     patched: list[int] = []
-    for program in programs[:-1]:
+    for program in programs[:VM]:
         code = bytearray(program.code)
-        pa = program.base - KIMAGE_VADDR + KIMAGE_PA
+        pa = image_pa(program.base)
         for offset in program.relocs:
             word = int.from_bytes(code[offset : offset + 8], "little") + layout.kaslr_offset
             code[offset : offset + 8] = (word & MASK64).to_bytes(8, "little")
@@ -150,5 +158,5 @@ def load(
         patched += [pa + offset for offset in patch_kimg_phys_offset(code, layout)]
         memory[pa] = bytes(code)
     memory |= page_tables(layout, vhe)
-    memory |= structures(layout.hyp_va if vhe else layout.linear_va, programs[-1])
+    memory |= structures(layout.hyp_va if vhe else layout.linear_va, programs[VM])
     return Image(key, layout, programs, memory, tuple(patched), numbering)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hypkit import facts
 from hypkit.a64 import pstate, syndrome
 from hypkit.a64.pagetables import (
     PAGE_HYP_EXEC,
@@ -80,14 +81,13 @@ TCR_CACHED = 1 << 8 | 1 << 10 | 3 << 12  # inner and outer write-back, inner sha
 TCR_EL2_RES1 = 1 << 31 | 1 << 23
 PHYSICAL_BITS_44 = 4
 
+_ABI = facts.abi_numbers()
 CONSTANTS: dict[str, int] = {
     # include/asm/virt.h
-    "HVC_SET_VECTORS": 0,
-    "HVC_SOFT_RESTART": 1,
-    "HVC_RESET_VECTORS": 2,
-    "HVC_STUB_HCALL_NR": 3,
-    "HVC_STUB_ERR": 0xBADCA11,
-    "ENOSYS": 38,
+    **{stub.name: stub.number for stub in facts.stubs()},
+    "HVC_STUB_HCALL_NR": _ABI["stub_count"],
+    "HVC_STUB_ERR": _ABI["stub_error"],
+    "ENOSYS": -_ABI["enosys"],
     "ARM_EXCEPTION_TRAP": 2,
     "ESR_EC_SHIFT": syndrome.ESR_EC_SHIFT,
     "EC_HVC32": syndrome.EC_HVC32,
@@ -129,8 +129,8 @@ CONSTANTS: dict[str, int] = {
     "HOST_CONTEXT_VCPU": 352,
     "HOST_GPRS": 512,
     "HOST_DATA_SIZE": 768,
-    "SMCCC_RET_SUCCESS": 0,
-    "SMCCC_RET_NOT_SUPPORTED": -1,
+    "SMCCC_RET_SUCCESS": _ABI["smccc_success"],
+    "SMCCC_RET_NOT_SUPPORTED": _ABI["smccc_not_supported"],
     "PAGE_OFFSET": PAGE_OFFSET,
     "KVM_VTTBR": 0,
     "KVM_VTCR": 8,

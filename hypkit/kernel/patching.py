@@ -56,12 +56,14 @@ def patch_kern_hyp_va(code: bytearray, layout: Layout, *, vhe: bool = False) -> 
     return sites
 
 
+def move_word(register: int, part: int, shift: int) -> int:
+    """Return the word of movz (shift 0) or movk (16, 32, 48) of 16 bits into an X register."""
+    return (0xF2800000 if shift else 0xD2800000) | shift // 16 << 21 | part << 5 | register
+
+
 def _move_words(register: int, value: int) -> tuple[int, ...]:
     """movz and three movk: all of a 64-bit value."""
-    return (
-        0xD2800000 | (value & 0xFFFF) << 5 | register,
-        *(0xF2800000 | n << 21 | (value >> 16 * n & 0xFFFF) << 5 | register for n in (1, 2, 3)),
-    )
+    return tuple(move_word(register, value >> shift & 0xFFFF, shift) for shift in (0, 16, 32, 48))
 
 
 _MOVE_PLACEHOLDERS = {

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.asm import AsmError, Program, Unit, link
-from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR
-from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION, SECTIONS, VM_IPA
+from hypkit.asm.canonical import number
+from hypkit.kernel.addresses import image_pa, linked_va
+from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION, SECTIONS, VM_IPA, Section
+from hypkit.kernel.patching import move_word
 from hypkit.kernel.variants import OPTIONS, Numbering, Variant, variant
 
 GUEST = Path(__file__).with_name("guest")
@@ -20,8 +22,8 @@ def _text(name: str) -> str:
     return (GUEST / name).read_text(encoding="utf-8")
 
 
-# Which of the linked programs is the dispatcher.
-DISPATCHER = 8
+# Which of the linked programs is the dispatcher, and which the VM; all others are the kernel's.
+DISPATCHER, VM = 8, -1
 
 
 @lru_cache(maxsize=64)
@@ -36,7 +38,7 @@ def build(
     """
     chosen = _numbered(key, numbering)
     units = _units(chosen, dispatcher)
-    assert units[DISPATCHER].name.startswith("dispatch")
+    assert units[DISPATCHER].name.startswith("dispatch") and units[VM].name == "vm.S"
     programs = link(
         units,
         symbols=_heap_symbols(),
@@ -49,7 +51,7 @@ def build(
 
 
 def _heap_symbols() -> dict[str, int]:
-    heap = {name: pa - KIMAGE_PA + KIMAGE_VADDR for name, (pa, _, _) in HEAP.items()}
+    heap = {name: linked_va(pa) for name, (pa, _, _) in HEAP.items()}
     return heap | {"hyp_stack_top": heap["hyp_stack"] + PAGE_SIZE}
 
 
@@ -71,17 +73,14 @@ def _number_words(chosen: Variant) -> dict[str, int]:
     # What does not fit is left to the assembler, which says so.
     for value in {*chosen.limits, len(chosen.slots)}:
         if 0 <= value <= 0xFFF or 0 <= value <= 0xFFF000 and not value & 0xFFF:
-            field = value << 10 if value <= 0xFFF else 1 << 22 | value >> 12 << 10
-            spelled = f"#{value:#x}" if value > 9 else f"#{value}"
-            words[f"cmp x0, {spelled}"] = 0xF100001F | field
-            words[f"cmp x9, {spelled}"] = 0xF100013F | field
-            words[f"sub x0, x0, {spelled}"] = 0xD1000000 | field
+            immediate = value << 10 if value <= 0xFFF else 1 << 22 | value >> 12 << 10
+            words[f"cmp x0, {number(value)}"] = 0xF100001F | immediate
+            words[f"cmp x9, {number(value)}"] = 0xF100013F | immediate
+            words[f"sub x0, x0, {number(value)}"] = 0xD1000000 | immediate
     for value in chosen.numbers.values():
         for shift, part in _halves(value):
-            spelled = f"#{part:#x}" if part > 9 else f"#{part}"
             name, after = ("movk", f", lsl #{shift}") if shift else ("movz", "")
-            opcode = 0xF2800000 if shift else 0xD2800000
-            words[f"{name} x0, {spelled}{after}"] = opcode | shift // 16 << 21 | part << 5
+            words[f"{name} x0, {number(part)}{after}"] = move_word(0, part, shift)
     return words
 
 
@@ -108,7 +107,7 @@ def _constants(chosen: Variant) -> dict[str, int]:
 
 def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
     def unit(name: str, section: str | None = None, text: str | None = None) -> Unit:
-        base = None if section is None else SECTION[section].pa - KIMAGE_PA + KIMAGE_VADDR
+        base = None if section is None else linked_va(SECTION[section].pa)
         return Unit(name, _text(name) if text is None else text, base, align=4)
 
     if chosen.numbering is None:
@@ -119,7 +118,11 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
         host_calls = "".join(_host_call(name, number) for name, number in chosen.numbers.items())
     vhe = "_vhe" if chosen.host_el == 2 else ""
     own = dispatcher is None
-    text = _chosen_lines(_text(chosen.dispatcher + ".S"), chosen.options) if own else dispatcher
+    if dispatcher is None:
+        text = _chosen_lines(_text(chosen.dispatcher + ".S"), chosen.options)
+    else:
+        text = dispatcher
+    table = chosen.table.text(chosen.slots) if chosen.table else ""
     spare = (
         []
         if chosen.numbering is None
@@ -136,13 +139,14 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
         unit("hyp_entry.S", ".hyp.text"),
         # The entry path falls through into the dispatcher: no gap between the two.
         unit(
-            chosen.dispatcher + ".S" if own else "dispatcher", text=f"{text}\n{_text_table(chosen)}"
+            chosen.dispatcher + ".S" if own else "dispatcher",
+            text=f"{text}\n{table if chosen.table and chosen.table.in_text else ''}",
         ),
         unit("switch.S"),
         unit("handlers.S"),
         *spare,
         unit("rodata.S", ".rodata"),
-        *([unit("table", text=_data_table(chosen))] if chosen.table in ("image", "hyp") else []),
+        *([unit("table", text=table)] if chosen.table and not chosen.table.in_text else []),
         unit("data.S", ".data"),
         Unit("vm.S", _text("vm.S"), VM_IPA),
     ]
@@ -161,15 +165,6 @@ def _host_call(name: str, number: int) -> str:
     )
 
 
-# What stands in the slots that nobody filled, by table.
-_NOBODY = {"distances": "hcall_not_supported"}
-
-
-def _slots(chosen: Variant) -> list[str]:
-    """The label in each slot of the table."""
-    return [name or _NOBODY.get(chosen.table, "kvm_hc_ni") for name in chosen.slots]
-
-
 def _not_implemented(dispatcher: str) -> str:
     """kvm_hc_ni, where the dispatcher's own text does not have it."""
     if re.search(r"^\s*kvm_hc_ni\s*:", dispatcher, re.MULTILINE):
@@ -178,50 +173,37 @@ def _not_implemented(dispatcher: str) -> str:
 
 
 def _chosen_lines(text: str, options: frozenset[str]) -> str:
-    """The lines of a template that its `.if option` ... `.else` ... `.endif` leave standing."""
-    lines, standing = [], [True]
+    """The lines of a template that its `.if option` ... `.else` ... `.endif` leave standing.
+
+    Every other `.if` is the assembler's, and stays with its `.else` and `.endif`.
+    """
+    lines: list[str] = []
+    standing, ours = [True], [False]
     for line in text.splitlines():
-        words = line.split()
-        if words[:1] == [".if"] and words[1] in OPTIONS:
-            standing.append(words[1] in options)
-        elif words == [".else"]:
-            standing[-1] = not standing[-1]
-        elif words == [".endif"]:
-            standing.pop()
-        elif all(standing):
+        word, *more = line.split()[:2] or [""]
+        if word.startswith(".if"):
+            ours.append(word == ".if" and more[:1] != [] and more[0] in OPTIONS)
+            standing.append(more[0] in options if ours[-1] else True)
+            decides = ours[-1]
+        else:
+            decides = ours[-1] and word in (".else", ".elseif", ".endif")
+            if word == ".elseif" and decides:
+                raise ValueError(f"an option has .else, not .elseif: {line.strip()}")
+            if word == ".else" and decides:
+                standing[-1] = not standing[-1]
+        if not decides and all(standing):
             lines.append(line)
+        if word == ".endif" and len(ours) > 1:
+            ours.pop()
+            standing.pop()
     return "\n".join(lines) + "\n"
 
 
-def _text_table(chosen: Variant) -> str:
-    """A dispatch table that is part of the hyp text, or nothing."""
-    if chosen.table == "branches":
-        return "hcall_branches:\n" + "".join(f"        b       {name}\n" for name in _slots(chosen))
-    if chosen.table == "distances":
-        return "hcall_distances:\n" + "".join(
-            f"        .word   {name} - hcall_distances\n" for name in _slots(chosen)
-        )
-    return ""
-
-
-def _data_table(chosen: Variant) -> str:
-    """The table of addresses in read-only data, and the list that says where its addresses are."""
-    slots = _slots(chosen)
-    text = "        .balign 8\nkvm_hcall_table:\n" + "".join(
-        f"        .quad   {name}\n" for name in slots
-    )
-    if chosen.table == "hyp":
-        text += "hyp_relocations:\n" + "".join(
-            f"        .word   kvm_hcall_table + {8 * n} - .\n" for n in range(len(slots))
-        )
-        text += "hyp_relocations_end:\n"
-    return text
-
-
 def _check_fit(programs: list[Program]) -> None:
-    section, ends = SECTIONS[0], {}
-    for program in programs[:-1]:
-        pa = program.base - KIMAGE_VADDR + KIMAGE_PA
+    section = SECTIONS[0]
+    ends: dict[Section, int] = {}
+    for program in programs[:VM]:
+        pa = image_pa(program.base)
         section = next((s for s in SECTIONS if s.pa == pa), section)
         ends[section] = pa + len(program.code)
     for section, end in ends.items():

@@ -8,34 +8,26 @@ from functools import cache
 from itertools import combinations
 from types import MappingProxyType
 
+from hypkit import facts
+from hypkit.a64.registers import MASK64
 from hypkit.errors import UnknownName, did_you_mean, shown
+from hypkit.kernel.tables import TABLES, Table
 
 # The order of the patch as posted; data/hypercalls.toml says what each one does.
-HYPERCALLS = (
-    "__kvm_enable_ssbs",
-    "__kvm_get_mdcr_el2",
-    "__kvm_timer_set_cntvoff",
-    "__kvm_tlb_flush_local_vmid",
-    "__kvm_flush_vm_context",
-    "__kvm_vcpu_run_nvhe",
-    "__kvm_tlb_flush_vmid",
-    "__kvm_tlb_flush_vmid_ipa",
-    "__vgic_v3_init_lrs",
-    "__vgic_v3_get_ich_vtr_el2",
-    "__vgic_v3_write_vmcr",
-    "__vgic_v3_restore_aprs",
-    "__vgic_v3_read_vmcr",
-    "__vgic_v3_save_aprs",
-)
+HYPERCALLS = tuple(call.name for call in facts.hypercalls())
 # Linux 5.10's order, from function 1 on: number 0 was __kvm_hyp_init.
-SMCCC_ORDER = tuple(HYPERCALLS[index] for index in (5, 4, 7, 6, 3, 2, 0, 9, 12, 10, 8, 1, 13, 11))
+SMCCC_ORDER = tuple(call.name for call in sorted(facts.hypercalls(), key=lambda call: call.smccc))
 # Two functions more, in machines with a learner's numbering (guest/spare.S): calls to be added.
-SPARE = ("__kvm_timer_get_cntvoff", "__kvm_get_hcr_el2")
-# A fast call, 64-bit, owned by the vendor's hypervisor: the SMC calling convention's upper half.
-SMCCC_BASE = 0xC600_0000
+SPARE = tuple(function.name for function in facts.spare())
 
+_ABI = facts.abi_numbers()
+# A fast call, 64-bit, owned by the vendor's hypervisor: the SMC calling convention's upper half.
+SMCCC_BASE = _ABI["smccc_base"]
 # Numbers below belong to the stub: HVC_STUB_HCALL_NR of include/asm/virt.h.
-FIRST_AFTER_STUB = 3
+FIRST_AFTER_STUB = _ABI["stub_count"]
+# -ENOSYS and the stub's error as x0 holds them: 64 bits, unsigned.
+ENOSYS = _ABI["enosys"] & MASK64
+STUB_ERROR = _ABI["stub_error"]
 
 # What the review asked for, one by one: each can be had alone or with any others.
 OPTIONS = MappingProxyType(
@@ -69,8 +61,8 @@ class Variant:
     """One way of dispatching a hypercall: its guest files, its numbers, and where it comes from.
 
     dispatcher, host and boot are files of kernel/guest without their endings. base is the number of
-    order[0], or None where x0 is an address. table is what stands in the table: "image" addresses,
-    "hyp" addresses made at boot, "branches", "distances", or None. gap: slots before the first.
+    order[0], or None where x0 is an address. table: what a number is looked up in (kernel/tables), or
+    None. gap: slots before the first.
     options: see OPTIONS. host_el: where the host runs. result: the register an answer comes in.
     rejects: what x0 holds after a number that is none, None where there is no such thing.
     numbering: a learner's, in place of base, order and gap.
@@ -86,12 +78,12 @@ class Variant:
     base: int | None
     order: tuple[str, ...] = HYPERCALLS
     gap: int = 0
-    table: str | None = "image"
+    table: Table | None = TABLES["image"]
     boot: str = "boot_plain"
     options: frozenset[str] = frozenset()
     host_el: int = 1
     result: str = "x0"
-    rejects: int | None = -38
+    rejects: int | None = _ABI["enosys"]
     numbering: Numbering | None = None
 
     @property
@@ -106,7 +98,7 @@ class Variant:
 
     @property
     def limits(self) -> tuple[int, int]:
-        """The number of the table's first slot, and that behind its last."""
+        """The number of the table's first slot, and the one after its last."""
         if self.numbering is not None:
             return self.numbering.base, self.numbering.end
         base = (self.base or 0) - self.gap
@@ -134,16 +126,26 @@ _NUMBERED = Variant(
     "2020-04-30",
     "dispatch_numbered",
     "host_numbered",
-    0x100,
+    _ABI["v1_base"],
 )
 
 
-def _with_options(options: frozenset[str], **texts: str) -> Variant:
+def _with_options(
+    options: frozenset[str], *, key: str, title: str, about: str, source: str, date: str
+) -> Variant:
     """The patch with some of the review's suggestions taken."""
-    changes: dict[str, object] = dict(texts, options=options)
-    if "no_base" in options:
-        changes |= {"base": FIRST_AFTER_STUB, "gap": FIRST_AFTER_STUB}
-    return replace(_NUMBERED, **changes)
+    free = "no_base" in options
+    return replace(
+        _NUMBERED,
+        key=key,
+        title=title,
+        about=about,
+        source=source,
+        date=date,
+        base=FIRST_AFTER_STUB if free else _NUMBERED.base,
+        gap=FIRST_AFTER_STUB if free else 0,
+        options=options,
+    )
 
 
 _REVIEW = {"source": "review of v1", "date": "2020-05-07"}
@@ -195,8 +197,8 @@ _ALL = (
         "2020-05-15",
         "dispatch_jump_table",
         "host_numbered",
-        0x1000,
-        table="branches",
+        _ABI["v2_base"],
+        table=TABLES["branches"],
     ),
     Variant(
         "smccc",
@@ -210,9 +212,9 @@ _ALL = (
         SMCCC_BASE + 1,
         order=SMCCC_ORDER,
         gap=1,
-        table="distances",
+        table=TABLES["distances"],
         result="x1",
-        rejects=-1,
+        rejects=_ABI["smccc_not_supported"],
     ),
     Variant(
         "patched",
@@ -237,7 +239,7 @@ _ALL = (
         "host_numbered",
         FIRST_AFTER_STUB,
         gap=FIRST_AFTER_STUB,
-        table="hyp",
+        table=TABLES["hyp"],
         boot="boot_relocated",
     ),
     Variant(

@@ -13,13 +13,13 @@ import random
 from collections.abc import Iterator
 from functools import lru_cache
 
+from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError, Program
 from hypkit.asm.diagnose import NO_ENGINE
 from hypkit.call import PANICKED, RESTARTED, RETURNED, Call
 from hypkit.emu import Machine
-from hypkit.kernel.memory_map import CONSTANTS
-from hypkit.kernel.variants import HYPERCALLS, VARIANTS
+from hypkit.kernel.variants import ENOSYS, HYPERCALLS, VARIANTS
 from hypkit.lessons.dispatcher_rules import amiss
 from hypkit.lessons.dispatcher_score import CORES, MEASURES, Handler, Road, Score, code_of, total
 from hypkit.lessons.exercises.lesson08 import overwrite
@@ -29,7 +29,6 @@ from hypkit.machine.errors import MachineError
 __all__ = ["CORES", "KNOWN", "MEASURES", "Score", "measure", "prove", "unguarded"]
 
 BASE = VARIANTS["numbered"].base
-ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 KEPT = (*(f"x{n}" for n in range(19, 31)), "sp")  # what a function gives back as it found it
 # What a dispatcher has no business with, whatever its calls do.
 UNTOUCHED = (
@@ -126,21 +125,19 @@ def unguarded(program: Program) -> list[tuple[str, str]]:
 
 # --- What is asked ------------------------------------------------------------------------------
 
-_POINTERS = {
-    "__kvm_tlb_flush_local_vmid": "vcpu0",
-    "__kvm_vcpu_run_nvhe": "vcpu0",
-    "__kvm_tlb_flush_vmid": "kvm0",
-    "__kvm_tlb_flush_vmid_ipa": "kvm0",
-    "__vgic_v3_restore_aprs": "vcpu0",
-    "__vgic_v3_save_aprs": "vcpu0",
-}
-
 
 def _hits(draw: random.Random) -> Iterator[tuple[str, tuple[int | str, ...]]]:
     """Every hypercall, with arguments that let it do its work and three that must arrive."""
     for name in HYPERCALLS:
-        first = _POINTERS.get(name, draw.getrandbits(64))
-        yield name, (first, draw.getrandbits(64), draw.getrandbits(64))
+        first = draw.getrandbits(64)
+        yield (
+            name,
+            (
+                *(facts.hypercall(name).pointers or (first,)),
+                draw.getrandbits(64),
+                draw.getrandbits(64),
+            ),
+        )
     yield "__kvm_vcpu_run_nvhe", ("vcpu1", draw.getrandbits(64), draw.getrandbits(64))
 
 

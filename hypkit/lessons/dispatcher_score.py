@@ -10,13 +10,13 @@ from hypkit import facts
 from hypkit.call import Call
 from hypkit.cost import phases
 from hypkit.cost.pipeline import simulate
-from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR
+from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import HEAP
 from hypkit.trace import Step
 
 # Of the cores of data/cores.toml, a small one in order and a big one out of order.
-CORES = ("cortex-a55", "neoverse-n1")
+CORES = (facts.modelled()[0], facts.modelled()[-1])
 # Physical addresses.
 STACK = frozenset(range(HEAP["hyp_stack"][0], sum(HEAP["hyp_stack"][:2])))
 
@@ -61,7 +61,7 @@ def code_of(image: Image, names: tuple[str, ...]) -> set[int]:
     found: set[int] = set()
     for program in image.programs:
         if program.name in names or program is image.dispatcher:
-            start = program.base - KIMAGE_VADDR + KIMAGE_PA
+            start = image_pa(program.base)
             found.update(range(start, start + len(program.code)))
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from hypkit.a64.decode import sign_extended
 from hypkit.emu import Machine
 from hypkit.pictures.svg import FILLS, NOBODY, Drawing, _Svg
 
@@ -17,13 +16,9 @@ def show_table(machine: Machine) -> Drawing:
     _needs_machine(machine, "show_table")
     variant = machine.image.variant
     rows = tuple(_slot_rows(machine))
-    what = {
-        "image": "the image address of the function; EL2 makes it its own on each call",
-        "hyp": "a hyp address, made at boot",
-        "branches": "a branch to the function",
-        "distances": "the distance from the table to the function",
-        None: "no table: the caller names the function itself",
-    }[variant.table]
+    what = (
+        variant.table.about if variant.table else "no table: the caller names the function itself"
+    )
     title = f"Hypercalls of {machine.key!r}, seed {machine.seed}: {what}"
     alt = (
         f"{len(rows)} rows, one for each slot: the number in x0, the word that stands in the "
@@ -48,30 +43,16 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
                     (linear, name, linear, f"linear address of {name}", f"{layout.hyp_va(pa):#x}")
                 )
         return rows
-    label, size = {
-        "image": ("kvm_hcall_table", 8),
-        "hyp": ("kvm_hcall_table", 8),
-        "branches": ("hcall_branches", 4),
-        "distances": ("hcall_distances", 4),
-    }[variant.table]
-    table = machine.address(label, "hyp")
+    kind, size = variant.table, variant.table.size
+    table = machine.address(kind.label, "hyp")
     words = struct.unpack(
         f"<{len(variant.slots)}{'Q' if size == 8 else 'I'}",
         machine.read(table, size * len(variant.slots)),
     )
     numbers = variant.numbers
     for index, (name, word) in enumerate(zip(variant.slots, words, strict=True)):
-        match variant.table:
-            case "image":
-                hyp, says = layout.kern_hyp_va(layout.lm_alias(word)), "image address"
-            case "hyp":
-                hyp, says = word, "hyp address"
-            case "branches":
-                distance = 4 * sign_extended(word & 0x3FF_FFFF, 26)
-                hyp, says = table + size * index + distance, "branch"
-            case _:
-                distance = sign_extended(word, 32)
-                hyp, says = table + distance, f"{distance:+#x} from the table to"
+        hyp = kind.handler(word, table, index, layout)
+        says = kind.says.format(distance=hyp - table)
         target = image.symbolize(hyp) or "nothing"
         number = f"{numbers[name]:#x}" if name in numbers else "none"
         rows.append(

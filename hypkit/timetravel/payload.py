@@ -252,7 +252,7 @@ class Payload:
         """Everything but the steps, ready for JSON; 64-bit numbers are strings in hexadecimal."""
         image, layout = self.image, self.image.layout
         symbols = sorted((va - layout.kimage_voffset, name) for name, va in image.symbols.items())
-        vm = image.programs[-1].symbols
+        vm = image.vm.symbols
         files = sorted({row.file for row in self.listing.rows})
         return {
             "version": 1,

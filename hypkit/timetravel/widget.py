@@ -11,6 +11,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
+from hypkit import facts
 from hypkit.a64.registers import REGISTERS
 from hypkit.asm import AsmError
 from hypkit.call import RESTARTED, RETURNED, RUNAWAY, Call
@@ -382,11 +383,11 @@ def _usual_args(hypercall: str) -> str:
     """Arguments that make sense, from what the hypercall declares."""
     if hypercall == "hvc":
         return "0x102, 0x1234"
-    from hypkit.facts import hypercalls
-
-    found = {call.name: call for call in hypercalls()}.get(hypercall)
-    pointers = {"struct kvm *": "kvm0", "struct kvm_vcpu *": "vcpu0"}  # else a number
-    return ", ".join(pointers.get(arg.type, "0x1234") for arg in found.args) if found else ""
+    try:
+        args = facts.function(hypercall).args
+    except KeyError:
+        return ""
+    return ", ".join(str(arg.example) if arg.pointer else "0x1234" for arg in args)
 
 
 def parse_args(text: str) -> tuple[int | str, ...]:

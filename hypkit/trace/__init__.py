@@ -146,7 +146,7 @@ class Trace(Columns):
 
         KeyError for a name that is no label of the image or of its VM.
         """
-        vm = self.image.programs[-1].symbols
+        vm = self.image.vm.symbols
         if symbol in vm:
             places = [vm[symbol]]
         elif symbol in self.image.symbols:

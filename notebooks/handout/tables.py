@@ -15,7 +15,7 @@ from hypkit.a64.syndrome import (
     VECTOR_SAME_SPX,
     VECTOR_SLOT,
 )
-from hypkit.comparison.ladder import COLUMNS, REVIEW, Rung
+from hypkit.comparison.ladder import COLUMNS, CORES, REVIEW, Rung
 from hypkit.comparison.show import ladder
 from hypkit.kernel.variants import HYPERCALLS, OPTIONS, SMCCC_ORDER, VARIANTS
 from hypkit.lessons.pictures.lesson02 import show_names
@@ -168,7 +168,7 @@ def conversions() -> str:
 
 # --- The ladder -----------------------------------------------------------------------------------
 
-_SHORT = {"cortex-a55": "A55", "cortex-a57": "A57", "cortex-a72": "A72", "neoverse-n1": "N1"}
+_SHORT = {core: core.rpartition("-")[2].upper() for core in CORES}
 
 
 def ladders(pictures: dict[str, bytes]) -> dict[str, str]:

@@ -48,7 +48,7 @@ def costs(machines):
     }
 
 
-# --- The numbers of the story (kernel.md 1.4 and 2.1) --------------------------------------------
+# --- The numbers of the story, counted by hand in the kernels -------------------------------------
 
 
 @pytest.mark.parametrize("name", HYPERCALLS)

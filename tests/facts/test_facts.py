@@ -283,3 +283,26 @@ def test_a_malformed_list_is_named_with_file_position_and_key(broken, text, mess
     broken("hypercalls.toml", text if text.startswith("stub") else SOURCE + text)
     with pytest.raises(toml.FactError, match=re.escape(message)):
         facts.stubs()
+
+
+def test_a_function_is_tried_with_what_its_declaration_asks_for():
+    run, ipa = facts.function("__kvm_vcpu_run_nvhe"), facts.function("__kvm_tlb_flush_vmid_ipa")
+    assert (run.label, run.example, run.pointers) == (run.name, ("vcpu0",), ("vcpu0",))
+    assert (ipa.example, ipa.pointers) == (("kvm0", 0x8000_0000), ("kvm0",))
+    assert facts.function("__kvm_timer_set_cntvoff").example == (0x89ABCDEF, 0x01234567)
+    for function in (*facts.hypercalls(), *facts.spare()):
+        assert len(function.example) == len(function.args)
+        assert function.pointers == tuple(x for x in function.example if isinstance(x, str))
+
+
+def test_a_spare_function_is_a_function_but_no_hypercall():
+    (spare, _) = facts.spare()
+    assert facts.function(spare.name) is spare
+    assert repr(spare) == "Function(u64 __kvm_timer_get_cntvoff(void))"
+    with pytest.raises(KeyError, match="no hypercall '__kvm_timer_get_cntvoff'"):
+        facts.hypercall(spare.name)
+
+
+def test_a_pointer_to_a_structure_that_the_guest_has_not_is_told():
+    with pytest.raises(facts.FactError, match=r"structure: key 'struct page \*' is missing"):
+        _ = facts.Arg("page", "struct page *").example

@@ -54,7 +54,7 @@ def rotated_right(value, amount):
 
 
 def test_a_kernel_at_the_start_of_ram_gives_the_numbers_worked_out_by_hand(monkeypatch):
-    # kernel.md 1.6, computed there without this code: the image at 0x40000000, no KASLR.
+    # Worked out by hand from va_layout.c, without this code: the image at 0x40000000, no KASLR.
     monkeypatch.setattr(addresses, "KIMAGE_PA", 0x4000_0000)
     layout = Layout(random_tag=0x0AD95)
     assert layout.kimage_voffset == 0xFFFF_7FFF_D000_0000

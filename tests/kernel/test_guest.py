@@ -33,7 +33,7 @@ def numbered(machines):
     return machines["numbered"]
 
 
-# --- x0 -> outcome, kernel.md 4.3 --------------------------------------------------------------
+# --- x0 -> outcome, as the patch as posted says -------------------------------------------------
 
 
 @pytest.mark.parametrize("x0", [3, 0xFF, 0x10E, 0xFFF, 0x1000, 1 << 31, 1 << 63, (1 << 64) - 1])
@@ -210,7 +210,7 @@ def test_aprs_go_to_the_gic_and_come_back(m):
 
 def counter(m):
     """How often the VM came round its loop, read through stage 2 as the VM would."""
-    ipa = m.image.programs[-1].symbols["vm_counter"]
+    ipa = m.image.vm.symbols["vm_counter"]
     return int.from_bytes(m._cpu.ram.load(m.translate(ipa, stage=2).pa, 8), "little")
 
 

@@ -47,7 +47,7 @@ def place(program):
 
 def instructions(image):
     """(program, offset, text) of every instruction word that is known to be one."""
-    for program in image.programs[:-1]:
+    for program in image.kernel:
         for address in program.lines:
             offset = address - program.base
             word = int.from_bytes(program.code[offset : offset + 4], "little")
@@ -87,10 +87,10 @@ def test_no_two_pieces_of_an_images_memory_overlap(image):
 
 
 def test_every_program_lies_in_one_section(image):
-    for program in image.programs[:-1]:
+    for program in image.kernel:
         start, end = place(program), place(program) + len(program.code)
         assert [s.name for s in SECTIONS if s.pa <= start and end <= s.pa + s.size], program.name
-    vm = image.programs[-1]
+    vm = image.vm
     assert (vm.base, image.memory[HEAP["vm_memory"][0]]) == (VM_IPA, vm.code)
 
 
@@ -175,7 +175,7 @@ def test_a_seed_moves_the_relocated_words_and_rewrites_the_patched_sites_only(im
     other = load(image.key, TWO)
     assert image.programs is other.programs  # assembled once
     may_differ = set()
-    for program in image.programs[:-1]:
+    for program in image.kernel:
         code, changed = image.memory[place(program)], other.memory[place(program)]
         for offset in program.relocs:
             may_differ.update(range(place(program) + offset, place(program) + offset + 8))
@@ -207,7 +207,7 @@ def test_a_seed_moves_the_relocated_words_and_rewrites_the_patched_sites_only(im
 
 def test_without_kaslr_nothing_is_moved():
     image = load("numbered", Layout())
-    for program in image.programs[:-1]:
+    for program in image.kernel:
         code = bytearray(image.memory[place(program)])
         patch_kern_hyp_va(plain := bytearray(program.code), Layout())
         assert code == plain
@@ -226,7 +226,7 @@ def test_every_placeholder_of_kern_hyp_va_is_rewritten_and_none_twice(key):
         if text.startswith("ror") and text.endswith("#0x3f")
     }
     sites = set()
-    for program in image.programs[:-1]:
+    for program in image.kernel:
         code = bytearray(program.code)
         found = patch_kern_hyp_va(code, ONE)
         sites |= {place(program) + offset for offset in found}
@@ -236,7 +236,7 @@ def test_every_placeholder_of_kern_hyp_va_is_rewritten_and_none_twice(key):
     assert len(sites) > 5
     assert sites <= set(image.patched)
     for pa in sites:
-        program = max((p for p in image.programs[:-1] if place(p) <= pa), key=place)
+        program = max((p for p in image.kernel if place(p) <= pa), key=place)
         code = image.memory[place(program)][pa - place(program) :][:20]
         words = struct.unpack("<5I", code)
         mask, *_ = texts = [decode(word).text(0) for word in words]
@@ -450,12 +450,12 @@ def test_an_address_of_no_space_has_no_name(image):
 
 
 def test_every_instruction_knows_its_line(image):
-    for program in image.programs[:-1]:
+    for program in image.kernel:
         for address, line in program.lines.items():
             for va in image.layout.names(place(program) + address - program.base).values():
                 assert image.line(va) == (program.name, line)
             assert 1 <= line <= len(program.source.split("\n"))
-    vm = image.programs[-1]
+    vm = image.vm
     assert image.line(VM_IPA) == (vm.name, vm.lines[VM_IPA])
     assert image.line(image.symbols["hyp_panic"] + 2) is None
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hypkit import VARIANTS, Machine
+from hypkit import VARIANTS, Machine, facts
+from hypkit.kernel import programs, variants
 from hypkit.kernel.memory_map import CONSTANTS
 from hypkit.kernel.programs import build
 from hypkit.kernel.variants import HYPERCALLS, OPTIONS, review_combinations, variant
@@ -95,7 +96,7 @@ def expected_answer(chosen, x0):
     """What a numbered variant documents for an x0: (stub, call or reject, x0 afterwards)."""
     if x0 in chosen.numbers.values():
         return "call", None
-    stub_limit = chosen.base if chosen.table == "branches" else CONSTANTS["HVC_STUB_HCALL_NR"]
+    stub_limit = chosen.base if chosen.key == "jump_table" else CONSTANTS["HVC_STUB_HCALL_NR"]
     if x0 < stub_limit:
         return "stub", STUB_ERR
     return "reject", chosen.rejects & MASK
@@ -168,7 +169,7 @@ def test_a_bad_pointer_ends_in_a_panic_that_the_host_hears_of(m):
 
 # --- What each one costs: instructions and loads from range test to target, and EL2 in all --------
 
-COUNTS = {  # kernel.md 2.1, but for jump_table and smccc, whose parts it counts otherwise
+COUNTS = {  # counted by hand in the kernels that `source` names
     "fnptr": (5, 0, 26),
     "numbered": (25, 4, 49),
     "adr_l": (20, 3, 44),
@@ -298,3 +299,37 @@ def test_vhe_never_leaves_el2_and_makes_no_hvc(m):
     assert not any(step.text.startswith(("hvc", "eret")) for step in trace)
     assert any(step.text == "isb" for step in trace)
     assert m.hvc(0x101).outcome == "panicked"
+
+
+def test_the_numbers_of_the_abis_are_those_of_the_facts():
+    abi = facts.abi_numbers()
+    assert variant("numbered").limits == (abi["v1_base"], abi["v1_base"] + abi["v1_count"])
+    assert variant("jump_table").base == abi["v2_base"] and variant("numbered").rejects == -38
+    assert (variants.ENOSYS, variants.STUB_ERROR) == ((1 << 64) - 38, 0xBADCA11)
+    assert CONSTANTS["ENOSYS"] == 38 and CONSTANTS["HVC_SOFT_RESTART"] == 1
+    assert variants.SMCCC_ORDER[:2] == ("__kvm_vcpu_run_nvhe", "__kvm_flush_vm_context")
+
+
+@pytest.mark.parametrize("key", [key for key, chosen in VARIANTS.items() if chosen.table])
+def test_every_slot_of_every_kind_of_table_decodes_to_its_handler(key):
+    with Machine(key, seed=31) as machine:
+        table, slots = variant(key).table, variant(key).slots
+        at = machine.address(table.label, "hyp")
+        held = machine.read(at, table.size * len(slots))
+        for index, name in enumerate(slots):
+            word = int.from_bytes(held[table.size * index :][: table.size], "little")
+            found = machine.image.symbolize(table.handler(word, at, index, machine.layout))
+            assert found == (name or table.empty)
+
+
+def test_an_option_leaves_the_assemblers_own_conditions_alone():
+    text = (
+        ".if adr_l // ours\n.if \\args == 6\nb\n.else\nc\n.endif\n.else\n.ifb \\x\nd\n.endif\n"
+        ".endif // adr_l\n.ifdef no_base\ne\n.endif\nf\n"
+    )
+    with_it = ".if \\args == 6\nb\n.else\nc\n.endif\n.ifdef no_base\ne\n.endif\nf\n"
+    without = ".ifb \\x\nd\n.endif\n.ifdef no_base\ne\n.endif\nf\n"
+    assert programs._chosen_lines(text, frozenset({"adr_l"})) == with_it
+    assert programs._chosen_lines(text, frozenset()) == without
+    with pytest.raises(ValueError, match="an option has .else, not .elseif"):
+        programs._chosen_lines(".if adr_l\n.elseif no_base\n.endif\n", frozenset())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from hypkit.a64.registers import MASK64
+from hypkit.kernel.variants import ENOSYS, FIRST_AFTER_STUB
 from hypkit.lessons.judge import Bench, Exercise, Wrong, attempt, call_function, number, shown
 
 SEED = 2020
 OTHER = "__kvm_timer_set_cntvoff"  # the call that the lesson makes
-MASK64 = (1 << 64) - 1
-ENOSYS = -38
 
 
 def _steps_at_el2(answer: object) -> str:
@@ -38,7 +38,7 @@ def _refused(answer: object) -> str:
     x0 = number(answer, "a value for x0")
     if not -1 << 63 <= x0 <= MASK64:
         raise Wrong(f"Expected a value that fits into x0, which has 64 bits; came {shown(x0)}")
-    if 0 <= x0 < 3:
+    if 0 <= x0 < FIRST_AFTER_STUB:
         raise Wrong(
             f"Expected a number that means nothing; {x0} is a stub call, which the kernel "
             "uses to hand EL2 over: it takes another way out"
@@ -47,13 +47,13 @@ def _refused(answer: object) -> str:
         raise Wrong("Expected a number of your own; 0x50 is the example of the lesson")
     with Bench("numbered", seed=7) as machine:
         call = attempt(machine.hvc, x0)
-        if call.x0 == ENOSYS & MASK64:
+        if call.x0 == ENOSYS:
             # Sent -38, x0 does not change at all: look for the instruction, not for the change.
             step = max(
                 i for i in call.cost.steps["dispatch"] if call.trace[i].text.startswith("mov x0")
             )
             return (
-                f'x0 = {x0:#x} came back as {ENOSYS}, the kernel\'s "no such call", '
+                f'x0 = {x0:#x} came back as {ENOSYS - (1 << 64)}, the kernel\'s "no such call", '
                 f"written into x0 at step {step}; no function was called"
             )
         phases = call.cost.steps

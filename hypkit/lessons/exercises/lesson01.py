@@ -82,7 +82,7 @@ def _count_to(answer: object) -> str:
     for abi, seed, n in (("numbered", 21, 3), ("fnptr", 22, 1), ("numbered", 23, 8)):
         with Bench(abi, seed=seed) as machine:
             call_function(answer, machine, n, name="count_to")
-            counter = machine.image.programs[-1].symbols["vm_counter"] - VM_IPA
+            counter = machine.image.vm.symbols["vm_counter"] - VM_IPA
             at = machine.address("vm_memory", "linear") + counter
             with after("count_to"):
                 found = int.from_bytes(machine.read(at, 8, el=1), "little")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
 from hypkit.call import RETURNED, Call
-from hypkit.kernel.addresses import KIMAGE_PA, KIMAGE_VADDR
-from hypkit.kernel.variants import HYPERCALLS
+from hypkit.kernel.addresses import image_pa
+from hypkit.kernel.variants import ENOSYS, FIRST_AFTER_STUB, HYPERCALLS, variant
 from hypkit.lessons.judge import Bench, Exercise, Wrong, attempt, call_function, number, shown
 from hypkit.machine.errors import MachineError
 
@@ -138,7 +138,7 @@ def _number_of(answer: object) -> str:
                 if came == index
                 else (
                     ": it belongs to the other version, with another base"
-                    if came in (0x100 + index, 0x1000 + index)
+                    if came in (variant(key).numbers[name] for key in ("numbered", "jump_table"))
                     else ""
                 )
             )
@@ -160,21 +160,22 @@ def _kind(call: Call) -> str:
 
 
 def _map(answer: object) -> str:
+    first, end = variant("numbered").limits
     values = (
-        0x100,
-        0x10D,
-        0x10E,
-        0xFF,
+        first,
+        end - 1,
+        end,
+        first - 1,
         0,
-        2,
-        3,
+        FIRST_AFTER_STUB - 1,
+        FIRST_AFTER_STUB,
         0xFFF,
         0x1000,
-        0x105,
+        first + 5,
         1 << 63,
         MASK64,
-        (1 << 63) + 0x100,
-        (1 << 32) + 0x105,
+        (1 << 63) + first,
+        (1 << 32) + first + 5,
         1,
     )
     with Bench("numbered", seed=82) as machine:
@@ -202,16 +203,16 @@ def _map(answer: object) -> str:
 def _ask(answer: object) -> str:
     tries = (
         ("numbered", "__kvm_get_mdcr_el2"),
-        ("numbered", 0x10E),
+        ("numbered", variant("numbered").limits[1]),
         ("smccc", 0xC600_00FF),
         ("numbered", "__vgic_v3_read_vmcr"),
         ("smccc", "__vgic_v3_get_ich_vtr_el2"),
         ("smccc", "__vgic_v3_read_vmcr"),
-        ("numbered", 0xFF),
+        ("numbered", variant("numbered").limits[0] - 1),
         ("smccc", 0x105),
     )
-    for variant, what in tries:
-        with Bench(variant, seed=83) as machine:
+    for key, what in tries:
+        with Bench(key, seed=83) as machine:
             expected, x0 = None, what
             if isinstance(what, str):
                 x0 = machine.x0_of(what)
@@ -221,7 +222,7 @@ def _ask(answer: object) -> str:
             came = call_function(answer, machine, x0, name="ask")
             call = machine.last_call("ask")
             end = f"after step {len(call.trace) - 1} x0 = {call.x0 or 0:#x}, x1 = {call.x1 or 0:#x}"
-            asked = f"{variant}, {x0:#x}" + (f" ({what})" if isinstance(what, str) else "")
+            asked = f"{key}, {x0:#x}" + (f" ({what})" if isinstance(what, str) else "")
             if expected is None:
                 if came is not None:
                     raise Wrong(
@@ -257,7 +258,7 @@ def _ran_on(machine: Bench, call: Call) -> int | None:
     lines = machine.image.dispatcher.lines
     # Behind the last line, but at a lower line's number, there may be a macro's literal pool.
     last = max(lines, key=lambda address: (lines[address], address))
-    at = machine.layout.hyp_va(last - KIMAGE_VADDR + KIMAGE_PA)
+    at = machine.layout.hyp_va(image_pa(last))
     return next(
         (
             n
@@ -331,7 +332,7 @@ def _dispatcher(answer: object) -> str:
                 if call.x0 != status:
                     wrote = call.trace.last_write("x0", last)
                     name = "0" if not status else "-1"
-                    what = "" if call.x0 != MASK64 - 37 else ", which is -ENOSYS"
+                    what = "" if call.x0 != ENOSYS else ", which is -ENOSYS"
                     raise Wrong(
                         f"With x0 = {x0:#x} expected status {name} in x0; came "
                         f"{call.x0:#x}{what}, written at step {wrote}"

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
 from hypkit.header import DEFINES, Header, HeaderError, read_header
 from hypkit.header.compiler import LIST, NUMBERS
-from hypkit.kernel.memory_map import CONSTANTS
-from hypkit.kernel.variants import FIRST_AFTER_STUB, HYPERCALLS, SPARE
+from hypkit.kernel.variants import ENOSYS, FIRST_AFTER_STUB, HYPERCALLS, SPARE, STUB_ERROR, variant
 from hypkit.lessons.judge import Bench, Exercise, Wrong, shown
-
-ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
-POINTERS = {
-    "__kvm_tlb_flush_local_vmid": "vcpu0",
-    "__kvm_vcpu_run_nvhe": "vcpu0",
-    "__kvm_tlb_flush_vmid": "kvm0",
-    "__kvm_tlb_flush_vmid_ipa": "kvm0",
-    "__vgic_v3_restore_aprs": "vcpu0",
-    "__vgic_v3_save_aprs": "vcpu0",
-}
 
 # A list that someone has put into the order of the alphabet, almost: exercise 06.1.
 BROKEN = (
@@ -68,8 +58,7 @@ def _machine(header: Header, key: str, seed: int) -> Bench:
 
 def _reaches(machine: Bench, name: str) -> None:
     """Wrong unless a call by name runs the function of that name."""
-    given = (POINTERS[name],) if name in POINTERS else ()
-    call = machine.call(name, *given)
+    call = machine.call(name, *facts.function(name).example)
     if call.trace.find(name) is not None:
         return
     other = next((one for one in (*HYPERCALLS, *SPARE) if call.trace.find(one) is not None), None)
@@ -81,7 +70,7 @@ def _reaches(machine: Bench, name: str) -> None:
         else "got -ENOSYS from the range test"
         if call.x0 == ENOSYS
         else "was taken for a stub call"
-        if call.x0 == CONSTANTS["HVC_STUB_ERR"]
+        if call.x0 == STUB_ERROR
         else call.message
     )
     raise Wrong(
@@ -113,7 +102,7 @@ def _strays(answer: object) -> str:
     expected = {}
     with _machine(read_header(BROKEN), "numbered", 61) as machine:
         for name in HYPERCALLS:
-            trace = machine.call(name, POINTERS.get(name, 0)).trace
+            trace = machine.call(name, *facts.hypercall(name).example).trace
             ran = next(one for one in (*HYPERCALLS, "kvm_hc_ni") if trace.find(one) is not None)
             if ran != name:
                 expected[name] = ran
@@ -138,11 +127,10 @@ def _strays(answer: object) -> str:
 def _two_more(answer: object) -> str:
     header = _header(answer)
     _numbered(header, (*HYPERCALLS, *SPARE))
-    for index, name in enumerate(HYPERCALLS):
-        if header.numbers[name] != 0x100 + index:
+    for name, number in variant("numbered").numbers.items():
+        if header.numbers[name] != number:
             raise Wrong(
-                f"Expected the old calls to keep their numbers; {name} was "
-                f"{0x100 + index:#x} and is {header.numbers[name]:#x}"
+                f"Expected the old calls to keep their numbers; {name} was {number:#x} and is {header.numbers[name]:#x}"
             )
     for key, seed in (("numbered", 62), ("adr_l", 63)):
         with _machine(header, key, seed) as machine:

@@ -6,16 +6,15 @@ import random
 from collections.abc import Iterator
 from functools import lru_cache
 
+from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
 from hypkit.cost import Counts
 from hypkit.explain.phrases import meaning
-from hypkit.kernel.memory_map import CONSTANTS
-from hypkit.kernel.variants import HYPERCALLS
+from hypkit.kernel.variants import ENOSYS, HYPERCALLS
 from hypkit.lessons.judge import Bench, Exercise, Wrong, call_function, number, shown
 from hypkit.machine.errors import MachineError
 
-ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 POOL_SEED = 7
 
 # --- What the lesson ships ------------------------------------------------------------------------
@@ -119,16 +118,9 @@ def machine_with(text: object, key: str, seed: int) -> Bench:
 
 def arguments(draw: random.Random) -> Iterator[tuple[str, tuple[int | str, ...]]]:
     """Every hypercall, with arguments that let it do its work, in any order."""
-    pointers = {
-        "__kvm_tlb_flush_local_vmid": "vcpu0",
-        "__kvm_vcpu_run_nvhe": "vcpu0",
-        "__kvm_tlb_flush_vmid": "kvm0",
-        "__kvm_tlb_flush_vmid_ipa": "kvm0",
-        "__vgic_v3_restore_aprs": "vcpu0",
-        "__vgic_v3_save_aprs": "vcpu0",
-    }
     for name in draw.sample(HYPERCALLS, len(HYPERCALLS)):
-        yield name, (pointers.get(name, draw.getrandbits(32)), draw.getrandbits(20) << 12)
+        first = draw.getrandbits(32)
+        yield name, (*(facts.hypercall(name).pointers or (first,)), draw.getrandbits(20) << 12)
 
 
 def tried(machine: Bench, draw: random.Random) -> Iterator[tuple[str, Counts]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 
+from hypkit import facts
 from hypkit.a64.pagetables import AP_RO
 from hypkit.a64.registers import MASK64
 from hypkit.kernel.variants import HYPERCALLS
 from hypkit.lessons.exercises.lesson07 import POOL, machine_with, tried
 from hypkit.lessons.judge import Bench, Exercise, Wrong, after, call_function, number, shown
 
-CORES = ("cortex-a55", "cortex-a57", "cortex-a72", "neoverse-n1")
+CORES = facts.modelled()
 LOADS = ("numbered", "cached", "patched", "relocated")
 # The words of EL1's that a dispatcher of the story has read.
 OFFSETS = ("kimage_voffset", "physvirt_offset", "kvm_lm_offset")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
-from hypkit.kernel.memory_map import CONSTANTS
-from hypkit.kernel.variants import HYPERCALLS, variant
+from hypkit.kernel.variants import ENOSYS, HYPERCALLS, SMCCC_BASE, variant
 from hypkit.lessons.dispatcher_judge import unguarded
 from hypkit.lessons.judge import (
     Bench,
@@ -17,8 +17,6 @@ from hypkit.lessons.judge import (
     number,
     shown,
 )
-
-ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 
 # --- What the lesson ships ------------------------------------------------------------------------
 
@@ -80,17 +78,15 @@ def _fits(answer: object) -> str:
         return n < 1 << 12 or n < 1 << 24 and n % (1 << 12) == 0
 
     for n in (
-        0x100,
-        0x10E,
-        0x100E,
-        0x1000,
+        *variant("numbered").limits,
+        *variant("jump_table").limits,
         0,
         0xFFF,
         0x1001,
         0xFFF000,
         0x1000000,
         0xFFF001,
-        0xC6000000,
+        SMCCC_BASE,
         0x3000,
         0x2FFF,
         1 << 36,
@@ -178,14 +174,6 @@ def _reads_physvirt(answer: object) -> str:
 def _fix(answer: object) -> str:
     if not isinstance(answer, str):
         raise Wrong(f"Expected the text of the dispatcher, a string; came {shown(answer)}")
-    arguments = {
-        "__kvm_tlb_flush_local_vmid": ("vcpu0",),
-        "__kvm_vcpu_run_nvhe": ("vcpu0",),
-        "__kvm_tlb_flush_vmid": ("kvm0",),
-        "__kvm_tlb_flush_vmid_ipa": ("kvm0", 0x8000),
-        "__vgic_v3_restore_aprs": ("vcpu0",),
-        "__vgic_v3_save_aprs": ("vcpu0",),
-    }
     for seed in (71, 72):
         try:
             machine = Bench("reviewed", seed=seed, dispatcher=answer)
@@ -195,7 +183,7 @@ def _fix(answer: object) -> str:
             ) from None
         with machine:
             for name in HYPERCALLS:
-                call = machine.call(name, *arguments.get(name, ()))
+                call = machine.call(name, *facts.hypercall(name).example)
                 if call.outcome != "returned" or call.trace.find(name) is None:
                     raise Wrong(f"Expected {name} to be called as before; came {call!r}")
             first = machine.image.variant.numbers[HYPERCALLS[0]]

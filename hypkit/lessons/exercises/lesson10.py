@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hypkit import facts
 from hypkit.a64.registers import MASK64
-from hypkit.kernel.memory_map import CONSTANTS
-from hypkit.kernel.variants import HYPERCALLS, SMCCC_BASE, VARIANTS, variant
+from hypkit.kernel.variants import ENOSYS, HYPERCALLS, SMCCC_BASE, VARIANTS, variant
 from hypkit.lessons.judge import Bench, Exercise, Wrong, call_function, number, shown
 
 # --- What the lesson ships ------------------------------------------------------------------------
 
-BASE = 0x100
+BASE = variant("numbered").limits[0]
 # What the kernel asks for while it sets KVM up, and never again.
 INIT_ONLY = (
     "__kvm_enable_ssbs",
@@ -19,7 +19,6 @@ INIT_ONLY = (
     "__vgic_v3_init_lrs",
     "__vgic_v3_get_ich_vtr_el2",
 )
-ENOSYS = -CONSTANTS["ENOSYS"] & MASK64
 
 
 def policy(order: Sequence[str], hcall_min: int) -> str:
@@ -60,15 +59,6 @@ ASSEMBLY = tuple(
 
 # --- The judges -----------------------------------------------------------------------------------
 
-_ARGUMENTS = {
-    "__kvm_tlb_flush_local_vmid": ("vcpu0",),
-    "__kvm_vcpu_run_nvhe": ("vcpu0",),
-    "__kvm_tlb_flush_vmid": ("kvm0",),
-    "__kvm_tlb_flush_vmid_ipa": ("kvm0", 0x8000),
-    "__vgic_v3_restore_aprs": ("vcpu0",),
-    "__vgic_v3_save_aprs": ("vcpu0",),
-}
-
 
 def _no_loads(answer: object) -> str:
     if not isinstance(answer, set | frozenset | list | tuple):
@@ -103,11 +93,11 @@ def _no_loads(answer: object) -> str:
 
 
 def _refused(answer: object) -> str:
-    asked = [(SMCCC_BASE + n, ()) for n in (0, 15, 0x100)]
-    asked += [(0x100, ()), (MASK64, ()), (0xC500_0001, ()), (3, ())]
+    asked = [(SMCCC_BASE + n, ()) for n in (0, 15, BASE)]
+    asked += [(BASE, ()), (MASK64, ()), (0xC500_0001, ()), (3, ())]
     first = variant("smccc").base
     for n, name in enumerate(variant("smccc").order):
-        asked.append((first + n, _ARGUMENTS.get(name, ())))
+        asked.append((first + n, facts.hypercall(name).example))
     # Results that look like refusals: -1, and -38.
     offset = variant("smccc").numbers["__kvm_timer_set_cntvoff"]
     asked += [(offset, (0xFFFF_FFFF, 0xFFFF_FFFF)), (offset, (ENOSYS & 0xFFFF_FFFF, 0xFFFF_FFFF))]
@@ -150,7 +140,7 @@ def _policy(answer: object) -> str:
         when = "Once KVM is final" if final else "At boot"
         with Bench("numbered", seed=seed, dispatcher=policy(order, least if final else 0)) as m:
             for n, name in enumerate(order):
-                call = m.hvc(BASE + n, *_ARGUMENTS.get(name, ()))
+                call = m.hvc(BASE + n, *facts.hypercall(name).example)
                 step = call.trace.find(name)
                 if final and name in INIT_ONLY and step is not None:
                     raise Wrong(
