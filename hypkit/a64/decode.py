@@ -1,89 +1,83 @@
-"""One A64 instruction word taken apart: its text, and the memory it touches."""
+"""One A64 instruction word taken apart: its text, the memory it touches, what it reads and writes.
+
+>>> decode(0xf9400000).text()
+'ldr x0, [x0]'
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
-import capstone
-
-from hypkit.a64 import sysregs
-
-_MD = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
-MASK64 = (1 << 64) - 1
-
-
-@dataclass(frozen=True)
-class MemoryOperand:
-    """An access as the instruction spells it: how to compute its address from registers."""
-
-    kind: str  # "load" or "store"
-    base: str | None  # None: relative to the PC
-    index: str | None
-    extend: str  # of the index: "uxtw", "sxtw", or "" for all 64 bits
-    shift: int
-    offset: int
-    size: int  # bytes, all registers together
-    registers: tuple[str, ...]  # what is loaded into or stored from, in address order
-    signed: bool = False  # the value is sign-extended
-    wide: bool = True  # a register is 64 bits wide
-    writeback: bool = False
-    status: str | None = None  # a store-exclusive's: 1 in it says that nothing was stored
-
-    def address(self, pc: int, read: Callable[[str], int]) -> int:
-        """The virtual address, given the PC and a function from register name to value.
-
-        Where read gives uint64 arrays (a value a step), the address is one, too.
-        """
-        address = pc if self.base is None else read(self.base)
-        if self.index is not None:
-            value = read(self.index)
-            if self.extend:
-                value = value & 0xFFFF_FFFF
-            if self.extend == "sxtw":
-                value = (value ^ 1 << 31) - (1 << 31)
-            address = address + (value << self.shift)
-        return address + (self.offset & MASK64) & MASK64
-
-    @property
-    def element(self) -> int:
-        """Bytes per register."""
-        return self.size // len(self.registers)
+from hypkit.a64 import disassembler, effects
+from hypkit.a64.effects import Operation
+from hypkit.a64.memory import MemoryOperand, memory_operand
+from hypkit.a64.registers import MASK64, sign_extended
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """An instruction without its address; branch and PC-relative targets are in *target*."""
+    """An instruction without its address.
+
+    Attributes:
+        word: the 32 bits.
+        mnemonic, operands: as a disassembler prints them; a PC-relative operand is "{}".
+        target: the offset of that operand from the PC (from its page for ADRP), in bytes; None
+            where there is none.
+        memory: what it loads or stores, None for another.
+        operation: what it is, reads and writes.
+    """
 
     word: int
     mnemonic: str
     operands: str
-    target: int | None  # offset from the PC, for branches and address computations
+    target: int | None
     memory: MemoryOperand | None
+    operation: Operation
 
-    def text(self, pc: int, name: Callable[[int], str | None] = lambda address: None) -> str:
-        """As a disassembler prints it, with PC-relative operands named where *name* knows them."""
+    def text(
+        self, pc: int | None = None, name: Callable[[int], str | None] = lambda address: None
+    ) -> str:
+        """Return the instruction as a disassembler prints it.
+
+        pc: its address; without one a PC-relative operand is a distance, ".+0x8". name: from an
+        address to its name, or None where it has none.
+        """
         operands = self.operands
         if self.target is not None:
-            base = pc & ~0xFFF if self.mnemonic == "adrp" else pc
-            address = base + self.target & MASK64
-            operands = operands.replace("{}", name(address) or f"{address:#x}")
+            operands = operands.replace("{}", self._place(pc, self.target, name))
         return f"{self.mnemonic} {operands}".rstrip()
 
+    def _place(self, pc: int | None, target: int, name: Callable[[int], str | None]) -> str:
+        if pc is None:
+            return f".{target:+#x}" if target else "."
+        base = pc & ~0xFFF if self.mnemonic == "adrp" else pc
+        address = base + target & MASK64
+        return name(address) or f"{address:#x}"
 
-def is_hvc(word: int) -> bool:
-    """Whether an instruction word is an HVC, whatever its immediate."""
-    return word & 0xFFE0001F == 0xD4000002
+    def facts(self) -> dict[str, Any]:
+        """Return everything that is known of the word, ready for JSON.
 
-
-def sign_extended(value: int, bits: int) -> int:
-    """A field of so many bits as the signed number that it stands for."""
-    return value - (1 << bits) if value >> bits - 1 & 1 else value
+        The keys are the attributes of Operation, and of MemoryOperand below "memory" (None for
+        what accesses no memory); "reads" and "writes" are register names, each once.
+        """
+        operation = asdict(self.operation)
+        return operation | {
+            "word": self.word,
+            "mnemonic": self.mnemonic,
+            "operands": self.operands,
+            "target": self.target,
+            "reads": list(self.operation.inputs),
+            "writes": list(self.operation.outputs),
+            "chosen": self.operation.chosen and list(self.operation.chosen),
+            "memory": self.memory and asdict(self.memory) | {"registers": [*self.memory.registers]},
+        }
 
 
 def _relative(word: int) -> int | None:
-    """The signed byte offset of a PC-relative operand (C4.1.66), None when there is none."""
+    """Return the signed byte offset of a PC-relative operand (C4.1.66), None if there is none."""
     if word & 0x7C000000 == 0x14000000:  # B, BL
         return sign_extended(word & 0x3FFFFFF, 26) * 4
     if word & 0xFF000010 == 0x54000000 or word & 0x7E000000 == 0x34000000:  # B.cond, CBZ, CBNZ
@@ -98,168 +92,64 @@ def _relative(word: int) -> int | None:
     return None
 
 
-# --- Loads and stores (C4.1.88), from the bits ---------------------------------------------------
-#
-# Not from the disassembler's operand lists: Capstone 5 counts the status register of STXP as data.
-# What a Cortex-A72 lacks (atomics, tags, pointer authentication) and what moves a whole structure
-# of vectors is no MemoryOperand.
-
-
-def _register(number: int, size: int, vector: int) -> str:
-    """A trace's name for a register that moves *size* bytes: x5 for w5 too, but q5 for a vector."""
-    if vector:
-        return f"{'bhsdq'[size.bit_length() - 1]}{number}"
-    return "xzr" if number == 31 else f"x{number}"
-
-
-def _base(word: int) -> str:
-    number = word >> 5 & 31
-    return "sp" if number == 31 else f"x{number}"
-
-
-def _memory(word: int) -> MemoryOperand | None:
-    if word & 0x3F00_0000 == 0x0800_0000:
-        return _exclusive(word)
-    if word & 0x3B00_0000 == 0x1800_0000:
-        return _literal(word)
-    if word & 0x3A00_0000 == 0x2800_0000:
-        return _pair(word)
-    if word & 0x3A00_0000 == 0x3800_0000:
-        return _single(word)
-    return None
-
-
-def _kind(word: int) -> str:
-    return "load" if word >> 22 & 1 else "store"
-
-
-def _exclusive(word: int) -> MemoryOperand | None:
-    """Exclusive and ordered accesses: an address in a register and nothing else."""
-    size, ordered, pair = 1 << (word >> 30), word >> 23 & 1, word >> 21 & 1
-    # CASP and CAS; LDLAR and STLLR.
-    if pair and (ordered or size < 4) or ordered and not word >> 15 & 1:
-        return None
-    kind = _kind(word)
-    registers = (word & 31, word >> 10 & 31) if pair else (word & 31,)
-    status = _register(word >> 16 & 31, 4, 0) if kind == "store" and not ordered else None
-    return MemoryOperand(
-        kind,
-        _base(word),
-        None,
-        "",
-        0,
-        0,
-        size * len(registers),
-        tuple(_register(number, size, 0) for number in registers),
-        wide=size == 8,
-        status=status,
-    )
-
-
-def _literal(word: int) -> MemoryOperand | None:
-    option, vector = word >> 30, word >> 26 & 1
-    if option == 3:  # PRFM
-        return None
-    signed = option == 2 and not vector
-    size = 4 if signed else 4 << option
-    offset = sign_extended(word >> 5 & 0x7FFFF, 19) * 4
-    return MemoryOperand(
-        "load",
-        None,
-        None,
-        "",
-        0,
-        offset,
-        size,
-        (_register(word & 31, size, vector),),
-        signed,
-        bool(option),
-    )
-
-
-def _pair(word: int) -> MemoryOperand | None:
-    option, vector, mode = word >> 30, word >> 26 & 1, word >> 23 & 3
-    signed = option == 1 and not vector
-    # LDPSW has no store and no non-temporal form.
-    if option == 3 or signed and (_kind(word) == "store" or mode == 0):
-        return None
-    size = 4 << option if vector else 8 if option == 2 else 4
-    return MemoryOperand(
-        _kind(word),
-        _base(word),
-        None,
-        "",
-        0,
-        0 if mode == 1 else sign_extended(word >> 15 & 0x7F, 7) * size,
-        2 * size,
-        (_register(word & 31, size, vector), _register(word >> 10 & 31, size, vector)),
-        signed,
-        bool(option),
-        mode in (1, 3),
-    )
-
-
-def _single(word: int) -> MemoryOperand | None:
-    log_size, option, vector, mode = word >> 30, word >> 22 & 3, word >> 26 & 1, word >> 10 & 3
-    if vector:
-        if option >= 2:  # 16 bytes
-            if log_size:
-                return None
-            log_size = 4
-        signed, wide, load = False, log_size >= 3, bool(option & 1)
-    else:
-        if option >= 2 and log_size == 3 or option == 3 and log_size == 2:  # PRFM, unallocated
-            return None
-        signed, wide, load = option >= 2, option == 2 or log_size == 3, option != 0
-    size = 1 << log_size
-    index, extend, shift, offset, writeback = None, "", 0, 0, False
-    if word >> 24 & 1:  # unsigned, in units of the size
-        offset = (word >> 10 & 0xFFF) * size
-    elif word >> 21 & 1:
-        how = word >> 13 & 7
-        if mode != 2 or not how & 2:  # atomics, pointer authentication; unallocated
-            return None
-        index, shift = _register(word >> 16 & 31, 8, 0), log_size * (word >> 12 & 1)
-        extend = {2: "uxtw", 6: "sxtw"}.get(how, "")
-    else:
-        if mode == 2 and vector:
-            return None
-        writeback = mode in (1, 3)
-        offset = 0 if mode == 1 else sign_extended(word >> 12 & 0x1FF, 9)
-    return MemoryOperand(
-        "load" if load else "store",
-        _base(word),
-        index,
-        extend,
-        shift,
-        offset,
-        size,
-        (_register(word & 31, size, vector),),
-        signed,
-        wide,
-        writeback,
-    )
-
-
 @lru_cache(maxsize=65536)
 def decode(word: int) -> Instruction:
-    """Take a 32-bit instruction word apart; words that are no instruction become '.inst'."""
-    if not isinstance(word, int) or not 0 <= word < 1 << 32:
-        raise ValueError(f"an A64 instruction is one 32-bit word, not {word!r}")
-    move = sysregs.decode_sysreg_move(word)
-    if move and move[1] in sysregs.SYSREG_NAMES:
-        # By the name of the Arm ARM, also where the disassembler knows the register by number only.
-        kind, encoding, rt = move
-        register = "xzr" if rt == 31 else f"x{rt}"
-        name = sysregs.SYSREG_NAMES[encoding].lower()
-        operands = f"{register}, {name}" if kind == "mrs" else f"{name}, {register}"
-        return Instruction(word, kind, operands, None, None)
-    found = next(_MD.disasm_lite(word.to_bytes(4, "little"), 0), None)
+    """Take a 32-bit instruction word apart; a word that is no instruction becomes '.inst'.
+
+    Raises ValueError for what is not one 32-bit number.
+    """
+    word = effects.checked(word)
+    found = disassembler.spelled(word)
     if found is None:
-        return Instruction(word, ".inst", f"{word:#010x}", None, None)
-    _, _, mnemonic, operands = found
+        return Instruction(word, ".inst", f"{word:#010x}", None, None, Operation(""))
+    mnemonic, operands = found
     target = _relative(word)
     if target is not None:
         head, _, _ = operands.rpartition("#")
         operands = head + "{}"
-    return Instruction(word, mnemonic, operands, target, _memory(word))
+    return Instruction(
+        word, mnemonic, operands, target, memory_operand(word), effects.operation(word)
+    )
+
+
+# So many instructions after an ADRP may its other half be.
+_NEAR = 4
+
+
+def spelled(
+    pc: int, word_at: Callable[[int], int | None], name: Callable[[int], str | None]
+) -> str:
+    """Return the text of the instruction at *pc*, with the names that its source used.
+
+    An ADRP is named by the address that it makes with the ADD, load or store after it, and not by
+    whatever label its page begins with; without such a one the page is a number.
+
+    Args:
+        pc: the instruction's address.
+        word_at: from an address to the instruction word there, None where none is known.
+        name: from an address to its name, None where it has none.
+    """
+    instruction = decode(word_at(pc) or 0)
+    if instruction.mnemonic != "adrp":
+        return instruction.text(pc, name)
+    whole = _whole_address(instruction, pc, word_at)
+    return instruction.text(pc, lambda page: None if whole is None else name(whole))
+
+
+def _whole_address(adrp: Instruction, pc: int, word_at: Callable[[int], int | None]) -> int | None:
+    """Return the address of which an ADRP makes the upper part; None if nothing near adds to it."""
+    assert adrp.target is not None
+    register, page = adrp.word & 31, (pc & ~0xFFF) + adrp.target & MASK64
+    for at in range(pc + 4, pc + 4 * _NEAR + 4, 4):
+        word = word_at(at)
+        if word is None:
+            return None
+        if word & 0xFFC00000 == 0x91000000 and word >> 5 & 31 == register:  # add, 64 bits
+            return page + (word >> 10 & 0xFFF)
+        after = decode(word)
+        memory = after.memory
+        if memory and memory.base == f"x{register}" and not memory.index and not memory.writeback:
+            return page + memory.offset
+        if after.operation.flow or f"x{register}" in after.operation.outputs:
+            return None
+    return None

@@ -163,7 +163,7 @@ class Walk:
 
     def __repr__(self) -> str:
         head = f"{self.va:#x} ({self.regime}) -> "
-        head += f"{self.pa:#x}" if self.pa is not None else self.fault
+        head += f"{self.pa:#x}" if self.pa is not None else fault_text(self.fsc)
         return "\n".join([head, *(f"  {level!r}" for level in self.levels)])
 
 

@@ -19,7 +19,7 @@ class Encoding(NamedTuple):
 
     @property
     def generic(self) -> str:
-        """The name every assembler takes: s3_4_c12_c11_1."""
+        """Return the name that every assembler takes: s3_4_c12_c11_1."""
         return f"s{self.op0}_{self.op1}_c{self.crn}_c{self.crm}_{self.op2}"
 
 
@@ -79,11 +79,17 @@ SYSREGS: dict[str, Encoding] = {
     }.items()
 }
 SYSREG_NAMES: dict[Encoding, str] = {encoding: name for name, encoding in SYSREGS.items()}
+# Parts of PSTATE that MRS and MSR reach: no registers of their own.
+_PSTATE = {
+    Encoding(3, 3, 4, 2, 0): "NZCV",
+    Encoding(3, 3, 4, 2, 1): "DAIF",
+    Encoding(3, 0, 4, 2, 0): "SPSel",
+}
 _BY_UPPER = {name.upper(): name for name in SYSREGS}
 
 
 def sysreg(name: str) -> str:
-    """The Arm ARM's spelling of a system register's name, whatever the case given.
+    """Return a system register's name as the Arm ARM spells it, whatever the case given.
 
     Raises KeyError, naming the nearest known register, for a name that is not in SYSREGS: a silent
     zero for a misspelt register hides bugs.
@@ -96,9 +102,14 @@ def sysreg(name: str) -> str:
     return found
 
 
+def register_name(encoding: Encoding) -> str:
+    """Return what MRS and MSR with these five numbers move, by its name or else by the numbers."""
+    return SYSREG_NAMES.get(encoding) or _PSTATE.get(encoding) or encoding.generic
+
+
 # MRS and MSR (register): bits 31 to 20 fixed but for L, then op0 .. op2, then Rt (C5.1.3).
 def decode_sysreg_move(word: int) -> tuple[str, Encoding, int] | None:
-    """('mrs' or 'msr', register, Rt) when *word* moves a system register, else None."""
+    """Return ('mrs' or 'msr', register, Rt) when *word* moves a system register, else None."""
     if word & 0xFFD00000 != 0xD5100000:
         return None
     encoding = Encoding(
@@ -161,9 +172,9 @@ PSTATE_MODES = {
 
 
 def fields(register: str, value: int) -> list[tuple[str, int, str]]:
-    """The fields of *value* as (name, number, meaning), or [] where no fields are recorded.
+    """Return the fields of *value* as (name, number, meaning), [] where no fields are recorded.
 
-    register: a name of SYSREGS in any case; KeyError for another.
+    register: a name of SYSREGS in any case; KeyError for another. value: 64 bits, unsigned.
     """
     name = sysreg(register)
     generic = name[:-1] + "x" if name[-1].isdigit() else name

@@ -36,7 +36,6 @@ HYP_PHASES = ("entry", "dispatch", "call", "return")
 LINE, PAGE = 64, 4096
 # Labels of what a number selects a function from, and the bytes of a slot.
 TABLES = {table.label: table.size for table in tables.TABLES.values() if table.loaded}
-_INDIRECT = {"br", "blr", "ret", "eret"}
 
 
 @dataclass
@@ -64,12 +63,6 @@ class Footprint:
     data: int
     lines: int  # distinct 64-byte lines, by physical address
     pages: int  # distinct 4 KiB pages
-
-
-def is_branch(instruction: Instruction) -> bool:
-    """Whether an instruction may send the PC elsewhere by itself (HVC does not: an exception)."""
-    name = instruction.mnemonic
-    return name in ("b", "bl", *_INDIRECT, "cbz", "cbnz", "tbz", "tbnz") or name.startswith("b.")
 
 
 # The dispatcher's labels, and what ends a call early, by the phase that begins there.
@@ -243,8 +236,8 @@ def counts_as(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
     return (
         moves == "load",
         moves == "store",
-        is_branch(instruction),
-        instruction.mnemonic in _INDIRECT,
+        instruction.operation.is_branch,
+        instruction.operation.indirect,
     )
 
 
@@ -309,4 +302,6 @@ def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Tim
         if part not in PHASES:
             raise ValueError(f"phase {part!r}: there are {', '.join(PHASES)}")
     wanted = np.isin(phase_numbers(trace), [_NUMBER[part] for part in parts])
-    return simulate([trace.words[pc] for pc in trace.pcs[:-1][wanted].tolist()], core)
+    pcs = trace.pcs[:-1][wanted].tolist()
+    texts = {pc: trace.text(pc) for pc in dict.fromkeys(pcs)}
+    return simulate([trace.words[pc] for pc in pcs], core, [texts[pc] for pc in pcs])

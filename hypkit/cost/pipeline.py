@@ -30,7 +30,8 @@ from functools import cached_property
 from typing import SupportsIndex
 
 from hypkit import facts
-from hypkit.a64.effects import Operation, checked, operation, text
+from hypkit.a64.decode import decode
+from hypkit.a64.effects import Operation, checked, operation
 from hypkit.facts import Price
 
 # Words of a path from which on simulate may show a bar: a second's work.
@@ -121,17 +122,30 @@ class Timing:
         )
 
 
-def simulate(words: Sequence[SupportsIndex], core: str) -> Timing:
-    """Time the executed path `words` (32-bit A64 words, first to last) on `core`.
+def simulate(
+    words: Sequence[SupportsIndex], core: str, texts: Sequence[str] | None = None
+) -> Timing:
+    """Time the executed path `words` on `core`.
 
-    core is a key of facts.cores(). Every register is there at the start, and the core is empty; the
-    head of this module says what is left out. Time and memory grow with the path: a million words
-    take half a minute and 400 MB, under a progress bar. Raises KeyError for an unknown core,
-    ValueError for what is no word.
+    Every register is there at the start, and the core is empty; the head of this module says what
+    is left out. Time and memory grow with the path: a million words take half a minute and 400 MB,
+    under a progress bar.
+
+    Args:
+        words: 32-bit A64 words, first to last.
+        core: a key of facts.cores().
+        texts: the instructions as they shall be shown, one a word; by default without addresses.
+
+    Raises:
+        KeyError: for an unknown core.
+        ValueError: for what is no word, and for texts that are not as many as the words.
     """
+    if texts is not None and len(texts) != len(words):
+        raise ValueError(f"expected a text for each of {len(words)} words; got {len(texts)} texts")
     pipeline = _Pipeline(facts.core(core))
-    for word in _with_a_bar(words):
-        pipeline.add(checked(word))
+    for number, word in enumerate(_with_a_bar(words)):
+        word = checked(word)
+        pipeline.add(word, decode(word).text() if texts is None else texts[number])
     return pipeline.timing()
 
 
@@ -187,15 +201,16 @@ class _Pipeline:
         self.drained = _Limit(0, "", None)
         self.chain = self.chain_from = 0
 
-    def add(self, word: int) -> None:
+    def add(self, word: int, text: str) -> None:
+        """Let an instruction run; text: how it is shown."""
         op = operation(word)
         price = self.core.prices.get(op.kind)
         if price is None:
-            self._leave_out(word, op)
+            self._leave_out(word, text, op)
         elif self.core.in_order:
-            self._issue_in_order(word, op, price)
+            self._issue_in_order(word, text, op, price)
         else:
-            self._issue_out_of_order(word, op, price)
+            self._issue_out_of_order(word, text, op, price)
 
     def timing(self) -> Timing:
         core, load = self.core, Counter[str]()
@@ -211,23 +226,25 @@ class _Pipeline:
 
     # The rules. Of several limits that end in the same cycle, the first in the list is told.
 
-    def _issue_out_of_order(self, word: int, op: Operation, price: Price) -> None:
+    def _issue_out_of_order(self, word: int, text: str, op: Operation, price: Price) -> None:
         enter = self._enter(price, self.drained.cycle)
         self._fill(enter.cycle, price)
-        self._start(word, op, price, [*self._operands(op), self.drained, enter])
+        self._start(word, text, op, price, [*self._operands(op), self.drained, enter])
 
-    def _issue_in_order(self, word: int, op: Operation, price: Price) -> None:
+    def _issue_in_order(self, word: int, text: str, op: Operation, price: Price) -> None:
         limits = [*self._operands(op), self.drained]
         in_order = self.core.results_in_order and not op.kind.startswith("store")
         if in_order:
             soonest = min(_latencies(op, price).values(), default=price.latency)
             limits.append(replace(self.written, cycle=self.written.cycle - soonest))
         limits.append(self._enter(price, max(limit.cycle for limit in limits)))
-        self._fill(self._start(word, op, price, limits), price)
+        self._fill(self._start(word, text, op, price, limits), price)
         if in_order:
             self.written = _Limit(self.rows[-1].ready, "older result", self.last)
 
-    def _start(self, word: int, op: Operation, price: Price, limits: list[_Limit]) -> int:
+    def _start(
+        self, word: int, text: str, op: Operation, price: Price, limits: list[_Limit]
+    ) -> int:
         row, limit = len(self.rows), max(limits, key=lambda limit: limit.cycle)
         pipe = self._pipes(price, limit.cycle, row)
         if pipe.cycle > limit.cycle:
@@ -240,12 +257,12 @@ class _Pipeline:
                 row, op.kind, limit.cycle, limit.cycle + latency, chain + latency
             )
         takes = max([price.latency, *latencies.values()])
-        self._keep(word, op.kind, limit, limit.cycle + takes, chain + takes)
+        self._keep(word, text, op.kind, limit, limit.cycle + takes, chain + takes)
         self.last = row
         self.uops += price.uops
         return limit.cycle
 
-    def _leave_out(self, word: int, op: Operation) -> None:
+    def _leave_out(self, word: int, text: str, op: Operation) -> None:
         limit = max([*self._operands(op), self.drained], key=lambda limit: limit.cycle)
         chain = max([self.chain_from, *(value.chain for _, value, _ in self._values(op))])
         if op.drains:
@@ -253,14 +270,14 @@ class _Pipeline:
         row = len(self.rows)
         for register in op.writes:
             self.results[register] = _Result(row, "", limit.cycle, limit.cycle, chain)
-        self._keep(word, "", limit, limit.cycle, chain)
+        self._keep(word, text, "", limit, limit.cycle, chain)
         if op.drains:
             self.drained, self.chain_from = replace(self.done, on=row), self.chain
 
-    def _keep(self, word: int, kind: str, limit: _Limit, ready: int, chain: int) -> None:
+    def _keep(self, word: int, text: str, kind: str, limit: _Limit, ready: int, chain: int) -> None:
         row = len(self.rows)
         waits, on = (limit.waits, limit.on) if limit.cycle else ("", None)
-        self.rows.append(Row(row, word, text(word), kind, limit.cycle, ready, waits, on))
+        self.rows.append(Row(row, word, text, kind, limit.cycle, ready, waits, on))
         self.chain = max(self.chain, chain)
         if ready > self.done.cycle:
             self.done = _Limit(ready, self.done.waits, row)
@@ -347,5 +364,5 @@ def _latencies(op: Operation, price: Price) -> dict[str, int]:
     found |= {register: rest for register in op.writes[1:]}
     if op.base:
         found[op.base] = price.latency if price.base is None else price.base
-    found.pop("", None)
+    found.pop("xzr", None)
     return found

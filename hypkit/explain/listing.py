@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hypkit.a64.decode import Instruction, decode
+from hypkit.a64.decode import Instruction, decode, spelled
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.cost import counts_as
 from hypkit.explain import templates
@@ -112,9 +112,8 @@ class Listing:
     def _row(self, key: int, file: str, line: int, source: list[str]) -> Row:
         vm = VM_IPA <= key < VM_IPA + PAGE_SIZE
         va = key if vm else self.image.layout.image_va(key)
-        word = self._word(key)
-        instruction = decode(word)
-        text = instruction.text(va, self.image.symbolize)
+        instruction = decode(self._word(key) or 0)
+        text = spelled(va, lambda at: self._word(key + at - va), self.image.symbolize)
         operands = text.partition(" ")[2]
         previous = self.rows[-1] if self.rows else None
         again = previous is not None and (previous.file, previous.line) == (file, line)
@@ -137,7 +136,7 @@ class Listing:
         return Row(
             key,
             va,
-            word,
+            instruction.word,
             label,
             text,
             comment,
@@ -156,7 +155,7 @@ class Listing:
 
     def _stray(self, pc: int) -> Row:
         instruction = decode(self._words.get(pc, 0))
-        text = instruction.text(pc, self.image.symbolize)
+        text = spelled(pc, self._words.get, self.image.symbolize)
         sentence = templates.explain(instruction, text.partition(" ")[2])
         return Row(
             self._key(pc),

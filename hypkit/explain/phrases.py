@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hypkit.a64 import pstate, syndrome
+from hypkit.a64.conditions import holds
 from hypkit.a64.effects import operation
-from hypkit.cost import is_branch
 from hypkit.kernel.image import Image
 from hypkit.trace import Trace
 
@@ -17,22 +17,6 @@ _SILENT = {
     "sb": "lets nothing after it run ahead of time",
     "csdb": "lets no wrongly guessed value be used after it",
     "nop": "does nothing",
-}
-_CONDITIONS = {
-    "eq": lambda n, z, c, v: z,
-    "ne": lambda n, z, c, v: not z,
-    "hs": lambda n, z, c, v: c,
-    "lo": lambda n, z, c, v: not c,
-    "mi": lambda n, z, c, v: n,
-    "pl": lambda n, z, c, v: not n,
-    "vs": lambda n, z, c, v: v,
-    "vc": lambda n, z, c, v: not v,
-    "hi": lambda n, z, c, v: c and not z,
-    "ls": lambda n, z, c, v: not c or z,
-    "ge": lambda n, z, c, v: n == v,
-    "lt": lambda n, z, c, v: n != v,
-    "gt": lambda n, z, c, v: not z and n == v,
-    "le": lambda n, z, c, v: z or n != v,
 }
 
 
@@ -56,7 +40,7 @@ def in_words(trace: Trace, index: int) -> str:
         return _exception(trace, index)
     if mnemonic == "eret":
         return _eret(trace, index)
-    if is_branch(step.instruction):
+    if step.instruction.operation.is_branch:
         return _branch(trace, index)
     if step.instruction.memory is not None:
         return _memory(trace, index)
@@ -179,7 +163,7 @@ def _comparison(trace: Trace, index: int) -> str:
     after = int(trace.pstates[index + 1])
     if instruction.mnemonic == "ccmp":
         condition = rest.pop()
-        if not _holds(condition, int(trace.pstates[index])):
+        if not holds(condition, int(trace.pstates[index])):
             return (
                 f"no comparison, because {condition!r} does not hold: flags set to "
                 f"{pstate.nzcv_text(after)}"
@@ -206,10 +190,6 @@ def _flags(value: int) -> tuple[bool, bool, bool, bool]:
         bool(value & bit)
         for bit in (pstate.PSTATE_N, pstate.PSTATE_Z, pstate.PSTATE_C, pstate.PSTATE_V)
     )
-
-
-def _holds(condition: str, value: int) -> bool:
-    return condition not in _CONDITIONS or bool(_CONDITIONS[condition](*_flags(value)))
 
 
 def _changes(trace: Trace, index: int) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hypkit.a64 import pstate, syndrome
-from hypkit.a64.decode import Instruction, MemoryOperand
+from hypkit.a64.decode import Instruction
+from hypkit.a64.memory import MemoryOperand
 
 # Condition -> when it holds, after a comparison of two numbers.
 CONDITIONS = {
@@ -253,10 +254,9 @@ def _computation(name: str, parts: list[str]) -> Sentence:
         return Sentence(f"Puts {{after {result}}} into {parts[0]}.")
     if name == "movk":
         return Sentence(f"Replaces 16 bits of {parts[0]}: {{after {result}}}.")
-    if name == "adrp":
-        return Sentence(
-            f"Puts the address of the 4 KiB page of {parts[1]} into {parts[0]}: {{after {result}}}."
-        )
+    if name == "adrp":  # the page's own value would be named after whatever label it begins with
+        page = "a 4 KiB page" if parts[1][:1] in "0.#" else f"the 4 KiB page of {parts[1]}"
+        return Sentence(f"Puts the address of {page} into {parts[0]}.")
     if name == "adr":
         return Sentence(f"Puts the address of {parts[1]} into {parts[0]}: {{after {result}}}.")
     if name == "ubfx" and len(parts) == 4:

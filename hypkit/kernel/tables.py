@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from hypkit.a64.decode import sign_extended
+from hypkit.a64.registers import sign_extended
 from hypkit.kernel.addresses import Layout
 
 # A slot's word, the table's hyp address, the slot's offset in it, the layout -> a hyp address.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from hypkit.a64 import pstate, syndrome, sysregs
-from hypkit.a64.decode import MemoryOperand, decode
+from hypkit.a64.decode import decode
+from hypkit.a64.memory import MemoryOperand
 from hypkit.a64.pagetables import AP_EL0, AP_RO, PAGE_SIZE, UXN, Walk
 from hypkit.a64.registers import MASK64
 from hypkit.machine import software_sysregs

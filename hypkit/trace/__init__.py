@@ -10,7 +10,7 @@ from typing import SupportsIndex, overload
 import numpy as np
 
 from hypkit.a64 import pstate
-from hypkit.a64.decode import Instruction, decode
+from hypkit.a64.decode import Instruction, decode, spelled
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
 from hypkit.trace.columns import Columns
@@ -67,7 +67,7 @@ class Step:
 
     @property
     def text(self) -> str:
-        return self.instruction.text(self.pc, self._trace.image.symbolize)
+        return self._trace.text(self.pc)
 
     @property
     def symbol(self) -> str | None:
@@ -130,6 +130,10 @@ class Step:
 
 class Trace(Columns):
     """The steps of a run. len() counts executed instructions; t[i] is a Step, t[a:b] a Trace."""
+
+    def text(self, pc: int) -> str:
+        """Return the instruction that was executed at address *pc*, with names for its targets."""
+        return spelled(pc, self.words.get, self.image.symbolize)
 
     def last_write(self, name: str, step: int) -> int | None:
         """The step that gave register *name* the value it has before *step*; None: an earlier one.

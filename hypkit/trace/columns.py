@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from hypkit.a64 import syndrome, sysregs
-from hypkit.a64.decode import decode, is_hvc
+from hypkit.a64.decode import decode
+from hypkit.a64.effects import is_hvc
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
 from hypkit.kernel.image import Image

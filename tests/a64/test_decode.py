@@ -1,19 +1,25 @@
 """Instruction words taken apart, against what GNU objdump reads in them."""
 
+import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
 from hypkit.a64 import sysregs
-from hypkit.a64.decode import decode
-from hypkit.a64.effects import operation
+from hypkit.a64.conditions import CONDITIONS, NUMBERS, holds
+from hypkit.a64.decode import decode, spelled
+from hypkit.a64.effects import Operation, operation
 from hypkit.asm import assemble
+from hypkit.kernel.addresses import Layout
+from hypkit.kernel.image import load
 from hypkit.kernel.programs import build
 from hypkit.kernel.variants import VARIANTS
 from tests.judges import judge, judged
 from tests.marks import needs_keystone
 from tests.oracle import disassembly
+from tests.oracle.gnu import gnu_bytes
 
 CORPUS = disassembly.recorded()
 PC = 0x0000_9656_C028_5404
@@ -175,23 +181,191 @@ def test_the_text_is_objdumps():
         assert numbers_alike(text) == numbers_alike(said)
 
 
-def test_the_pipeline_model_reads_the_same_registers_in_a_load_or_store():
-    compared = 0
+def test_a_load_or_store_reads_and_writes_the_registers_that_objdump_shows():
+    compared = priced = 0
     for _, word, said in CORPUS:
-        op, operand = operation(word), decode(word).memory
-        if not op.kind.startswith(("load", "store")):
+        op, wanted = decode(word).operation, truth(said)
+        if wanted is None:
             continue
-        address = {operand.base, operand.index} - {None, "xzr"}
-        data = set(operand.registers) - {"xzr"}
-        read = {register for register, _ in op.reads}
-        assert read == (address if operand.kind == "load" else address | data), said
-        assert set(op.writes) - {""} == (data if operand.kind == "load" else set()), said
-        assert bool(op.base) == operand.writeback, said
-        compared += 1
-    assert compared > 300
+        address = {wanted["base"], wanted["index"]} - {None, "xzr"}
+        data = {name for name in wanted["registers"] if name[0] == "x"} - {"xzr"}
+        load = wanted["kind"] == "load"
+        back = {wanted["base"]} if wanted["writeback"] else set()
+        status = {"x5"} if said.startswith(("stx", "stlx")) else set()
+        assert set(op.inputs) == (address if load else address | data), said
+        assert set(op.outputs) == (data if load else set()) | back | status, said
+        compared, priced = compared + 1, priced + bool(op.kind)
+        assert not op.flow and not op.opaque and not op.constant
+    assert compared > 600 and priced > 300
 
 
 # --- Single instructions -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("b .+8", dict(flow="branch", kind="branch")),
+        ("bl .+8", dict(flow="call", kind="call", writes=("x30",))),
+        (
+            "b.cc .+8",
+            dict(flow="conditional", kind="branch", condition="lo", reads=(("nzcv", ""),)),
+        ),
+        ("cbz w3, .+8", dict(flow="conditional", kind="branch", reads=(("x3", ""),))),
+        ("cbnz xzr, .+8", dict(flow="conditional", kind="branch")),
+        ("tbnz x3, #40, .+8", dict(flow="conditional", kind="branch", reads=(("x3", ""),))),
+        ("br x7", dict(flow="branch", kind="branch_reg", indirect=True, reads=(("x7", ""),))),
+        (
+            "blr x30",
+            dict(
+                flow="call", kind="call_reg", indirect=True, reads=(("x30", ""),), writes=("x30",)
+            ),
+        ),
+        ("ret", dict(flow="return", kind="branch_reg", indirect=True, reads=(("x30", ""),))),
+        ("eret", dict(flow="eret", indirect=True, drains=True)),
+        ("hvc #3", dict(flow="exception", drains=True)),
+        ("svc #0", dict(flow="exception", drains=True)),
+        ("smc #0", dict(flow="exception", drains=True)),
+        ("brk #1", dict(flow="exception", drains=True)),
+        ("isb", dict(barrier="isb", drains=True)),
+        ("dsb nsh", dict(barrier="dsb", drains=True)),
+        ("dmb ish", dict(barrier="dmb")),
+        ("sb", dict(barrier="sb", drains=True)),
+        ("esb", dict(barrier="esb")),
+        ("csdb", dict(barrier="csdb")),
+        ("clrex", dict(barrier="clrex")),
+        ("nop", dict(kind="nop")),
+        ("yield", dict()),
+        ("mrs x1, esr_el2", dict(system_read="ESR_EL2", writes=("x1",))),
+        ("mrs xzr, esr_el2", dict(system_read="ESR_EL2")),
+        ("msr vttbr_el2, x1", dict(system_write="VTTBR_EL2", reads=(("x1", ""),))),
+        ("msr vttbr_el2, xzr", dict(system_write="VTTBR_EL2")),
+        ("mrs x1, ich_elrsr_el2", dict(system_read="s3_4_c12_c11_5", writes=("x1",))),
+        ("mrs x1, nzcv", dict(reads=(("nzcv", ""),), writes=("x1",))),
+        ("msr nzcv, x1", dict(reads=(("x1", ""),), writes=("nzcv",))),
+        ("mrs x1, daif", dict(system_read="DAIF", writes=("x1",))),
+        ("msr daifset, #15", dict(system_write="DAIF", constant=True)),
+        ("msr spsel, #1", dict(system_write="SPSel", constant=True)),
+        ("tlbi alle2", dict()),
+        ("tlbi vae2is, x3", dict(reads=(("x3", ""),))),
+        ("dc civac, x3", dict(reads=(("x3", ""),))),
+        ("dc zva, x3", dict(reads=(("x3", ""),), opaque=True)),
+        ("at s1e2r, x3", dict(system_write="PAR_EL1", reads=(("x3", ""),))),
+        ("prfm pldl1keep, [x2]", dict(reads=(("x2", ""),))),
+        ("ld1 {v0.16b}, [x2]", dict(reads=(("x2", ""),), opaque=True)),
+        ("movz x1, #5", dict(kind="move", writes=("x1",), constant=True)),
+        (
+            "movk x1, #5, lsl #16",
+            dict(kind="alu", reads=(("x1", "alu"),), writes=("x1",), constant=True),
+        ),
+        ("add x1, x2, #5", dict(kind="alu", reads=(("x2", "alu"),), writes=("x1",), constant=True)),
+        (
+            "add x1, x2, x3",
+            dict(kind="alu_reg", reads=(("x2", "alu"), ("x3", "alu")), writes=("x1",)),
+        ),
+        ("adr x1, .+8", dict(kind="alu", writes=("x1",))),
+        (
+            "csel x1, x2, x3, lt",
+            dict(
+                kind="alu",
+                reads=(("x2", "alu"), ("x3", "alu"), ("nzcv", "")),
+                writes=("x1",),
+                condition="lt",
+                chosen=("x2", "x3"),
+            ),
+        ),
+        (
+            "cset x1, eq",
+            dict(
+                kind="alu", reads=(("nzcv", ""),), writes=("x1",), condition="ne", chosen=("", "")
+            ),
+        ),
+        (
+            "ccmp x1, #4, #2, cs",
+            dict(
+                kind="alu",
+                reads=(("x1", "alu"), ("nzcv", "")),
+                writes=("nzcv",),
+                condition="hs",
+                constant=True,
+            ),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_instruction_is_what_the_arm_arm_says(text, known, tmp_path):
+    judge("as")
+    (code,) = gnu_bytes(text + "\n", (0,), tmp_path)
+    word = int.from_bytes(code[:4], "little")
+    assert decode(word).operation == replace(Operation(""), **known)
+    assert operation(word) is decode(word).operation
+    assert json.loads(json.dumps(decode(word).facts()))["flow"] == known.get("flow", "")
+
+
+def test_the_facts_of_a_word_are_ready_for_json():
+    facts = decode(0xA9BF07E0).facts()  # stp x0, x1, [sp, #-16]!
+    assert json.loads(json.dumps(facts)) == facts | {"word": 0xA9BF07E0}
+    assert facts["reads"] == ["x0", "x1", "sp"] and facts["writes"] == ["sp"]
+    assert facts["memory"]["base"] == "sp" and facts["memory"]["registers"] == ["x0", "x1"]
+    assert facts["memory"]["offset"] == -16 and facts["memory"]["size"] == 16
+    assert facts["mnemonic"] == "stp" and facts["kind"] == "store_pair_wb"
+    assert (
+        decode(0x54000043).facts()["target"] == 8 and decode(0x54000043).facts()["memory"] is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (0x94000002, "bl .+0x8"),
+        (0x17FFFFFF, "b .-0x4"),
+        (0xB0000009, "adrp x9, .+0x1000"),
+        (0x58000041, "ldr x1, .+0x8"),
+        (0xF9400000, "ldr x0, [x0]"),
+    ],
+)
+def test_without_an_address_a_target_is_a_distance(word, text):
+    assert decode(word).text() == text
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_holds_as_in_the_arm_arm(condition):
+    """Against the comparison of two small signed numbers that it is meant for."""
+    meant = {
+        "eq": lambda a, b: a == b,
+        "ne": lambda a, b: a != b,
+        "hs": lambda a, b: a % 256 >= b % 256,
+        "lo": lambda a, b: a % 256 < b % 256,
+        "mi": lambda a, b: (a - b) % 256 >= 128,
+        "pl": lambda a, b: (a - b) % 256 < 128,
+        "vs": lambda a, b: not -128 <= a - b < 128,
+        "vc": lambda a, b: -128 <= a - b < 128,
+        "hi": lambda a, b: a % 256 > b % 256,
+        "ls": lambda a, b: a % 256 <= b % 256,
+        "ge": lambda a, b: a >= b,
+        "lt": lambda a, b: a < b,
+        "gt": lambda a, b: a > b,
+        "le": lambda a, b: a <= b,
+        "al": lambda a, b: True,
+        "nv": lambda a, b: True,
+    }[condition]
+    for a in range(-128, 128, 5):
+        for b in range(-128, 128, 5):
+            result = (a - b) % 256
+            flags = (
+                (result >> 7) << 31
+                | (result == 0) << 30
+                | (a % 256 >= b % 256) << 29
+                | (not -128 <= a - b < 128) << 28
+            )
+            assert holds(condition, flags) is meant(a, b), (condition, a, b)
+
+
+def test_a_condition_has_its_number_and_two_have_two_names():
+    assert [NUMBERS[name] for name in ("eq", "lo", "hi", "le", "al")] == [0, 3, 8, 13, 14]
+    assert NUMBERS["cs"] == NUMBERS["hs"] == 2 and NUMBERS["cc"] == NUMBERS["lo"] == 3
+    with pytest.raises(KeyError):
+        holds("never", 0)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +426,77 @@ def test_what_is_no_instruction_is_a_number():
 def test_what_is_no_32_bit_word_is_refused(word):
     with pytest.raises(ValueError) as caught:
         decode(word)
-    assert str(caught.value) == f"an A64 instruction is one 32-bit word, not {word!r}"
+    assert (
+        str(caught.value)
+        == f"an A64 instruction is one 32-bit word (0 to 0xffffffff), not {word!r}"
+    )
+
+
+# --- A page, named by the address that it is part of ----------------------------------------------
+
+ADRP = 0xB0000009  # adrp x9, page + 0x1000
+
+
+@pytest.mark.parametrize(
+    ("after", "offset"),
+    [
+        ([0x91048129], 0x120),  # add x9, x9, #0x120
+        ([0x9104812A], 0x120),  # add x10, x9, #0x120
+        ([0xF9400529], 8),  # ldr x9, [x9, #8]
+        ([0xF900052A], 8),  # str x10, [x9, #8]
+        ([0xB9400529], 4),  # ldr w9, [x9, #4]
+        ([0x3940052A], 1),  # ldrb w10, [x9, #1]
+        ([0xA9400D22], 0),  # ldp x2, x3, [x9]
+        ([0xB000000A, 0x91048129], 0x120),  # adrp x10, ... before it
+        ([0xD503201F, 0xD503201F, 0xF9400529], 8),
+    ],
+)
+def test_a_page_is_named_by_the_address_that_is_made_of_it(after, offset):
+    words = {PC + 4 * n: word for n, word in enumerate([ADRP, *after])}
+    page = (PC & ~0xFFF) + 0x1000
+    names = {page: "first_of_the_page", page + offset: "meant"}
+    assert spelled(PC, words.get, names.get) == "adrp x9, meant"
+    assert spelled(PC, words.get, lambda address: None) == f"adrp x9, {page:#x}"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [],
+        [0xD503201F] * 5 + [0x91048129],  # too far away
+        [0xD2800009, 0x91048129],  # mov x9, #0: another value
+        [0x9104814A],  # add x10, x10: another register
+        [0x14000002, 0x91048129],  # a branch between them
+        [0xF86A7929],  # ldr x9, [x9, x10, lsl #3]
+        [0x91448129],  # add x9, x9, #0x120, lsl #12
+    ],
+)
+def test_a_page_that_no_address_is_made_of_stays_a_number(after):
+    words = {PC + 4 * n: word for n, word in enumerate([ADRP, *after])}
+    page = (PC & ~0xFFF) + 0x1000
+    names = {page: "first_of_the_page", page + 0x120: "elsewhere"}
+    assert spelled(PC, words.get, names.get) == f"adrp x9, {page:#x}"
+
+
+def test_every_page_in_the_guest_gets_the_name_that_its_source_line_says():
+    image = load("numbered", Layout.from_seed(2020))
+    checked, shift = 0, image.layout.kaslr_offset
+    for program in image.programs[:-1]:
+        source = program.source.splitlines()
+        words = {
+            address: int.from_bytes(program.code[address - program.base :][:4], "little")
+            for address in program.lines
+        }
+        for address, line in program.lines.items():
+            if decode(words[address]).mnemonic != "adrp" or "adr_l" not in source[line - 1]:
+                continue
+            said = source[line - 1].partition("//")[0].split()[-1]
+            if said not in image.symbols:  # the end of the stack has no name in an image
+                continue
+            text = spelled(address + shift, lambda at, w=words: w.get(at - shift), image.symbolize)
+            assert text.split()[-1].partition("+")[0] == said, (program.name, line)
+            checked += 1
+    assert checked > 10
 
 
 # --- The guest -----------------------------------------------------------------------------------

@@ -4,17 +4,7 @@ import pytest
 
 from hypkit import Machine
 from hypkit.a64.decode import decode
-from hypkit.cost import (
-    HYP_PHASES,
-    PHASES,
-    Cost,
-    Counts,
-    Footprint,
-    count,
-    is_branch,
-    phases,
-    timing,
-)
+from hypkit.cost import HYP_PHASES, PHASES, Cost, Counts, Footprint, count, phases, timing
 from hypkit.cost.pipeline import simulate
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from tests.marks import needs_keystone
@@ -357,7 +347,12 @@ def test_the_modelled_time_is_that_of_the_phases_steps_in_their_order(costs):
     named = list(phases(trace))
     for parts in (("dispatch",), ("dispatch", "call")):
         words = [step.word for step, phase in zip(trace, named, strict=True) if phase in parts]
-        assert timing(trace, "neoverse-n1", parts) == simulate(words, "neoverse-n1")
+        found = timing(trace, "neoverse-n1", parts)
+        texts = [step.text for step, phase in zip(trace, named, strict=True) if phase in parts]
+        assert found == simulate(words, "neoverse-n1", texts)
+        assert [row.issue for row in found.rows] == [
+            row.issue for row in simulate(words, "neoverse-n1").rows
+        ]
     assert (
         timing(trace, "neoverse-n1").cycles
         > timing(costs["fnptr", CNTVOFF].trace, "neoverse-n1").cycles
@@ -379,7 +374,7 @@ def step_by_step(trace):
     for step, phase in zip(trace, phases(trace), strict=True):
         instruction, layout = step.instruction, trace.image.layout
         memory = instruction.memory
-        branch = is_branch(instruction)
+        branch = instruction.operation.is_branch
         went = int(trace.pcs[step.index + 1]) != step.pc + 4
         found[phase] = found.get(phase, Counts()) + Counts(
             1,
@@ -506,7 +501,7 @@ def test_a_slice_of_a_trace_is_counted_as_it_stands(costs):
     ],
 )
 def test_branches_are_told_from_what_merely_begins_with_b(word, branch):
-    assert is_branch(decode(word)) is branch
+    assert decode(word).operation.is_branch is branch
 
 
 def test_counts_add_up_field_by_field():

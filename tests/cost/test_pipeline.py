@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hypkit import facts
-from hypkit.a64.effects import operation, text
+from hypkit.a64.decode import decode
+from hypkit.a64.effects import operation
 from hypkit.comparison.ladder import CORES as JUDGED
 from hypkit.comparison.ladder import REVIEW
 from hypkit.cost import pipeline
@@ -38,16 +39,16 @@ DECODED = [
     (0x9A830041, "csel x1, x2, x3, eq", "alu", "x2 x3 nzcv", "x1", ""),
     (0x9A9F17E1, "cset x1, eq", "alu", "nzcv", "x1", ""),
     (0x9A030041, "adc x1, x2, x3", "alu", "x2 x3 nzcv", "x1", ""),
-    (0x54000BEB, "b.lt #0x17c", "branch", "nzcv", "", ""),
-    (0xB4000BC3, "cbz x3, #0x178", "branch", "x3", "", ""),
-    (0x37200BA3, "tbnz w3, #4, #0x174", "branch", "x3", "", ""),
-    (0x14000000, "b #0", "branch", "", "", ""),
-    (0x94000000, "bl #0", "call", "", "x30", ""),
+    (0x54000BEB, "b.lt .+0x17c", "branch", "nzcv", "", ""),
+    (0xB4000BC3, "cbz x3, .+0x178", "branch", "x3", "", ""),
+    (0x37200BA3, "tbnz w3, #4, .+0x174", "branch", "x3", "", ""),
+    (0x14000000, "b .", "branch", "", "", ""),
+    (0x94000000, "bl .", "call", "", "x30", ""),
     (0xD63F03C0, "blr x30", "call_reg", "x30", "x30", ""),
     (0xD61F0140, "br x10", "branch_reg", "x10", "", ""),
     (0xD65F03C0, "ret", "branch_reg", "x30", "", ""),
-    (0x90000009, "adrp x9, #0", "alu", "", "x9", ""),
-    (0x1000000A, "adr x10, #0", "alu", "", "x10", ""),
+    (0x90000009, "adrp x9, .", "alu", "", "x9", ""),
+    (0x1000000A, "adr x10, .", "alu", "", "x10", ""),
     (0xD28000A1, "mov x1, #5", "move", "", "x1", ""),
     (0x928004A0, "mov x0, #-0x26", "move", "", "x0", ""),
     (0xF2A000A1, "movk x1, #5, lsl #16", "alu", "x1", "x1", ""),
@@ -76,7 +77,7 @@ DECODED = [
     (0xDAC01041, "clz x1, x2", "alu", "x2", "x1", ""),
     (0xF9400529, "ldr x9, [x9, #8]", "load", "x9", "x9", ""),
     (0xF8677909, "ldr x9, [x8, x7, lsl #3]", "load_reg", "x8 x7", "x9", ""),
-    (0x58000009, "ldr x9, #0", "load", "", "x9", ""),
+    (0x58000009, "ldr x9, .", "load", "", "x9", ""),
     (0xF8408509, "ldr x9, [x8], #8", "load_wb", "x8", "x9", "x8"),
     (0xF8408D09, "ldr x9, [x8, #8]!", "load_wb", "x8", "x9", "x8"),
     (0x39400109, "ldrb w9, [x8]", "load", "x8", "x9", ""),
@@ -101,7 +102,7 @@ DECODED = [
     (0x9E660020, "fmov x0, d1", "", "", "x0", ""),
     (0xFD400041, "ldr d1, [x2]", "", "x2", "", ""),
     (0x00000000, "udf #0", "", "", "", ""),
-    (0xB9C00020, ".word 0xb9c00020", "", "", "", ""),  # where a load would be: not allocated
+    (0xB9C00020, ".inst 0xb9c00020", "", "", "", ""),  # where a load would be: not allocated
     (0x69400861, "ldpsw x1, x2, [x3]", "", "x3", "x1 x2", ""),
     (0x88DFFC41, "ldar w1, [x2]", "", "x2", "x1", ""),
 ]
@@ -116,7 +117,7 @@ def test_a_word_is_read_for_class_and_registers(word, spelled, kind, reads, writ
     assert [register for register, _ in op.reads] == reads.split()
     assert list(op.writes) == writes.split()
     assert op.base == base and not op.drains
-    assert text(word) == spelled
+    assert decode(word).text() == spelled
 
 
 @pytest.mark.parametrize("word", [HVC, ERET, ISB, 0xD4000001, 0xD4000003, 0xD5033F9F, 0xD50330FF])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hypkit import Machine
-from hypkit.a64.decode import is_hvc
+from hypkit.a64.effects import is_hvc
 from hypkit.a64.registers import REGISTERS
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.trace import Access, Trace
@@ -621,7 +621,7 @@ def test_what_a_suggestion_takes_away_is_all_that_differs():
         a, b = (machine.call(CNTVOFF, 5).trace for machine in (posted, cached))
     rows = a.diff(b).rows
     assert [a[i].text for i, j in rows if j is None] == [
-        "adrp x10, kimage_voffset",
+        "adrp x10, physvirt_offset",
         "ldr x10, [x10, #8]",
         "add x9, x9, x10",
     ]
