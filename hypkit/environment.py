@@ -8,6 +8,8 @@ import re
 import sys
 from dataclasses import dataclass
 
+from hypkit.pictures.html import Html, table
+
 OK, MISSING = "ok", "missing"
 INSTALL = "run `make lab` again, or `pip install -e .` in the folder of the kit"
 # Import name -> (name as a learner knows it, what for).
@@ -15,7 +17,7 @@ PARTS = {
     "unicorn": ("Unicorn", "runs the machine's instructions"),
     "capstone": ("Capstone", "turns instructions into text"),
     "numba": ("Numba", "makes the machine fast"),
-    "matplotlib": ("Matplotlib", "draws the pictures"),
+    "matplotlib": ("Matplotlib", "draws graphs of your own"),
     "ipywidgets": ("ipywidgets", "buttons and sliders in the notebook"),
     "anywidget": ("anywidget", "views you can step through"),
 }
@@ -60,19 +62,9 @@ class Environment:
 
     def _repr_html_(self) -> str:
         # A line for each row: the test of the notebooks leaves out Keystone's, and no other.
-        left = ' align="left" style="text-align: left"'
-        rows = "\n".join(
-            f'<tr><th scope="row"{left}>{html.escape(part.name)}</th><td{left}>{part.state}</td>'
-            f"<td{left}>{_code(part.words)}</td></tr>"
-            for part in self.parts
-        )
-        head = "".join(
-            f'<th scope="col"{left}>{word}</th>' for word in ("part", "here?", "what for")
-        )
-        return (
-            f"<table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n"
-            f"<p><strong>{_code(self.sentence)}</strong></p>"
-        )
+        rows = [(part.name, part.state, Html(_code(part.words))) for part in self.parts]
+        shown = table(("part", "here?", "what for"), rows)
+        return f"{shown}\n<p><strong>{_code(self.sentence)}</strong></p>"
 
 
 def _code(text: str) -> str:

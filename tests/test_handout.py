@@ -122,7 +122,7 @@ def test_each_picture_has_its_alt_text(booklets, pdfs, name):
     told = [element.get("/Alt", "") for kind, element in structure(pdfs[name]) if kind == "/Figure"]
     assert len(told) == len(drawn) and all(len(alt.split()) > 5 for alt in told)
     assert [words(alt) for alt in told] == [words(alt) for alt, _ in drawn]
-    assert name != "handout" or {"road.png", "names.png", "ladder.png"} <= set(booklet.pictures)
+    assert name != "handout" or {"road.svg", "names.svg", "ladder.svg"} <= set(booklet.pictures)
 
 
 def test_a_picture_without_alt_text_stops_the_build():

@@ -6,7 +6,6 @@ comparison.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from hypkit import facts
 from hypkit.cost import Counts, Footprint, timing
 from hypkit.emu import Machine
 from hypkit.kernel.variants import VARIANTS, Variant, variant
+from hypkit.pictures.html import Column, table
 from hypkit.trace import Trace
 
 CALL, ARGUMENTS = "__kvm_timer_set_cntvoff", (0x1234,)
@@ -143,21 +143,15 @@ class Ladder:
         ]
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f'<th scope="col" title="{html.escape(about)}">{name}</th>'
-            for name, about, _ in COLUMNS
-        )
-        body = "".join(
-            f'<tr><th scope="row" style="text-align: left">{html.escape(key)}</th>'
-            + "".join(f"<td>{'&ndash;' if cell is None else cell}</td>" for cell in cells)
-            + "</tr>"
-            for key, *cells in self.rows()
-        )
-        return (
-            f'<table><caption style="text-align: left">{html.escape(self.call)}: instructions, '
-            "loads, bytes, and modelled cycles of the dispatch on four cores</caption>"
-            "<thead><tr>"
-            f'<th scope="col">variant</th>{head}</tr></thead><tbody>{body}</tbody></table>'
+        columns: list[Column | str] = [
+            "variant",
+            *(Column(name, about, "right") for name, about, _ in COLUMNS),
+        ]
+        return table(
+            columns,
+            self.rows(),
+            caption=f"{self.call}: instructions, loads, bytes, and modelled cycles of the dispatch "
+            "on four cores",
         )
 
     def __repr__(self) -> str:

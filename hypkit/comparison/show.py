@@ -2,81 +2,101 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
-
 from hypkit.comparison.ladder import ARGUMENTS, CALL, COLUMNS, CORES, Ladder, Rung, climb
 from hypkit.cost import Counts, phases
+from hypkit.errors import WrongType, expected
 from hypkit.kernel.variants import VARIANTS
-from hypkit.pictures.drawing import CALL_STYLES, OKABE_ITO, Picture, canvas, figure, look
+from hypkit.pictures.html import Cell, Column, code, table
+from hypkit.pictures.palette import DIM, PHASE, Look, variant
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import WIDTH, Canvas, width_of
 
 # What the picture of a ladder shows: a panel each, counts before models.
-PANELS = (
+PANELS: tuple[tuple[str, Callable[[Counts], int]], ...] = (
     ("instructions", lambda counts: counts.instructions),
     ("load instructions", lambda counts: counts.loads),
 )
-PARTS = (
-    ("host", lambda rung: rung.host, OKABE_ITO["sky blue"], ""),
-    ("hyp", lambda rung: rung.hyp, OKABE_ITO["vermillion"], "xx"),
+PARTS: tuple[tuple[str, Callable[[Rung], Counts], Look], ...] = (
+    ("host", lambda rung: rung.host, PHASE["host"]),
+    ("hyp", lambda rung: rung.hyp, PHASE["dispatch"]),
 )
 # The two cores that differ most: in order, and out of order.
 SHOWN = (CORES[0], CORES[-1])
-_SMALL = 8.5
+_SMALL = 11
+_GAP = 14
 
 
 def show_ladder(steps: Ladder) -> Picture:
-    """A ladder as bars: what host and hyp execute and load, and the dispatch's modelled cycles."""
+    """Draw a ladder as bars: what host and hyp execute and load, and the dispatch's cycles.
+
+    Args:
+        steps: what ladder.climb() returned, or ladder().ladder.
+
+    Returns:
+        A Picture; its alternative text has every number.
+
+    Raises:
+        TypeError: for what is no Ladder.
+    """
+    if not isinstance(steps, Ladder):
+        raise WrongType(expected("a Ladder (ladder().ladder)", steps))
     rungs = steps.rungs
-    with look():
-        fig = canvas(9.6, 1.0 + 0.44 * len(rungs))
-        panels = fig.subplots(1, 3, sharey=True, width_ratios=(6, 5, 5))
-        for axes, (title, number) in zip(panels, PANELS, strict=False):
-            _counts(axes, rungs, number)
-            axes.set_title(title, loc="left", fontsize=9.5)
-        _cycles(panels[2], rungs)
-        panels[2].set_title("modelled cycles of the dispatch", loc="left", fontsize=9.5)
-        panels[0].set_yticks(
-            range(len(rungs)), [_label(rung.variant.key) for rung in rungs], fontsize=9
-        )
-        panels[0].set_ylim(len(rungs) - 0.4, -0.6)
-        for axes in panels:
-            axes.tick_params(axis="y", length=0)
-            axes.tick_params(axis="x", labelsize=_SMALL)
-            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        fig.supxlabel(
-            "host: the calling code. hyp: EL2 outside the handler.",
-            x=0.01,
-            ha="left",
-            fontsize=_SMALL,
-        )
-        told = "; ".join(map(_told, rungs))
-        return figure(
-            fig,
-            f"Bars of {steps.call} by variant: instructions and load instructions "
-            "of host and hyp (EL2 outside the handler), and the dispatch's modelled "
-            f"cycles on {SHOWN[0]} and {SHOWN[1]}. {told}.",
-        )
+    told = "; ".join(map(_told, rungs))
+    canvas = Canvas(
+        WIDTH + 40,
+        f"What {steps.call} costs, by variant",
+        f"Bars of {steps.call} by variant: instructions and load instructions of host and hyp "
+        f"(EL2 outside the handler), and the dispatch's modelled cycles on {SHOWN[0]} and "
+        f"{SHOWN[1]}. {told}.",
+    )
+    row, top = 38, 34.0
+    names = [label_lines(rung.variant.key) for rung in rungs]
+    label = 20 + max(width_of(line, _SMALL, mono=True) for lines in names for line in lines)
+    inner = canvas.width - label - 12 - 2 * _GAP
+    widths = (inner * 0.37, inner * 0.33, inner * 0.30)
+    starts = (label, label + widths[0] + _GAP, label + widths[0] + widths[1] + 2 * _GAP)
+    titles = (*(title for title, _ in PANELS), "dispatch, modelled cycles")
+    for x, title in zip(starts, titles, strict=True):
+        canvas.text(x, 20, title, 12, bold=True)
+        canvas.line((x, top - 6), (x, top + row * len(rungs)), weight=0.8)
+    for n, lines in enumerate(names):
+        for k, line in enumerate(lines):
+            canvas.text(
+                label - 8, top + row * n + 18 + 12 * (k - (len(lines) - 1) / 2), line, _SMALL,
+                mono=True, anchor="end",
+            )  # fmt: skip
+    for x, wide, (_, number) in zip(starts, widths, PANELS, strict=False):
+        _counts(canvas, rungs, number, x, wide, top, row)
+    _cycles(canvas, rungs, starts[2], widths[2], top, row)
+    bottom = top + row * len(rungs) + 14
+    at = label
+    for (name, _, look), words in zip(
+        PARTS, ("the calling code", "EL2 outside the handler"), strict=True
+    ):
+        canvas.box(at, bottom - 10, 14, 12, look, weight=0.8)
+        canvas.text(at + 20, bottom, f"{name}: {words}", 12, ink=DIM)
+        at += 44 + width_of(f"{name}: {words}", 12)
+    return Picture(canvas, bottom + 10)
 
 
-def _label(key: str) -> str:
-    """A key in lines of some twenty letters, so that the review's steps leave room for the bars."""
+def label_lines(key: str) -> list[str]:
+    """Return a key in lines of some twenty letters, broken where a suggestion begins."""
     lines = [""]
     for part in re.split(r"(?=\+)", key):
         if lines[-1] and len(lines[-1] + part) > 20:
             lines.append("")
         lines[-1] += part
-    return "\n".join(lines)
+    return lines
 
 
 def _told(rung: Rung) -> str:
     """A rung's bars in words."""
     counts = ", ".join(
         f"{name} {part(rung).instructions} with {_loads(part(rung).loads)}"
-        for name, part, _, _ in PARTS
+        for name, part, _ in PARTS
     )
     one, other = (rung.cycles[core] for core in SHOWN)
     return f"{rung.variant.key}: {counts}, " + (
@@ -88,49 +108,51 @@ def _loads(number: int) -> str:
     return f"{number} load{'s' * (number != 1)}"
 
 
-def _counts(axes: Axes, rungs: Sequence[Rung], number: Callable[[Counts], int]) -> None:
-    """A bar a rung, the hyp's part after the host's."""
-    most = max(sum(number(part(rung)) for _, part, _, _ in PARTS) for rung in rungs) or 1
-    for row, rung in enumerate(rungs):
-        at = 0
-        for _, part, colour, hatch in PARTS:
-            value = number(part(rung))
-            if value:
-                axes.barh(
-                    row,
-                    value,
-                    left=at,
-                    height=0.62,
-                    color=colour,
-                    hatch=hatch,
-                    edgecolor="black",
-                    linewidth=0.6,
-                )
-            at += value
-        text = " + ".join(f"{number(part(rung))} {name}" for name, part, _, _ in PARTS)
-        axes.text(at + most * 0.02, row, text, va="center", fontsize=_SMALL)
-    axes.set_xlim(0, most * 1.75)
+def _counts(
+    canvas: Canvas,
+    rungs: Sequence[Rung],
+    number: Callable[[Counts], int],
+    x: float,
+    wide: float,
+    top: float,
+    row: int,
+) -> None:
+    """A bar a rung, the hyp's part after the host's, and the two numbers below it."""
+    most = max(sum(number(part(rung)) for _, part, _ in PARTS) for rung in rungs) or 1
+    for n, rung in enumerate(rungs):
+        at, y = x, top + row * n
+        for _, part, look in PARTS:
+            length = number(part(rung)) * (wide - 4) / most
+            if length:
+                canvas.box(at, y + 2, length, 15, look, weight=0.8)
+            at += length
+        text = " + ".join(f"{number(part(rung))} {name}" for name, part, _ in PARTS)
+        canvas.text(x + 4, y + 29, text, _SMALL, mono=True)
 
 
-def _cycles(axes: Axes, rungs: Sequence[Rung]) -> None:
+def _cycles(
+    canvas: Canvas, rungs: Sequence[Rung], x: float, wide: float, top: float, row: int
+) -> None:
     """A bar a core for each rung that dispatches."""
     most = max((rung.cycles[core] or 0 for rung in rungs for core in SHOWN), default=0) or 1
-    for row, rung in enumerate(rungs):
-        if rung.cycles[SHOWN[0]] is None:
-            axes.text(most * 0.02, row, "no dispatch", va="center", fontsize=_SMALL)
-            continue
-        for n, core in enumerate(SHOWN):
-            colour, hatch = CALL_STYLES[n + 1]
-            cycles, at = rung.cycles[core], row - 0.17 + 0.34 * n
-            axes.barh(
-                at, cycles, height=0.3, color=colour, hatch=hatch, edgecolor="black", linewidth=0.6
-            )
-            axes.text(cycles + most * 0.02, at, f"{cycles}  {core}", va="center", fontsize=7.5)
-    axes.set_xlim(0, most * 1.6)
+    room = wide - 8 - max(width_of(f"{most}  {core}", _SMALL, mono=True) for core in SHOWN)
+    for n, rung in enumerate(rungs):
+        for k, core in enumerate(SHOWN):
+            cycles, y = rung.cycles[core], top + row * n + 2 + 16 * k
+            if cycles is None:
+                if not k:
+                    canvas.text(x + 4, y + 18, "no dispatch", _SMALL, italic=True, ink=DIM)
+                continue
+            length = cycles * room / most
+            canvas.box(x, y, length, 13, variant(k), weight=0.8)
+            canvas.text(x + length + 5, y + 11, f"{cycles}  {core}", _SMALL, mono=True)
 
 
 class Comparison:
-    """A ladder with its picture; for two rungs, their dispatch code side by side as well."""
+    """A ladder with its picture; for two rungs, their dispatch code side by side as well.
+
+    ladder: the numbers; picture: the same as bars.
+    """
 
     def __init__(self, steps: Ladder) -> None:
         self.ladder = steps
@@ -148,63 +170,56 @@ class Comparison:
 
 def _two(a: Rung, b: Rung) -> str:
     """Two rungs as columns, a row a measure, with the difference."""
-    rows = []
+    rows: list[list[Cell]] = []
     for name, about, read in COLUMNS:
         one, other = read(a), read(b)
         known = one is not None and other is not None
-        cells = [
-            html.escape(about),
-            *("&ndash;" if v is None else v for v in (one, other)),
-            f"{other - one:+d}" if known else "",
-        ]
-        rows.append(
-            f'<tr><th scope="row" style="text-align: left">{name}</th>'
-            + "".join(f'<td style="text-align: left">{cell}</td>' for cell in cells)
-            + "</tr>"
-        )
-    head = "".join(
-        f'<th scope="col" style="text-align: left">{html.escape(word)}</th>'
-        for word in ("measure", "what it counts", a.variant.key, b.variant.key, "difference")
+        rows.append([name, about, one, other, f"{other - one:+d}" if known else ""])
+    columns = (
+        "measure",
+        "what it counts",
+        Column(a.variant.key, align="right"),
+        Column(b.variant.key, align="right"),
+        Column("difference", align="right"),
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return table(columns, rows)
 
 
 def _side_by_side(a: Rung, b: Rung) -> str:
     """The instructions from the stub test to the branch into the handler, of both."""
-    listings = []
-    for rung in (a, b):
-        listings.append(
-            [
-                step.text
-                for step, phase in zip(rung.trace, phases(rung.trace), strict=True)
-                if phase in ("dispatch", "call")
-            ]
-        )
-    rows = []
-    for n in range(max(map(len, listings))):
-        cells = "".join(
-            f'<td style="text-align: left"><code>{html.escape(lines[n]) if n < len(lines) else ""}'
-            "</code></td>"
-            for lines in listings
-        )
-        rows.append(f'<tr><th scope="row">{n + 1}</th>{cells}</tr>')
-    head = "".join(
-        f'<th scope="col" style="text-align: left">{html.escape(rung.variant.key)}</th>'
+    listings = [
+        [
+            step.text
+            for step, phase in zip(rung.trace, phases(rung.trace), strict=True)
+            if phase in ("dispatch", "call")
+        ]
         for rung in (a, b)
-    )
-    return (
-        '<table><caption style="text-align: left">EL2, from the range test to the branch into '
-        f'the handler</caption><thead><tr><th scope="col">#</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
+    ]
+    rows: list[list[Cell]] = [
+        [n + 1, *(code(lines[n]) if n < len(lines) else "" for lines in listings)]
+        for n in range(max(map(len, listings)))
+    ]
+    columns = (Column("#", align="right"), a.variant.key, b.variant.key)
+    return table(columns, rows, caption="EL2, from the range test to the branch into the handler")
 
 
 def compare(
     a: str, b: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS
 ) -> Comparison:
-    """Two variants side by side for one call: counts, bytes, modelled cycles, and the code.
+    """Set two variants side by side for one call: counts, bytes, modelled cycles, and the code.
 
-    a, b: keys of VARIANTS; call and arguments, and what is raised: as in ladder.measure.
+    Args:
+        a: a key of VARIANTS.
+        b: another.
+        call: a hypercall's name.
+        arguments: numbers, or names of the guest's structures.
+
+    Returns:
+        A Comparison, which shows itself; its numbers are in .ladder.
+
+    Raises:
+        KeyError: for a variant or a hypercall that does not exist.
+        TypeError, ValueError: for other wrong arguments, and for a call that does not return.
     """
     return Comparison(climb([a, b], call, arguments))
 
@@ -214,8 +229,18 @@ def ladder(
     call: str = CALL,
     arguments: Sequence[int | str] = ARGUMENTS,
 ) -> Comparison:
-    """All variants (or those of *keys*) for one call, in the order of the story.
+    """Set all variants (or those of *keys*) side by side for one call, in the order of the story.
 
-    call and arguments, and what is raised: as in ladder.climb.
+    Args:
+        keys: keys of VARIANTS.
+        call: a hypercall's name.
+        arguments: numbers, or names of the guest's structures.
+
+    Returns:
+        A Comparison, which shows itself; its numbers are in .ladder.
+
+    Raises:
+        KeyError: for a variant or a hypercall that does not exist.
+        TypeError, ValueError: for other wrong arguments, and for a call that does not return.
     """
     return Comparison(climb(keys, call, arguments))

@@ -74,7 +74,7 @@ TABLES = MappingProxyType(
                 "kvm_hcall_table",
                 8,
                 ".quad   {}",
-                "the image address of the function; EL2 makes it its own on each call",
+                "the image address of the function, which EL2 converts on each call",
                 "image address",
                 lambda word, at, offset, layout: layout.kern_hyp_va(layout.lm_alias(word)),
             ),

@@ -6,27 +6,45 @@ import struct
 from collections.abc import Sequence
 
 from hypkit.emu import Machine
-from hypkit.pictures.svg import FILLS, NOBODY, Drawing, _Svg
+from hypkit.errors import WrongType, expected
+from hypkit.pictures.palette import DIM, LEVELS, SOFT, Ink
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import WIDTH, Canvas, width_of
 
-# --- The hypercall table -----------------------------------------------------------------------
+NOBODY = "nobody"  # whom an empty slot's number means
 
 
-def show_table(machine: Machine) -> Drawing:
-    """What a machine's numbers lead to: slot by slot, what stands there and what it becomes."""
-    _needs_machine(machine, "show_table")
+def show_table(machine: Machine) -> Picture:
+    """Draw what a machine's numbers lead to: slot by slot, the word there and what it becomes.
+
+    Args:
+        machine: a booted Machine; its memory is read as it is now.
+
+    Returns:
+        A Picture with the same facts as a table.
+
+    Raises:
+        TypeError: for what is no Machine.
+    """
+    needs_machine(machine, "show_table")
     variant = machine.image.variant
     rows = tuple(_slot_rows(machine))
-    what = (
-        variant.table.about if variant.table else "no table: the caller names the function itself"
+    table = variant.table
+    held = (
+        f"Each slot holds {table.about}."
+        if table
+        else "There is no table: the caller names the function itself."
     )
-    title = f"Hypercalls of {machine.key!r}, seed {machine.seed}: {what}"
+    title = f"Hypercall table of {machine.key!r}, seed {machine.seed}"
     alt = (
-        f"{len(rows)} rows, one for each slot: the number in x0, the word that stands in the "
-        f"slot ({what}), and where it leads, such as {rows[-1][2]} to {rows[-1][4]}, which is "
-        f"{rows[-1][1]}."
+        f"{len(rows)} rows, one for each slot: the number in x0, the word in the slot, and the hyp "
+        f"address that it becomes. {held} The last row leads from {rows[-1][2]} to "
+        f"{rows[-1][4]}, which is {rows[-1][1]}."
     )
     heads = ("x0", "Function", "Held in the slot", "That is", "Hyp address")
-    return Drawing(title, _draw_table(rows, title, alt), alt, heads, rows)
+    canvas = Canvas(WIDTH, title, alt)
+    height = _draw_table(canvas, rows, title, held)
+    return Picture(canvas, height, heads, rows)
 
 
 def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
@@ -50,15 +68,15 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
         machine.read(table, size * len(variant.slots)),
     )
     numbers = variant.numbers
-    for index, (name, word) in enumerate(zip(variant.slots, words, strict=True)):
+    for index, (slot, word) in enumerate(zip(variant.slots, words, strict=True)):
         hyp = kind.handler(word, table, index, layout)
         says = kind.says.format(distance=hyp - table)
         target = image.symbolize(hyp) or "nothing"
-        number = f"{numbers[name]:#x}" if name in numbers else "none"
+        number = f"{numbers[slot]:#x}" if slot in numbers else "none"
         rows.append(
             (
                 number,
-                name or NOBODY,
+                slot or NOBODY,
                 f"{word:#0{2 + 2 * size}x}",
                 f"{says} {'of' if size == 8 else ''} {target}".replace("  ", " "),
                 f"{hyp:#x}",
@@ -67,33 +85,37 @@ def _slot_rows(machine: Machine) -> list[tuple[str, ...]]:
     return rows
 
 
-def _draw_table(rows: Sequence[tuple[str, ...]], title: str, alt: str) -> str:
-    svg = _Svg(1180, title, alt)
-    svg.text(12, 26, title, 15, bold=True)
-    number = max(92, 9 * max(len(row[0]) for row in rows) + 16)
-    held, hyp, name = 12 + number + 40, 12 + number + 40 + 190 + 40, 12 + number + 460
+def _draw_table(canvas: Canvas, rows: Sequence[tuple[str, ...]], title: str, about: str) -> float:
+    canvas.text(12, 22, title, 15, bold=True)
+    canvas.text(12, 42, about, 13, ink=DIM)
+    number = max(60.0, *(width_of(row[0], 12, mono=True) + 16 for row in rows))
+    slot = max(96.0, *(width_of(row[2], 12, mono=True) + 16 for row in rows))
+    address = max(width_of(row[4], 12, mono=True) + 16 for row in rows)
+    held = 12 + number + 26
+    hyp = held + slot + 26
+    name = hyp + address + 10
     for x, head in ((12, "x0"), (held, "in the slot"), (hyp, "hyp address"), (name, "function")):
-        svg.text(x, 56, head, 14, bold=True)
-    for index, (x0, function, word, what, address) in enumerate(rows):
-        y = 66 + 28 * index
-        for x, width, words, fill in (
-            (12, number, x0, "kernel"),
-            (held, 190, word, "data"),
-            (hyp, 160, address, "code"),
-        ):
-            svg.box(x, y, width, 24, FILLS[fill])
-            svg.text(x + 8, y + 17, words, 14, mono=True)
-        svg.arrow(12 + number, y + 12, held)
-        svg.arrow(held + 190, y + 12, hyp)
+        canvas.text(x, 68, head, 13, bold=True)
+    for index, (x0, function, word, what, goal) in enumerate(rows):
+        y = 76.0 + 26 * index
+        boxes: tuple[tuple[float, float, str, Ink], ...] = (
+            (12, number, x0, LEVELS["el1"].fill),
+            (held, slot, word, SOFT),
+            (hyp, address, goal, LEVELS["el2"].fill),
+        )
+        for x, width, words, fill in boxes:
+            canvas.box(x, y, width, 22, fill, weight=0.8)
+            canvas.text(x + 8, y + 15, words, 12, mono=True)
+        canvas.arrow((12 + number, y + 11), (held, y + 11))
+        canvas.arrow((held + slot, y + 11), (hyp, y + 11))
         # A slot that no number means still leads somewhere.
         says = f"{function}: {what}" if function == NOBODY else function
-        svg.text(name, y + 17, says, 14, mono=True)
-    return svg.done(66 + 28 * len(rows) + 12)
+        canvas.text(name, y + 15, says, 12, mono=True)
+        canvas.width = max(canvas.width, name + width_of(says, 12, mono=True) + 12)
+    return 76 + 26 * len(rows) + 8
 
 
-def _needs_machine(machine: Machine, function: str) -> None:
+def needs_machine(machine: object, function: str) -> None:
+    """Raise TypeError, with a right example, for what is no Machine."""
     if not isinstance(machine, Machine):
-        raise TypeError(
-            f"{function} shows a Machine, not {type(machine).__name__}: "
-            f'{function}(Machine("numbered"))'
-        )
+        raise WrongType(expected("a Machine", machine) + f"; try {function}(Machine())")

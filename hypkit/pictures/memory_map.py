@@ -10,10 +10,13 @@ from hypkit.a64.pagetables import PAGE_SIZE, Walk
 from hypkit.emu import Machine
 from hypkit.kernel.addresses import DRAM_BASE, DRAM_SIZE, SPACES
 from hypkit.kernel.memory_map import HEAP, SECTIONS
-from hypkit.pictures.hypercall_table import _needs_machine
-from hypkit.pictures.svg import _ELS, DIM, FILLS, Drawing, _Svg
+from hypkit.pictures.hypercall_table import needs_machine
+from hypkit.pictures.palette import DIM, LEVELS, PAPER, SOFT, Ink
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import Canvas, width_of
 
-# --- The four address spaces -------------------------------------------------------------------
+_ELS = {"image": 1, "linear": 1, "hyp": 2}  # who translates an address of a space; physical: none
+_FILLS = {"kernel": LEVELS["el1"].fill, "code": LEVELS["el2"].fill, "data": SOFT}
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,22 @@ def _size(size: int) -> str:
     return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"
 
 
-def show_layout(machine: Machine) -> Drawing:
-    """The four address spaces of a machine: the image, the hyp mapping, the idmap, the stack.
+def show_layout(machine: Machine) -> Picture:
+    """Draw the four address spaces of a machine: the image, the hyp mapping, the idmap, the stack.
 
     The scale is not linear: a box grows with the logarithm of its size, gaps are torn out. The
     rights in a box are those of the page tables as they are now.
+
+    Args:
+        machine: a booted Machine.
+
+    Returns:
+        A Picture with the same facts as a table.
+
+    Raises:
+        TypeError: for what is no Machine.
     """
-    _needs_machine(machine, "show_layout")
+    needs_machine(machine, "show_layout")
     layout = machine.layout
     regions = _regions()
     heads = (
@@ -97,70 +109,75 @@ def show_layout(machine: Machine) -> Drawing:
         f"those that EL2 maps, the stack among them, and the idmap page under its physical "
         f"address."
     )
-    return Drawing(title, _draw_layout(machine, regions, title, alt), alt, heads, tuple(rows))
+    left, gap, width = 12, 14, 200
+    canvas = Canvas(2 * left + 4 * width + 3 * gap, title, alt)
+    height = _draw_layout(canvas, machine, regions, left, gap, width)
+    return Picture(canvas, height, heads, tuple(rows))
 
 
 def _whose(space: str) -> str:
     return {"image": "EL1", "linear": "EL1", "physical": "no MMU", "hyp": "EL2"}[space]
 
 
-def _draw_layout(machine: Machine, regions: Sequence[_Region], title: str, alt: str) -> str:
-    layout, width, left, gap = machine.layout, 262, 12, 20
-    svg = _Svg(left * 2 + 4 * width + 3 * gap, title, alt)
-    svg.text(left, 26, title, 15, bold=True)
+def _draw_layout(
+    canvas: Canvas, machine: Machine, regions: Sequence[_Region], left: int, gap: int, width: int
+) -> float:
+    layout = machine.layout
+    canvas.text(left, 22, f"Address spaces of {machine.key!r}, seed {machine.seed}", 15, bold=True)
+    offsets = f"lm offset {layout.lm_offset:#x}   hyp tag {layout.tag_val << layout.tag_lsb:#x}"
+    canvas.text(left, 42, offsets, 12, mono=True, ink=DIM)
     bottom = 0.0
+
+    def region_box(x: float, y: float, height: float, fill: Ink, name: str, va: int) -> None:
+        canvas.box(x, y, width, height, fill, weight=0.8)
+        canvas.text(x + 6, y + 14, name, 12, bold=True)
+        canvas.text(x + 6, y + 28, f"{va:#018x}", 12, mono=True)
+
     for column, space in enumerate(SPACES):
         x = left + column * (width + gap)
-        svg.text(x, 54, f"{space} ({_whose(space)})", 16, bold=True)
-        y, above = 64, None
+        ink = {"EL1": LEVELS["el1"].ink, "EL2": LEVELS["el2"].ink}.get(_whose(space), DIM)
+        canvas.text(x, 66, f"{space} ({_whose(space)})", 14, bold=True, ink=ink)
+        y, above = 74.0, None
         for region in reversed(regions):
             va = layout.names(layout.image_va(region.pa))[space]
             el = _ELS.get(space)
             rights = _rights(machine.translate(va, el)) if el else "mem"
-            height = 30 + 4 * math.log2(region.size / PAGE_SIZE)
+            height = 32 + 1.5 * math.log2(region.size / PAGE_SIZE)
             if above is not None and region.pa + region.size < above:
-                svg.wave(x, y + 9, width)
-                y += 18
+                canvas.wave(x, y + 7, width)
+                y += 14
             above = region.pa
+            size = _size(region.size)
             if rights:
-                svg.box(x, y, width, height, FILLS[region.fill])
-                svg.text(x + 6, y + 13, region.name, 12, bold=True)
-                svg.text(x + 6, y + 26, f"{va:#018x}", 12, mono=True)
-                if space != "physical":
-                    svg.text(x + width - 6, y + 13, rights, 12, mono=True, bold=True, anchor="end")
-                svg.text(x + width - 6, y + 26, _size(region.size), 11, anchor="end", fill=DIM)
+                region_box(x, y, height, _FILLS[region.fill], region.name, va)
+                if el:
+                    canvas.text(
+                        x + width - 6, y + 14, rights, 12, mono=True, bold=True, anchor="end"
+                    )
+                if 155 + width_of(size, 11) < width - 6:
+                    canvas.text(x + width - 6, y + 28, size, 11, anchor="end", ink=DIM)
             else:
-                svg.box(x, y, width, height, FILLS["gap"], "3 3")
-                svg.text(x + 6, y + 13, f"{region.name}: not mapped", 11, fill=DIM)
+                canvas.box(x, y, width, height, PAPER, stroke=DIM, weight=0.8, dash="3 3")
+                canvas.text(x + 6, y + 14, region.name, 12, ink=DIM)
+                canvas.text(x + 6, y + 28, "not mapped", 12, italic=True, ink=DIM)
             y += height
         if space == "hyp":
-            y += 6
-            svg.wave(x, y + 9, width)
-            y += 24
+            y += 4
+            canvas.wave(x, y + 7, width)
+            y += 18
             idmap = next(region for region in regions if region.name == ".hyp.idmap.text")
-            svg.box(x, y, width, 32, FILLS["code"])
-            svg.text(x + 6, y + 13, "idmap: VA = PA", 12, bold=True)
-            svg.text(x + 6, y + 26, f"{idmap.pa:#018x}", 12, mono=True)
+            region_box(x, y, 34, _FILLS["code"], "idmap: VA = PA", idmap.pa)
             rights = _rights(machine.translate(idmap.pa, 2)) or "not mapped"
-            svg.text(x + width - 6, y + 13, rights, 12, mono=True, bold=True, anchor="end")
-            y += 32
+            canvas.text(x + width - 6, y + 14, rights, 12, mono=True, bold=True, anchor="end")
+            y += 34
         bottom = max(bottom, y)
-    bottom += 22
-    svg.text(
-        left,
-        bottom,
-        f"RAM is {_size(DRAM_SIZE)} from {DRAM_BASE:#x}. Higher addresses are "
-        "further up; a box grows with the logarithm of its size; a torn line leaves addresses "
-        "out.",
-        12,
-        fill=DIM,
-    )
-    svg.text(
-        left,
-        bottom + 18,
-        "r, w, x: read, write, execute, as far as the page tables of that "
-        "level allow it. Blue: the kernel's code; orange: code for EL2; green: data.",
-        12,
-        fill=DIM,
-    )
-    return svg.done(bottom + 32)
+    for line in (
+        f"RAM is {_size(DRAM_SIZE)} from {DRAM_BASE:#x}. Higher addresses are further up. A torn "
+        "line leaves addresses out.",
+        "A box grows with the logarithm of its size.",
+        "r, w, x: read, write, execute, as far as the page tables of that level allow it.",
+        "Blue: the kernel's code. Orange: code for EL2. Grey: data. Dashed: not mapped.",
+    ):
+        bottom += 18
+        canvas.text(left, bottom, line, 12, ink=DIM)
+    return bottom + 12

@@ -173,15 +173,15 @@ def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
 def outputs(
     cell: NotebookNode, name: str, pictures: dict[str, bytes], *, verdicts: bool = False
 ) -> list[str]:
-    """What the cell shows, as Markdown; its pictures go into `pictures` as `name`-n.png."""
+    """What the cell shows, as Markdown; its pictures go into `pictures` as `name`-n.svg or .png."""
     found = []
     for output in cell.get("outputs", ()):
         data = output.get("data", {})
         picture = _picture(data.get("text/html", ""))
         if picture:
-            alt, png = picture
-            file = f"{name}-{len(pictures)}.png"
-            pictures[file] = png
+            alt, kind, drawn = picture
+            file = f"{name}-{len(pictures)}.{kind}"
+            pictures[file] = drawn
             found.append(image(file, alt))
             continue
         text = output.get("text") or data.get("text/plain", "")
@@ -201,15 +201,19 @@ class _Images(HTMLParser):
             self.found = given.get("alt") or "", given.get("src") or ""
 
 
-def _picture(text: str) -> tuple[str, bytes] | None:
-    """(alt text, PNG) of the picture in a piece of HTML."""
+def _picture(text: str) -> tuple[str, str, bytes] | None:
+    """(alt text, "svg" or "png", the picture) in a piece of HTML."""
     reader = _Images()
     reader.feed(text)
     reader.close()
-    start = "data:image/png;base64,"
-    if not reader.found or not reader.found[1].startswith(start):
+    found = re.fullmatch(
+        r"data:image/(svg|png)(?:\+xml)?;base64,(.*)", reader.found[1] if reader.found else ""
+    )
+    if not reader.found or not found:
         return None
-    return reader.found[0], base64.b64decode(reader.found[1].removeprefix(start))
+    # On paper a picture has its light colours: the rule for dark pages goes.
+    drawn = re.sub(rb"<style>.*?</style>", b"", base64.b64decode(found[2]))
+    return reader.found[0], found[1], drawn
 
 
 def image(file: str, alt: str, width: str = "100%") -> str:

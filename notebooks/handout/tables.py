@@ -69,8 +69,8 @@ def road(pictures: dict[str, bytes]) -> str:
             calls.append(machine.call(CALL, 0x1234))
             calls[-1].trace  # noqa: B018 (cut while the machine is there)
     drawn = show_road(calls)
-    pictures["road.png"] = drawn.png
-    return image("road.png", drawn.alt)
+    pictures["road.svg"] = drawn.to_svg().encode()
+    return image("road.svg", drawn.alt)
 
 
 def history() -> str:
@@ -116,8 +116,8 @@ def suggestions() -> str:
 def names(pictures: dict[str, bytes]) -> str:
     with Machine("fnptr", seed=SEED) as machine:
         drawn = show_names(machine, CALL)
-    pictures["names.png"] = drawn.png
-    return image("names.png", drawn.alt)
+    pictures["names.svg"] = drawn.to_svg().encode()
+    return image("names.svg", drawn.alt)
 
 
 _SPACES = {
@@ -174,7 +174,7 @@ _SHORT = {core: core.rpartition("-")[2].upper() for core in CORES}
 def ladders(pictures: dict[str, bytes]) -> dict[str, str]:
     """Introduction, picture and tables of the ladder, measured now."""
     whole = ladder()
-    pictures["ladder.png"] = whole.picture.png
+    pictures["ladder.svg"] = whole.picture.to_svg().encode()
     keys = [rung.variant.key for rung in whole.ladder.rungs]
     wanted = [key for key in REVIEW if key not in keys]
     extra = {rung.variant.key: rung for rung in ladder(wanted).ladder.rungs} if wanted else {}
@@ -186,7 +186,7 @@ def ladders(pictures: dict[str, bytes]) -> dict[str, str]:
     )
     return {
         "ladder-intro": f"One call, {code(CALL)}, on each machine of the story:\n\n" + said,
-        "ladder": image("ladder.png", whole.picture.alt, "88%"),
+        "ladder": image("ladder.svg", whole.picture.alt, "88%"),
         "ladder-table": _counts([(code(key), measured[key]) for key in keys]) + "\n\n" + _legend(),
         "review-table": _counts(list(_one_by_one(measured)))
         + "\n\n"

@@ -5,16 +5,16 @@ import re
 import subprocess
 import sys
 
-import matplotlib
 import pytest
 
 import hypkit
 from hypkit import VARIANTS
 from hypkit.comparison.ladder import CALL, COLUMNS, CORES, REVIEW, climb
-from hypkit.comparison.show import Comparison, _label, compare, ladder, show_ladder
+from hypkit.comparison.show import Comparison, compare, label_lines, ladder, show_ladder
 from hypkit.cost import phases
-from hypkit.pictures.drawing import Picture
+from hypkit.pictures.picture import Picture
 from notebooks.src.rules import _html
+from tests.pictures.words import misplaced, rects, texts
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def tables(page):
             ]
             for row in re.findall(r"<tr>(.*?)</tr>", table)
         ]
-        for table in re.findall(r"<table>(.*?)</table>", page)
+        for table in re.findall(r"<table[ >](.*?)</table>", page, re.S)
     ]
 
 
@@ -124,56 +124,40 @@ def test_the_picture_says_in_words_what_it_shows(story):
     assert told[-1] == "vhe: host 6 with 1 load, hyp 0 with 0 loads, no dispatch"
 
 
-def drawn(monkeypatch, steps):
-    """The matplotlib figure of a ladder."""
-    figures = []
-    monkeypatch.setattr("hypkit.comparison.show.figure", lambda fig, alt: figures.append(fig))
-    show_ladder(steps)
-    (fig,) = figures
-    fig.draw_without_rendering()
-    return fig
-
-
 @pytest.mark.parametrize(
     "keys",
     [["vhe"], ["fnptr", "vhe"], REVIEW, list(VARIANTS)],
     ids=["one", "two", "review", "story"],
 )
-def test_no_words_of_the_picture_are_cut_off_or_lie_on_others(monkeypatch, keys):
-    fig = drawn(monkeypatch, climb(keys))
-    texts = [*fig.texts, *fig.axes[0].get_yticklabels()]
-    for axes in fig.axes:
-        texts += [*axes.texts, axes._left_title]
-        ticks = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
-        texts += [label for tick, label in ticks if tick <= axes.get_xlim()[1]]  # others unseen
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
-    assert len(boxes) > 6
-    page = fig.bbox
-    for n, (said, box) in enumerate(boxes):
-        assert page.x0 <= box.x0 and box.x1 <= page.x1 + 1, said
-        assert page.y0 <= box.y0 and box.y1 <= page.y1 + 1, said
-        for other, other_box in boxes[:n]:
-            if box.shrunk(0.9, 0.9).overlaps(other_box.shrunk(0.9, 0.9)):
-                pytest.fail(f"{said!r} lies on {other!r}")
+def test_no_words_of_the_picture_are_cut_off_or_lie_on_others(keys):
+    assert list(misplaced(show_ladder(climb(keys)).svg)) == []
 
 
-def test_the_bars_are_as_long_as_the_counts_and_told_apart_without_colour(monkeypatch):
+def test_the_bars_are_as_long_as_the_counts_and_told_apart_without_colour():
     steps = climb(["fnptr", "numbered", "vhe"])
-    fig = drawn(monkeypatch, steps)
-    for axes, of in zip(fig.axes, ("instructions", "loads"), strict=False):
-        for row, rung in enumerate(steps.rungs):
-            bars = [bar for bar in axes.patches if round(bar.get_y() + 0.31) == row]
-            wanted = [getattr(part, of) for part in (rung.host, rung.hyp)]
-            spans = [(0, wanted[0]), (wanted[0], wanted[1])]
-            assert [(bar.get_x(), bar.get_width()) for bar in bars] == [s for s in spans if s[1]]
-            assert axes.texts[row].get_text() == "{} host + {} hyp".format(*wanted)
-    assert len({bar.get_hatch() for bar in fig.axes[0].patches}) == 2
-    cycles = fig.axes[2]
-    assert [bar.get_width() for bar in cycles.patches] == [
-        rung.cycles[core] for rung in steps.rungs[:2] for core in ("cortex-a55", "neoverse-n1")
-    ]
-    assert len({bar.get_hatch() for bar in cycles.patches}) == 2
-    assert cycles.texts[-1].get_text() == "no dispatch"
+    svg = show_ladder(steps).svg
+    said = [words for words, *_ in texts(svg)]
+    host, hyp = rects(svg, "phase-host"), rects(svg, "phase-dispatch")
+    for of in ("instructions", "loads"):
+        counts = [(getattr(r.host, of), getattr(r.hyp, of)) for r in steps.rungs]
+        for pair in counts:
+            assert said.count("{} host + {} hyp".format(*pair)) >= 1
+        bars = [host.pop(0) if n else None for n, _ in counts]
+        after = [hyp.pop(0) if n else None for _, n in counts]
+        unit = sum(after[1]) - bars[1][0] if bars[1] else after[1][1]
+        unit /= sum(counts[1])
+        for (a, b), first, second in zip(counts, bars, after, strict=True):
+            assert a == 0 or first[1] / unit == pytest.approx(a, rel=0.02)
+            assert b == 0 or second[1] / unit == pytest.approx(b, rel=0.02)
+            if a and b:
+                assert first[0] + first[1] == pytest.approx(second[0], abs=0.02)
+    assert svg.count('fill="url(#h') >= 5  # the hyp's part is hatched
+    for n, core in enumerate(("cortex-a55", "neoverse-n1"), 1):
+        wanted = [rung.cycles[core] for rung in steps.rungs[:2]]
+        one, other = rects(svg, f"variant-{n}")
+        assert one[1] / other[1] == pytest.approx(wanted[0] / wanted[1], rel=0.02)
+        assert all(f"{cycles}  {core}" in said for cycles in wanted)
+    assert said.count("no dispatch") == 1
 
 
 @pytest.mark.parametrize(
@@ -185,14 +169,13 @@ def test_the_bars_are_as_long_as_the_counts_and_told_apart_without_colour(monkey
     ],
 )
 def test_a_long_name_is_broken_where_a_suggestion_begins(key, lines):
-    assert _label(key) == lines
+    assert label_lines(key) == lines.split("\n")
 
 
-def test_a_picture_drawn_twice_is_the_same_bytes_whatever_the_readers_settings(two):
-    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
-        again = show_ladder(two.ladder)
-    assert isinstance(again, Picture) and again.png == two.picture.png
-    assert repr(again) == repr(two.picture) == f"Picture: {again.alt}"
+def test_a_picture_drawn_twice_is_the_same_bytes(two):
+    again = show_ladder(two.ladder)
+    assert isinstance(again, Picture) and again.svg == two.picture.svg
+    assert repr(again) == repr(two.picture) == f"Picture: What {CALL} costs, by variant"
 
 
 # --- The door, and wrong use ----------------------------------------------------------------------
@@ -214,10 +197,10 @@ def test_names_are_offered_before_they_are_loaded():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_machine_needs_no_pictures():
+def test_nothing_of_the_kits_own_needs_matplotlib():
     code = (
-        "import sys, hypkit, hypkit.comparison.ladder; assert 'matplotlib' not in sys.modules; "
-        "hypkit.ladder; assert 'matplotlib' in sys.modules"
+        "import sys, hypkit, hypkit.comparison.ladder; hypkit.ladder; import hypkit.viz; "
+        "assert 'matplotlib' not in sys.modules"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -233,6 +216,7 @@ def test_a_machine_needs_no_pictures():
         (lambda: compare("numbered", "reviewed", "nope"), KeyError, "no hypercall 'nope'"),
         (lambda: ladder("numbered"), TypeError, "keys is a list of variants' keys, not 'numbered'"),
         (lambda: ladder([]), ValueError, "no variant to measure: give at least one key"),
+        (lambda: show_ladder(3), TypeError, r"expected a Ladder \(ladder\(\).ladder\); got 3"),
         (lambda: ladder(["vhe"], CALL, 3), TypeError, "arguments is a list, also of one: not 3"),
     ],
 )

@@ -10,6 +10,7 @@ from hypkit import VARIANTS, Machine
 from hypkit.kernel.addresses import SPACES
 from hypkit.pictures.hypercall_table import show_table
 from hypkit.pictures.memory_map import show_layout
+from tests.pictures.words import misplaced
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +29,22 @@ def words(drawing):
 def test_every_variant_has_a_drawing_a_sentence_and_a_table(view, key):
     with Machine(key, seed=5) as machine:
         drawing = view(machine)
-    assert words(drawing)[0] == drawing.title
-    assert len(drawing.alt) > 60 and drawing.alt in ET.fromstring(drawing.svg)[1].text
+    assert ET.fromstring(drawing.svg)[0].text == drawing.title
+    assert len(drawing.alt) > 60 and drawing.alt == ET.fromstring(drawing.svg).get("aria-label")
+    assert list(misplaced(drawing.svg)) == []
     assert all(len(row) == len(drawing.heads) for row in drawing.rows)
     assert drawing.to_table().count('scope="row"') == len(drawing.rows)
-    assert repr(drawing) == f"Drawing: {drawing.title}, {len(drawing.rows)} rows"
+    assert repr(drawing) == f"Picture: {drawing.title}, {len(drawing.rows)} rows"
 
 
 def test_a_notebook_gets_an_image_with_alt_text_and_the_table(machine):
     drawing = show_layout(machine)
     page = drawing._repr_html_()
-    alt, image = re.search(r'<img alt="([^"]+)".*base64,([^"]+)"', page, re.S).groups()
+    alt, image = re.search(
+        r'<img class="hk-picture" alt="([^"]+)".*base64,([^"]+)"', page, re.S
+    ).groups()
     assert alt == drawing.alt.replace("'", "&#x27;")
-    assert base64.b64decode(image).decode() == drawing.to_svg()
+    assert base64.b64decode(image).decode() == drawing.svg
     assert drawing.to_table() in page and show_layout(machine)._repr_html_() == page
 
 
@@ -84,7 +88,9 @@ def test_the_table_holds_what_memory_holds(machine):
 
 @pytest.mark.parametrize("view", [show_layout, show_table])
 def test_only_a_machine_is_shown(view, machine):
-    with pytest.raises(TypeError, match=f"{view.__name__} shows a Machine, not Call"):
+    with pytest.raises(
+        TypeError, match=rf"expected a Machine; got Call.*; try {view.__name__}\(Machine\(\)\)"
+    ):
         view(machine.call("__kvm_enable_ssbs"))
 
 

@@ -4,80 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matplotlib.patches import Rectangle
+from hypkit.errors import WrongType, WrongValue, expected
+from hypkit.pictures.palette import OUTCOME
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import WIDTH, Canvas, width_of
 
-from hypkit.pictures.drawing import OKABE_ITO, Picture, canvas, figure, look
-
-# By what came of a call that began there; the sign tells them apart without colour.
-_LOOKS = {
-    "returned": (OKABE_ITO["orange"], "", "came back"),
-    "panicked": (OKABE_ITO["sky blue"], "x", "EL2 panicked"),
-    "other": ("white", "!", "the machine stopped"),
-}
+_KINDS = ("returned", "panicked")  # other outcomes stopped the machine
 
 
 def show_doors(outcomes: Mapping[str, str]) -> Picture:
-    """What came of a call that began at each instruction: a row a function, a box an instruction.
+    """Draw what came of a call that began at each instruction: a row a function, a box each.
 
-    outcomes: place ("label" or "label+0x4") -> outcome of the call, in the order of the addresses.
+    Args:
+        outcomes: place ("label" or "label+0x4") -> outcome of the call, in the order of addresses.
+
+    Returns:
+        A Picture; its alternative text counts the outcomes of each function.
+
+    Raises:
+        TypeError, ValueError: for what is no such dict, and for an empty one.
     """
+    if not isinstance(outcomes, Mapping):
+        raise WrongType(expected("a dict from place to outcome", outcomes))
     if not outcomes:
-        raise ValueError("no outcome to show: give a dict from place to outcome")
+        raise WrongValue("no outcome to show: expected a dict from place to outcome; got {}")
     rows: dict[str, list[str]] = {}
     for place, outcome in outcomes.items():
+        if not isinstance(place, str) or not isinstance(outcome, str):
+            raise WrongType(expected("a dict from place to outcome", {place: outcome}))
         rows.setdefault(place.partition("+")[0], []).append(
-            outcome if outcome in _LOOKS else "other"
+            outcome if outcome in _KINDS else "stopped"
         )
+    alt = (
+        f"{len(rows)} rows of boxes, one row for each function and one box for each of its "
+        "instructions; the first box of each row, the function's own start, has a thick frame. "
+    )
+    alt += "; ".join(
+        f"{name}: {doors.count('returned')} of {len(doors)} came back"
+        + (f", {doors.count('stopped')} stopped the machine" if "stopped" in doors else "")
+        for name, doors in rows.items()
+    )
+    canvas = Canvas(WIDTH, "Every instruction is a door", f"{alt}.")
+    left = 20 + max(width_of(name, 12, mono=True) for name in rows)
     widest = max(map(len, rows.values()))
-    with look():
-        fig = canvas(8.6, 0.75 + 0.26 * len(rows))
-        axes = fig.subplots()
-        for y, doors in enumerate(rows.values()):
-            for x, kind in enumerate(doors):
-                colour, sign, _ = _LOOKS[kind]
-                axes.add_patch(
-                    Rectangle(
-                        (x, y + 0.1),
-                        0.9,
-                        0.8,
-                        facecolor=colour,
-                        edgecolor="black",
-                        linewidth=2.2 if x == 0 else 0.6,
-                    )
-                )
-                axes.text(x + 0.45, y + 0.5, sign, ha="center", va="center", fontsize=8)
-        axes.set_yticks([y + 0.5 for y in range(len(rows))], list(rows), fontsize=8.5)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xticks([])
-        axes.set_xlim(-0.2, widest + 0.1)
-        axes.set_ylim(len(rows) + 1.2, -0.1)
-        for n, (colour, sign, meaning) in enumerate(_LOOKS.values()):
-            at = n * widest / 3
-            axes.add_patch(
-                Rectangle(
-                    (at, len(rows) + 0.35),
-                    0.9,
-                    0.7,
-                    facecolor=colour,
-                    edgecolor="black",
-                    linewidth=0.6,
-                )
-            )
-            axes.text(at + 0.45, len(rows) + 0.7, sign, ha="center", va="center", fontsize=8)
-            axes.text(at + 1.2, len(rows) + 0.7, meaning, va="center", fontsize=9)
-        for side in axes.spines.values():
-            side.set_visible(False)
-        alt = (
-            (
-                f"{len(rows)} rows of boxes, one row for each function and one box for each of its "
-                "instructions; the first box of each row, the function's own start, has a thick "
-                "frame. "
-            )
-            + "; ".join(
-                f"{name}: {doors.count('returned')} of {len(doors)} came back"
-                + (f", {doors.count('other')} stopped the machine" if "other" in doors else "")
-                for name, doors in rows.items()
-            )
-            + "."
-        )
-        return figure(fig, alt)
+    step = min(20.0, (WIDTH - left - 12) / widest)
+    y = 10.0
+    for name, doors in rows.items():
+        canvas.text(left - 10, y + 15, name, 12, mono=True, anchor="end")
+        for n, kind in enumerate(doors):
+            canvas.outcome(left + n * step, y, step - 2, 20, OUTCOME[kind])
+        canvas.box(left, y, step - 2, 20, weight=2.4)
+        y += 24
+    y += 6
+    x = left
+    used = {kind for doors in rows.values() for kind in doors}
+    for kind in (*_KINDS, "stopped"):
+        if kind in used:
+            canvas.outcome(x, y, 18, 20, OUTCOME[kind])
+            canvas.text(x + 26, y + 15, OUTCOME[kind].words, 12)
+            x += 44 + width_of(OUTCOME[kind].words, 12)
+    return Picture(canvas, y + 30)

@@ -5,79 +5,80 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hypkit import facts
+from hypkit.errors import WrongType, WrongValue, expected
 from hypkit.facts import Event
-from hypkit.pictures.drawing import OKABE_ITO, Picture, canvas, figure, look
+from hypkit.pictures.palette import DIM, INK, PAPER, SOFT, Ink
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import WIDTH, Canvas, width_of
 
-# How sure we are: a filled mark for what was read at its source, a pale one for what was not.
-_MARKS = {
-    "read": ("o", OKABE_ITO["blue"], "read at its source"),
-    "derived": ("s", OKABE_ITO["green"], "derived from a source"),
-    "quoted": ("D", "white", "quoted by somebody else"),
+# How sure we are: a filled mark for what was read at its source, a paler one for what was not.
+_MARKS: dict[str, tuple[Ink, str]] = {
+    "read": (INK, "read at its source"),
+    "derived": (SOFT, "derived from a source"),
+    "quoted": (PAPER, "quoted by somebody else"),
 }
+_ROW = 26
 
 
 def show_timeline(events: Sequence[Event] | None = None) -> Picture:
-    """The steps of the story from top to bottom; a variant of ours is named where it shows one.
+    """Draw the steps of the story from top to bottom, with the variant that shows each one.
 
-    events: as facts.history() gives them, which leaves out what is known from memory only.
+    Args:
+        events: as facts.history() gives them, which leaves out what is known from memory only.
+
+    Returns:
+        A Picture; its alternative text has every step.
+
+    Raises:
+        TypeError, ValueError: for what is no step, and for one that nobody has looked up.
     """
+    if events is not None and not isinstance(events, (list, tuple)):
+        raise WrongType(expected("a list of steps of facts.history()", events))
     events = facts.history() if events is None else tuple(events)
     for event in events:
         if not isinstance(event, Event):
-            raise TypeError(f"{event!r} is not a step of facts.history()")
+            raise WrongType(expected("a step of facts.history()", event))
         if event.confidence not in _MARKS:
-            raise ValueError(
+            raise WrongValue(
                 f"{event!r} is {event.confidence}: a picture shows no such thing as a fact"
             )
     if not events:
-        raise ValueError("no step to show: facts.history() has them")
-    with look():
-        fig = canvas(8.6, 0.7 + 0.3 * len(events))
-        axes = fig.subplots()
-        rows = range(len(events))
-        axes.plot([0, 0], [rows[0], rows[-1]], color="black", linewidth=1.2, zorder=0)
-        for row, event in enumerate(events):
-            marker, colour, _ = _MARKS[event.confidence]
-            axes.scatter(
-                0, row, s=48, marker=marker, facecolor=colour, edgecolor="black", linewidth=0.8
-            )
-            axes.text(-0.25, row, event.when, ha="right", va="center", fontsize=9)
-            axes.text(0.25, row, event.title, va="center", fontsize=9, fontweight="bold")
-            if event.variant:
-                axes.text(
-                    6.3, row, event.variant, va="center", fontsize=8.5, family="DejaVu Sans Mono"
-                )
-        axes.text(-0.25, -1, "when", ha="right", va="center", fontsize=8.5, style="italic")
-        axes.text(0.25, -1, "what", va="center", fontsize=8.5, style="italic")
-        axes.text(6.3, -1, "runs here as", va="center", fontsize=8.5, style="italic")
-        used = {event.confidence for event in events}
-        for n, (marker, colour, words) in enumerate(
-            look_of for key, look_of in _MARKS.items() if key in used
-        ):
-            axes.scatter(
-                0.3 + 3 * n,
-                len(events) + 0.2,
-                s=40,
-                marker=marker,
-                facecolor=colour,
-                edgecolor="black",
-                linewidth=0.8,
-            )
-            axes.text(0.5 + 3 * n, len(events) + 0.2, words, va="center", fontsize=8.5)
-        axes.set_xlim(-2, 8)
-        axes.set_ylim(len(events) + 0.7, -1.5)
-        axes.axis("off")
-        alt = f"A line with {len(events)} steps from top to bottom. " + " ".join(
-            f"{event.when}: {event.title}"
-            + (f", here {event.variant}" if event.variant else "")
-            + "."
-            for event in events
-        )
-        return figure(fig, alt)
+        raise WrongValue("no step to show: facts.history() has them")
+    alt = f"A line with {len(events)} steps from top to bottom. " + " ".join(
+        f"{event.when}: {event.title}" + (f", here {event.variant}" if event.variant else "") + "."
+        for event in events
+    )
+    when = 24 + max(width_of(event.when, 12, mono=True) for event in events)
+    runs = max((width_of(event.variant or "", 12, mono=True) for event in events), default=0)
+    title = max(width_of(event.title, 12, bold=True) for event in events)
+    canvas = Canvas(max(WIDTH, when + 30 + title + 20 + runs + 12), "The story, step by step", alt)
+    as_variant = canvas.width - runs - 12
+    for x, words in ((12, "when"), (when + 24, "what"), (as_variant, "runs here as")):
+        canvas.text(min(x, canvas.width - 90), 20, words, 12, italic=True, ink=DIM)
+    first, last = 42, 42 + _ROW * (len(events) - 1)
+    canvas.line((when + 6, first), (when + 6, last), weight=1.4)
+    for number, event in enumerate(events):
+        y = first + _ROW * number
+        canvas.box(when + 1, y - 5, 10, 10, _MARKS[event.confidence][0], weight=1.4)
+        canvas.text(12, y + 4, event.when, 12, mono=True)
+        canvas.text(when + 24, y + 4, event.title, 12, bold=True)
+        if event.variant:
+            canvas.text(as_variant, y + 4, event.variant, 12, mono=True)
+    used = [kind for kind in _MARKS if any(event.confidence == kind for event in events)]
+    bottom = last + 16
+    if len(used) > 1:
+        x = when + 1
+        for kind in used:
+            fill, words = _MARKS[kind]
+            canvas.box(x, bottom, 10, 10, fill, weight=1.4)
+            canvas.text(x + 18, bottom + 10, words, 12, ink=DIM)
+            x += 40 + width_of(words, 12)
+        bottom += 20
+    return Picture(canvas, bottom + 4)
 
 
 def sources_table(events: Sequence[Event] | None = None) -> str:
-    """The same steps as lines of text: when, what, where to look it up, how sure we are."""
+    """Return the same steps as lines of text: when, what, where to look it up, how sure we are."""
     events = facts.history() if events is None else events
     return "\n".join(
         f"{event.when:11} {event.title}\n{'':11} {event.confidence}: {event.source.where}"

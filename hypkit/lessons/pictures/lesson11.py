@@ -4,53 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
-
+from hypkit.errors import WrongType, WrongValue, expected
 from hypkit.lessons.dispatcher_judge import KNOWN, measure
 from hypkit.lessons.dispatcher_score import MEASURES, Score
-from hypkit.pictures.drawing import OKABE_ITO, Picture, canvas, figure, look
+from hypkit.pictures.palette import DIM, INK, PAPER, SOFT
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import WIDTH, Canvas, width_of
 
 BINS = 8
-_WIDTH = 1.0  # of a bin, on the page
 
 
 def show_scores(*yours: Score, known: Sequence[str] = KNOWN) -> Picture:
-    """A histogram for each measure: the known variants in grey, yours in black; left is better.
+    """Draw a histogram for each measure: the known variants, and yours in black; left is better.
 
     The last bin is open to the right, so that one large number does not squeeze the others.
+
+    Args:
+        yours: what prove(text, name) returned.
+        known: keys of VARIANTS to compare with.
+
+    Returns:
+        A Picture; its alternative text has every score.
+
+    Raises:
+        TypeError, ValueError: for what is no score, and for nothing to show.
     """
     for score in yours:
         if not isinstance(score, Score):
-            raise TypeError(f"{score!r} is not a score: show what prove(text) gave you")
+            raise WrongType(f"{expected('a score', score)}: show what prove(text) returned")
+    if isinstance(known, str) or not isinstance(known, Sequence):
+        raise WrongType(expected("a list of keys of VARIANTS", known))
     scores = [*map(measure, known), *yours]
     if not scores:
-        raise ValueError("nothing to show: give a score, or names of known variants")
-    stacks = {key: _stacked(scores, key) for key in MEASURES}
-    heights = [max(map(len, bins.values())) + 0.6 for _, bins in stacks.values()]
-    with look():
-        fig = canvas(8.8, sum(0.75 + 0.2 * height for height in heights))
-        panels = fig.subplots(
-            len(MEASURES),
-            1,
-            squeeze=False,
-            height_ratios=[0.6 + 0.2 * height for height in heights],
-        )[:, 0]
-        for axes, (key, (edges, bins)), height in zip(panels, stacks.items(), heights, strict=True):
-            _panel(axes, edges, bins, {id(score) for score in yours}, height)
-            axes.set_title(MEASURES[key][0], loc="left", fontsize=9.5, fontweight="bold")
-        told = "; ".join(
-            f"{MEASURES[key][0]}: "
-            + ", ".join(
-                f"{score.name} {score[key]}" for score in sorted(scores, key=lambda s: s[key])
-            )
-            for key in MEASURES
-        )
-        return figure(
-            fig,
-            f"{len(MEASURES)} histograms of {len(scores)} dispatchers, smaller is "
-            f"further left. {told}.",
-        )
+        raise WrongValue("nothing to show: give a score, or names of known variants")
+    told = "; ".join(
+        f"{MEASURES[key][0]}: "
+        + ", ".join(f"{score.name} {score[key]}" for score in sorted(scores, key=lambda s: s[key]))
+        for key in MEASURES
+    )
+    canvas = Canvas(
+        WIDTH,
+        "Where a dispatcher stands, by measure",
+        f"{len(MEASURES)} histograms of {len(scores)} dispatchers, smaller is "
+        f"further left. {told}.",
+    )
+    own, y = {id(score) for score in yours}, 0.0
+    for key, (title, _) in MEASURES.items():
+        y = _panel(canvas, title, *_stacked(scores, key), own, y)
+    return Picture(canvas, y)
 
 
 def _stacked(scores: Sequence[Score], key: str) -> tuple[list[int], dict[int, list[Score]]]:
@@ -66,38 +67,34 @@ def _stacked(scores: Sequence[Score], key: str) -> tuple[list[int], dict[int, li
 
 
 def _panel(
-    axes: Axes, edges: list[int], bins: dict[int, list[Score]], own: set[int], height: float
-) -> None:
+    canvas: Canvas,
+    title: str,
+    edges: list[int],
+    bins: dict[int, list[Score]],
+    own: set[int],
+    y: float,
+) -> float:
+    """Draw one histogram from y down, and return where it ends."""
+    row, wide = 18, (WIDTH - 24) / BINS
+    canvas.text(12, y + 20, title, 13, bold=True)
+    floor = y + 32 + row * max(map(len, bins.values()))
     for n, stack in bins.items():
         for level, score in enumerate(stack):
             mine = id(score) in own
-            axes.add_patch(
-                Rectangle(
-                    (n * _WIDTH + 0.03, level + 0.06),
-                    _WIDTH - 0.06,
-                    0.88,
-                    facecolor="black" if mine else OKABE_ITO["grey"],
-                    edgecolor="black",
-                    linewidth=0.6,
-                )
+            x, top = 12 + n * wide, floor - row * (level + 1)
+            canvas.box(x + 1, top + 1, wide - 2, row - 2, INK if mine else SOFT, weight=0.8)
+            size = next(
+                (s for s in (11, 10, 9) if width_of(score.name, s, bold=mine) < wide - 6), 8
             )
-            axes.text(
-                (n + 0.5) * _WIDTH,
-                level + 0.5,
-                score.name,
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                color="white" if mine else "black",
-                fontweight="bold" if mine else "normal",
-            )
+            canvas.text(
+                x + wide / 2, top + 13, score.name, size, bold=mine, anchor="middle",
+                ink=PAPER if mine else INK,
+            )  # fmt: skip
+    canvas.line((12, floor), (WIDTH - 12, floor))
     step = edges[1] - edges[0]
     labels = [f"{edge}" if step == 1 else f"{edge} to {edge + step - 1}" for edge in edges[:-1]]
-    axes.set_xticks(
-        [(n + 0.5) * _WIDTH for n in range(BINS)], [*labels, f"{edges[-1]} or more"], fontsize=8
-    )
-    axes.set_xlim(0, BINS * _WIDTH)
-    axes.set_ylim(0, height)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="x", length=0)
+    for n, label in enumerate([*labels, f"{edges[-1]} or more"]):
+        canvas.text(
+            12 + (n + 0.5) * wide, floor + 14, label, 11, mono=True, anchor="middle", ink=DIM
+        )
+    return floor + 28

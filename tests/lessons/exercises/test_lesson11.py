@@ -108,7 +108,7 @@ def test_ten_instructions_belong_to_the_entry_as_the_exercise_says():
 
 
 def test_a_picture_takes_scores_and_nothing_else():
-    with pytest.raises(TypeError, match="'x' is not a score: show what prove"):
+    with pytest.raises(TypeError, match="expected a score; got 'x': show what prove"):
         show_scores("x")
     with pytest.raises(ValueError, match="nothing to show"):
         show_scores(known=())
