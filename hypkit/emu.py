@@ -1,19 +1,24 @@
-"""Machine: an image on a Cortex-A72 at EL1 and EL2, booted by its own code and called by name."""
+"""Machine: an image on a Cortex-A72 at EL1 and EL2, booted by its own code and called by name.
+
+A machine is used by one thread at a time; others wait. Whatever changes it marks it as unfinished
+first and as finished last. So an exception in between, be it the stop button's, leaves a machine
+that says so, and reboot() or restore() gives such a machine a new processor.
+"""
 
 from __future__ import annotations
 
-import difflib
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
 from hypkit.a64 import syndrome
 from hypkit.a64.pagetables import PAGE_SIZE, Walk
-from hypkit.a64.registers import MASK64
 from hypkit.call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
+from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected, shown
 from hypkit.header import Header, read_header
 from hypkit.kernel.addresses import KIMAGE_PA, Layout
 from hypkit.kernel.image import Image, load
@@ -24,23 +29,33 @@ from hypkit.kernel.memory_map import (
     REQUESTS_PA,
     REQUESTS_SIZE,
     SECTION,
-    VM_IPA,
     VTCR_EL2,
 )
 from hypkit.kernel.variants import variant as variant_of
-from hypkit.machine.cpu import Cpu, Recording, Saved
+from hypkit.machine.cpu import EXCEPTION_STEPS, Cpu, Recording, Saved
 from hypkit.machine.errors import MachineError
 from hypkit.machine.hooks.state import Stop
-from hypkit.machine.mailbox import MAX_ARGS, ROOM, bulk, mailbox, mailbox_header, whole, word
+from hypkit.machine.mailbox import (
+    MAX_ARGS,
+    ROOM,
+    address,
+    bulk,
+    is_whole,
+    mailbox,
+    mailbox_header,
+    whole,
+    word,
+)
+from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
 
 STEP_BUDGET = 1_000_000
 MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
+MAX_READ = 16 << 20  # bytes: more than all that a kernel here uses
 # A bulk run goes in slices, so that the stop button is heard and a progress bar can move.
 SLICE = ROOM
 SLICE_STEPS = 8_000_000
 MANY_CALLS = 1_000_000  # from here on a bar shows that there is progress
-
 
 # Where no code is expected: the kernel's data, and all that it allocates but a VM's memory.
 _VM_MEMORY, _VM_SIZE, _ = HEAP["vm_memory"]
@@ -48,74 +63,141 @@ DATA_PLACES = (
     (SECTION[".data"].pa, _VM_MEMORY),
     (_VM_MEMORY + _VM_SIZE, REQUESTS_PA + REQUESTS_SIZE),
 )
+BUSY = (
+    "this machine is in the middle of something: what interrupts it (a signal handler, for "
+    "instance) cannot use it as well"
+)
+NO_COPY = "a machine cannot be copied or pickled: make another with Machine(...), or use snapshot()"
+NO_KVM = (
+    "returned, but from the stub: KVM has given EL2 up (x0 = 2 asks for that), and the stub "
+    "answers 0xbadca11 to what it does not know; reboot() starts KVM again"
+)
+
+
+@dataclass(frozen=True)
+class _State:
+    """What became of a machine: replaced as a whole, so that no one sees half of it.
+
+    stopped: why it takes no call, None if it takes one; where: the label at which the host stopped;
+    whole: whether all that was begun was finished.
+    """
+
+    stopped: str | None = None
+    panic: Panic | None = None
+    where: str | None = None
+    whole: bool = True
 
 
 class Machine:
     """A booted machine of one variant.
 
-    variant: a key of VARIANTS; seed: a whole number that picks KASLR offset and hyp tag, 0 for
-    neither; dispatcher: a learner's assembly in place of the variant's own; header: a learner's
-    numbering, as read_header takes it; budget: instructions a call may take before it counts as a
-    runaway. Raises AsmError for a dispatcher that does not assemble and for a number that an
-    instruction of it cannot hold, HeaderError for a header that does not compile, MachineError for
-    a dispatcher that does not survive the boot.
+    Threads take turns on a machine: what one of them asks for waits until another's is done.
+
+    Args:
+        variant: a key of VARIANTS, or "numbered" with suggestions of the review, "numbered+adr_l".
+        seed: a whole number that picks KASLR offset and hyp tag; 0 is neither.
+        dispatcher: assembly text in place of the variant's own dispatcher.
+        header: a numbering of the hypercalls as C text, as read_header takes it.
+        cpu: "cortex-a72", the only one there is.
+        budget: instructions that a call may take before it counts as a runaway. An exception that
+            Python enters, any but an HVC, counts as 100.
+
+    Raises:
+        AsmError: the dispatcher does not assemble, or an instruction of it cannot hold its number.
+        HeaderError: the header does not compile.
+        MachineError: the dispatcher does not survive the boot, or there is too little memory.
+        KeyError, TypeError, ValueError: no such variant, or an argument of another kind.
     """
 
     def __init__(
         self,
         variant: str = "numbered",
-        *,
+        *unnamed: object,
         seed: int = 0,
         dispatcher: str | None = None,
         header: str | Mapping[str, str] | Header | None = None,
         cpu: str = "cortex-a72",
         budget: int = STEP_BUDGET,
     ) -> None:
-        if cpu != "cortex-a72":
-            raise ValueError(f"cpu {cpu!r}: this machine is a cortex-a72")
-        if not isinstance(dispatcher, str | None):
-            raise TypeError(f"a dispatcher is an assembly text, not {type(dispatcher).__name__}")
-        self.key, self.seed, self.budget = variant, whole("seed", seed), whole("budget", budget)
-        if not 1 <= self.budget <= MAX_BUDGET:
-            raise ValueError(
-                f"budget {budget} is not a number of instructions from 1 to {MAX_BUDGET:,}"
+        if unnamed:
+            name = "seed" if is_whole(unnamed[0]) else "dispatcher"
+            raise WrongType(
+                f"Machine: expected one argument without a name, the variant; got "
+                f"{shown(unnamed[0])} as well. Did you mean {name}={shown(unnamed[0])}?"
             )
+        if cpu != "cortex-a72":
+            raise WrongValue("cpu: " + expected("'cortex-a72', the only one here", cpu))
+        if not isinstance(dispatcher, str | None):
+            raise WrongType(f"dispatcher: {expected('an assembly text', dispatcher)}")
         variant_of(variant)  # complains about a key that is none
+        self.key, self.seed = variant, _seed(seed)
+        self.budget = budget
         self.layout = Layout.from_seed(self.seed)
         self.header = None if header is None else read_header(header)
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
-        exits = map(self.image.host_pc, ("host_idle", "host_panicked", "host_oops"))
-        self._cpu: Cpu | None = Cpu(
-            (KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA), DATA_PLACES, exits, self._word_at
-        )
-        self.stopped: str | None = None
-        self._panic: Panic | None = None
-        self.reboot()
+        self._turn = Turn(BUSY)
+        self._state = _State("it was never booted")
+        self._cpu: Cpu | None = self._new_cpu()
+        self._boot()
+
+    @property
+    def budget(self) -> int:
+        """Instructions that a call may take, a whole number from 1 to 50,000,000."""
+        return self._budget
+
+    @budget.setter
+    def budget(self, value: int) -> None:
+        number = whole("budget", value)
+        if not 1 <= number <= MAX_BUDGET:
+            raise WrongValue(
+                f"budget: {expected(f'a number of instructions from 1 to {MAX_BUDGET:,}', value)}"
+            )
+        self._budget = number
 
     # -- life cycle --
 
-    def reboot(self, requests: Sequence[Sequence[int]] = ()) -> Trace:
-        """Put the image back and boot it; the boot's trace.
+    def _new_cpu(self) -> Cpu:
+        exits = map(self.image.host_pc, ("host_idle", "host_panicked", "host_oops"))
+        return Cpu((KIMAGE_PA, REQUESTS_PA + REQUESTS_SIZE - KIMAGE_PA), DATA_PLACES, exits)
 
-        requests: as request() gives them, put into the mailbox beforehand and served before the
-        boot is over.
+    def reboot(self, requests: object = ()) -> Trace:
+        """Reload the image, boot it, and return the boot trace.
+
+        Args:
+            requests: as request() gives them, eight words each; they are put into the mailbox
+                beforehand and served before the boot is over.
+
+        Raises:
+            MachineError: the machine is closed, or does not come up.
+            TypeError, ValueError: requests of another shape.
         """
-        cpu = self._alive()
-        memory = dict(self.image.memory) | mailbox(self.image, requests, power_off=False)
-        self.stopped, self._panic = "its boot was interrupted", None  # until it is over
-        for pa, data in memory.items():
-            cpu.ram.store(pa, data)
-        cpu.reset(self.image.entry)
-        self.boot_trace = self._traced_run()
-        if self.stopped and not len(requests):
-            raise MachineError(f"the {self.key} machine did not boot: {self.stopped}")
-        return self.boot_trace
+        with self._turn:
+            self._alive()
+            return self._boot(requests)
+
+    def _boot(self, requests: object = ()) -> Trace:
+        posted = mailbox(self.image, requests, power_off=False)
+        is_whole = self._state.whole
+        with self._unfinished("its boot was interrupted"):
+            if not is_whole:
+                self._cpu = self._new_cpu()
+            cpu = self._alive()
+            cpu.ram.clear()
+            for pa, data in (dict(self.image.memory) | posted).items():
+                cpu.ram.store(pa, data)
+            cpu.reset(self.image.entry)
+            reason, recording = cpu.run(self.budget)
+            after, trace = self._state_after(reason), self._trace(recording)
+            self.boot_trace = trace
+            self._state = after
+        if after.stopped and not posted[REQUESTS_PA]:
+            raise MachineError(f"the {self.key} machine did not boot: {after.stopped}")
+        return trace
 
     def close(self) -> None:
         """Give the memory back; the machine cannot be used afterwards."""
-        if self._cpu is not None:
-            self._cpu.close()
+        with self._turn:
             self._cpu = None
 
     def __enter__(self) -> Machine:
@@ -124,45 +206,116 @@ class Machine:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def __copy__(self) -> NoReturn:
+        raise MachineError(NO_COPY)
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise MachineError(NO_COPY)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise MachineError(NO_COPY)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the machine takes no call, None while it takes one."""
+        return self._state.stopped
+
+    @property
+    def panicked(self) -> Panic | None:
+        """What EL2 said when it panicked, None while it has not."""
+        return self._state.panic
+
     def _alive(self) -> Cpu:
         if self._cpu is None:
             raise MachineError("this machine was closed; make a new one with Machine(...)")
         return self._cpu
 
+    def _ready(self) -> Cpu:
+        cpu = self._alive()
+        if self.stopped:
+            raise MachineError(f"this machine has stopped: {self.stopped}. reboot() starts it anew")
+        return cpu
+
+    @contextmanager
+    def _unfinished(self, said: str | None = None) -> Iterator[None]:
+        """Around a change of the machine, which sets _state last. Until then, and where it does not
+        get there, the machine has stopped: because of what is *said*, or with the place."""
+        self._state = _State(said or "it was interrupted in the middle of a call", whole=False)
+        try:
+            yield
+        except MachineError as error:
+            self._state = _State(f"at {self._here()}: {error}", whole=False)
+            raise MachineError(f"{self.stopped}. reboot() starts it anew") from None
+        except BaseException:
+            self._state = _State(said or f"it was interrupted at {self._here()}", whole=False)
+            raise
+
     # -- calls --
 
     def call(self, what: str | int, *args: int | str) -> Call:
-        """Make a hypercall as the host's C code would: by name; a number or pointer goes as it is.
+        """Make a hypercall as the host's C code would.
 
-        args: up to six whole numbers (64 bits, signed or not) or names of structures ("vcpu0",
-        "vcpu1", "kvm0"), which become linear-map pointers.
+        Args:
+            what: a hypercall's name; a number or pointer goes into x0 as it is, as in hvc().
+            args: up to six whole numbers (64 bits, signed or not) or names of structures ("vcpu0",
+                "vcpu1", "kvm0"), which become linear-map pointers.
+
+        Returns:
+            What came of it: answer, outcome, trace, cost.
+
+        Raises:
+            KeyError: no such hypercall, or no such structure.
+            TypeError, ValueError: an argument that is no 64-bit number, or too many of them.
+            MachineError: the machine has stopped, is closed, or cannot go on.
         """
-        if hasattr(what, "__index__"):
+        if is_whole(what):
             return self.hvc(what, *args)
-        return self._make(what, self.request(what, *args), self._words(args))
+        request, words = self.request(what, *args), self._words(args)
+        with self._turn:
+            return self._make(str(what), request, words)
 
     def hvc(self, *registers: int | str) -> Call:
-        """Execute HVC with x0, x1, ... as given: what anyone at EL1 can do."""
+        """Execute HVC with registers as given: what anyone at EL1 can do.
+
+        Args:
+            registers: x0, x1, ... up to x6, as the arguments of call().
+
+        Returns:
+            What came of it, as call() does.
+
+        Raises:
+            TypeError, ValueError, KeyError, MachineError: as call() does.
+        """
         if not registers:
-            raise TypeError(f"hvc takes x0 and up to {MAX_ARGS} arguments, not nothing")
+            raise WrongType(f"hvc: expected x0 and up to {MAX_ARGS} arguments; got nothing")
         request = self.request(*self._words(registers))
-        return self._make(f"hvc {request[0]:#x}", request, request[1 : len(registers)])
+        with self._turn:
+            return self._make(f"hvc {request[0]:#x}", request, request[1 : len(registers)])
 
     def request(self, what: str | int, *args: int | str) -> tuple[int, ...]:
-        """The eight words of a mailbox request: x0 to x6, and the host's calling code (0: raw)."""
+        """Return the eight words of a mailbox request, for reboot() and for QEMU.
+
+        Args:
+            what, args: as call() takes them.
+
+        Returns:
+            x0 to x6, and the address of the host's calling code (0: the registers as they are).
+
+        Raises:
+            KeyError, TypeError, ValueError: as call() does.
+        """
         if len(args) > MAX_ARGS:
-            raise TypeError(f"a hypercall takes at most {MAX_ARGS} arguments, not {len(args)}")
+            raise WrongType(f"a hypercall takes at most {MAX_ARGS} arguments; got {len(args)}")
         values = self._words(args)
         padding = (0,) * (MAX_ARGS - len(values))
-        if hasattr(what, "__index__"):
+        if is_whole(what):
             return (word(what), *values, *padding, 0)
         calls = self.image.variant.calls
-        if what not in calls:
-            near = difflib.get_close_matches(str(what), calls, 1, 0.4)
+        if not isinstance(what, str) or what not in calls:
             of = "" if self.header is None else " with a number in this header"
-            raise KeyError(
-                f"no hypercall {what!r}{of}"
-                + (f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(calls)}")
+            near = did_you_mean(what, calls, 0.4)
+            raise UnknownName(
+                f"no hypercall {shown(what)}{of}" + (near or f"; there are: {', '.join(calls)}")
             )
         code = self.image.host_pc(f"host_call_{what}")
         # The host's code for a hypercall fills x0 in; a plain function's first argument is there.
@@ -176,76 +329,76 @@ class Machine:
             for value in values
         )
 
-    def _ready(self) -> Cpu:
-        cpu = self._alive()
-        if self.stopped:
-            raise MachineError(f"this machine has stopped: {self.stopped}. reboot() starts it anew")
-        return cpu
-
     def _make(self, what: str, request: tuple[int, ...], args: tuple[int, ...]) -> Call:
         cpu = self._ready()
-        self._fill_mailbox([request])
-        boots = self._data("boot_count")
-        cpu.write("pc", self.image.host_pc("host_next"))
-        trace = self._traced_run()
-        if self.stopped:
-            outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(self._where, RUNAWAY)
-            return Call(self.image, what, args, outcome, None, trace, self.stopped)
-        if self._data("boot_count") != boots:
-            return Call(
-                self.image,
-                what,
-                args,
-                RESTARTED,
-                None,
-                trace,
-                "the call did not come back: the kernel was started again",
-            )
-        results = struct.unpack("<4Q", cpu.ram.load(REQUESTS_PA, 32))
-        return Call(self.image, what, args, RETURNED, results, trace, "returned")
+        with self._unfinished():
+            for pa, data in mailbox(self.image, [request], power_off=False).items():
+                cpu.ram.store(pa, data)
+            boots = self._data("boot_count")
+            cpu.write("pc", self.image.host_pc("host_next"))
+            reason, recording = cpu.run(self.budget)
+            after, trace = self._state_after(reason), self._trace(recording)
+            results = None
+            if after.stopped:
+                outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(
+                    after.where or "", RUNAWAY
+                )
+                message = after.stopped
+            elif self._data("boot_count") != boots:
+                outcome = RESTARTED
+                message = "the call did not come back: the kernel was started again"
+            else:
+                outcome = RETURNED
+                results = struct.unpack("<4Q", cpu.ram.load(REQUESTS_PA, 32))
+                message = self._how_it_returned(results[0])
+            call = Call(self.image, what, args, outcome, results, trace, message)
+            self._state = after
+        return call
 
-    def _traced_run(self) -> Trace:
-        """Run until the host is idle or stopped for good; the stop button ends it in between."""
-        with self._stopping():
-            reason, recording = self._cpu.run(self.budget)
-        self._look_where_it_stopped(reason)
-        return self._trace(recording)
-
-    @contextmanager
-    def _stopping(self) -> Iterator[None]:
-        """Around a run: the machine has stopped if it does not come to a regular end."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.stopped = f"it was interrupted at {self._here()}"
-            raise
-        except MachineError as error:
-            self.stopped = f"at {self._here()}: {error}"
-            raise MachineError(f"{self.stopped}. reboot() starts it anew") from None
+    def _how_it_returned(self, x0: int) -> str:
+        stub = self.image.pa("__hyp_stub_vectors")
+        if x0 == CONSTANTS["HVC_STUB_ERR"] and self._alive().sysreg("VBAR_EL2") == stub:
+            return NO_KVM
+        return RETURNED
 
     def run(self, ids: object, args: object = None) -> np.ndarray:
-        """Make many calls at full speed: x0 of each answer, uint64, shape (n,).
+        """Make many calls at full speed. Nothing is recorded.
 
-        ids: whole numbers, shape (n,), for x0 at the HVC as in hvc(); x0_of(name) gives them.
-        args: for x1, x2, ...: shape (n, up to 6), or one row for all calls, or None.
-        Nothing is recorded. Raises MachineError naming the request that stopped the machine.
+        Args:
+            ids: whole numbers, shape (n,), for x0 at the HVC as in hvc(); x0_of(name) gives them.
+            args: for x1, x2, ...: shape (n, up to 6), or one row for all calls, or None.
+
+        Returns:
+            x0 of each answer, uint64, shape (n,).
+
+        Raises:
+            TypeError, ValueError: arrays of another kind or shape.
+            MachineError: the machine has stopped; the message names the request that did it.
         """
-        cpu = self._ready()
         x0, values = bulk(ids, args)
-        answers = np.empty(len(x0), dtype=np.uint64)
-        with _progress(len(x0)) as advance:
-            for start in range(0, len(x0), SLICE):
-                part = slice(start, min(start + SLICE, len(x0)))
-                requests = self._post(x0[part], values[part])
-                cpu.write("pc", self.image.host_pc("host_next"))
-                self._run_slice(start)
-                answers[part] = requests[:, 0]
-                advance(len(requests))
+        with self._turn:
+            cpu = self._ready()
+            answers = np.empty(len(x0), dtype=np.uint64)
+            after, stopper = _State(), 0
+            with self._unfinished(), _progress(len(x0)) as advance:
+                for start in range(0, len(x0), SLICE):
+                    part = slice(start, min(start + SLICE, len(x0)))
+                    requests = self._post(x0[part], values[part])
+                    cpu.write("pc", self.image.host_pc("host_next"))
+                    after, served = self._run_slice(len(requests))
+                    if after.stopped:
+                        stopper = start + served - 1
+                        break
+                    answers[part] = requests[:, 0]
+                    advance(len(requests))
+                self._state = after
+            if after.stopped:
+                raise MachineError(f"request {stopper}: {after.stopped}. reboot() starts it anew")
         return answers
 
     def _post(self, x0: np.ndarray, args: np.ndarray) -> np.ndarray:
-        """Put raw requests into the mailbox, and give them as they lie there: shape (n, 8)."""
-        ram = self._cpu.ram
+        """Put raw requests into the mailbox, and return them as they lie there: shape (n, 8)."""
+        ram = self._alive().ram
         requests = ram.view(REQUESTS_PA, len(x0) * REQUEST_SIZE).view("<u8").reshape(len(x0), -1)
         requests[:, 0], requests[:, 1 : 1 + args.shape[1]] = x0, args
         requests[:, 1 + args.shape[1] :] = 0
@@ -253,106 +406,145 @@ class Machine:
             ram.store(pa, data)
         return requests
 
-    def _run_slice(self, start: int) -> None:
-        """Serve what is in the mailbox; *start* numbers its first request in messages."""
-        cpu, boots = self._cpu, self._data("boot_count")
-        steps, served, fruitless = min(SLICE_STEPS, self.budget), -1, 0
-        with self._stopping():
-            while (reason := cpu.run_free(steps)) is Stop.BUDGET:
-                before, served = served, self._data("mailbox_next")
-                fruitless = fruitless + steps if served == before else 0
-                if fruitless >= self.budget:  # not one call ended in all that time
-                    break
-        self._look_where_it_stopped(reason)
-        if not self.stopped and self._data("boot_count") != boots:
-            self.stopped = "the kernel was started again in the middle of a bulk run"
-        if self.stopped:
-            first = self.image.host_va(REQUESTS_PA)
-            number = start + (self._data("mailbox_next") - first) // REQUEST_SIZE - 1
-            raise MachineError(f"request {number}: {self.stopped}. reboot() starts it anew")
+    def _run_slice(self, requests: int) -> tuple[_State, int]:
+        """Serve what is in the mailbox: (what became of the machine, how many were begun)."""
+        cpu, boots = self._alive(), self._data("boot_count")
+        first = self.image.host_va(REQUESTS_PA)
+        # Each request may take the budget, whatever the guest makes of its place in the mailbox.
+        best, end, fruitless = first, first + requests * REQUEST_SIZE, 0
+        steps = min(SLICE_STEPS, self.budget)
+        while (reason := cpu.run_free(steps)) is Stop.BUDGET:
+            fruitless += steps
+            if best < (now := self._data("mailbox_next")) <= end:
+                best, fruitless = now, 0
+            if fruitless >= self.budget:
+                break
+        after, now = self._state_after(reason), self._data("mailbox_next")
+        if not after.stopped and self._data("boot_count") != boots:
+            after = _State("the kernel was started again in the middle of a bulk run")
+        elif not after.stopped and now != end:
+            after = _State("EL2 changed the host's mailbox, so that requests were left out")
+        return after, (now - first) // REQUEST_SIZE
 
     def x0_of(self, name: str) -> int:
-        """What this variant's host puts into x0 to call *name*: a number, or a linear address."""
+        """Return what this variant's host puts into x0 to call *name*.
+
+        Returns:
+            A number, or a linear address.
+
+        Raises:
+            KeyError: no such hypercall.
+            MachineError: this variant's host makes none.
+        """
+        if is_whole(name):
+            raise UnknownName(f"x0_of: {expected('the name of a hypercall', name)}")
         self.request(name)  # complains about a name that is no hypercall
         if self._plain_calls:
             raise MachineError(f"the {self.key} machine makes no hypercall: there is no x0 for one")
         numbers = self.image.variant.numbers
         return numbers[name] if name in numbers else self.address(name, "linear")
 
-    def _fill_mailbox(self, requests: Sequence[Sequence[int]]) -> None:
-        for pa, data in mailbox(self.image, requests, power_off=False).items():
-            self._cpu.ram.store(pa, data)
-
     def _here(self) -> str:
-        pc = self._cpu.read("pc")
-        return f"{self.image.symbolize(pc) or hex(pc)} (EL{self._cpu.el})"
-
-    def _look_where_it_stopped(self, reason: Stop) -> None:
-        cpu = self._cpu
+        cpu = self._alive()
         pc = cpu.read("pc")
-        self._where = self.image.symbolize(pc)
+        return f"{self.image.symbolize(pc) or hex(pc)} (EL{cpu.el})"
+
+    def _state_after(self, reason: Stop) -> _State:
+        """Return what became of the machine in a run that has ended."""
+        cpu = self._alive()
+        where = self.image.symbolize(cpu.read("pc"))
         if reason is Stop.BUDGET:
-            self.stopped = (
-                f"{self.budget:,} instructions were not enough: it still runs at "
+            many = cpu.entered * EXCEPTION_STEPS > self.budget // 10
+            each = f" (each of its exceptions counts as {EXCEPTION_STEPS})" if many else ""
+            return _State(
+                f"{self.budget:,} instructions{each} were not enough: it still runs at "
                 f"{self._here()}, in a loop perhaps"
             )
-        elif reason is Stop.LOST:
-            self.stopped = f"at {self._here()} it wants memory where this machine has none"
-        elif reason is Stop.STUCK:
+        if reason is Stop.LOST:
+            return _State(
+                f"at {self._here()} it accessed an address where this machine has no memory"
+            )
+        if reason is Stop.STUCK:
             esr = cpu.sysreg(f"ESR_EL{cpu.el}")
-            self.stopped = (
+            return _State(
                 f"it takes one exception after another at {self._here()} and executes "
                 f"nothing in between: {syndrome.esr_text(esr)}"
             )
-        elif reason is Stop.ASLEEP:
-            self.stopped = (
+        if reason is Stop.ASLEEP:
+            return _State(
                 f"before {self._here()} it went to sleep with WFI, and this machine "
                 "has no interrupt to wake it"
             )
-        elif self._where == "host_panicked":
-            self._panic = Panic(*self._record("panic_record", 7))
-            at = self.image.symbolize(self._panic.elr) or hex(self._panic.elr)
-            self.stopped = f"EL2 panicked at {at}: {self._panic.why}"
-        elif self._where == "host_oops":
+        if where == "host_panicked":
+            panic = Panic(*self._record("panic_record", 7))
+            at = self.image.symbolize(panic.elr) or hex(panic.elr)
+            return _State(f"EL2 panicked at {at}: {panic.why}", panic, where)
+        if where == "host_oops":
             esr, elr, far, _ = self._record("oops_record", 4)
             at = self.image.symbolize(elr) or hex(elr)
-            self.stopped = (
-                f"the host took an exception at {at}: {syndrome.exception_text(esr, far, 'FAR')}"
-            )
-        else:
-            self.stopped = None
+            why = syndrome.exception_text(esr, far, "FAR")
+            return _State(f"the host took an exception at {at}: {why}", None, where)
+        return _State(None, None, where)
 
     # -- looking --
 
-    @property
-    def panicked(self) -> Panic | None:
-        """What EL2 said when it panicked, None while it has not."""
-        return self._panic
-
     def reg(self, name: str) -> int:
-        """A general register, sp, pc or pstate, as unsigned 64 bits."""
-        try:
-            return self._alive().read(name.lower())
-        except (KeyError, AttributeError):
-            raise KeyError(f"no register {name!r}: x0 to x30, lr, sp, pc, pstate") from None
+        """Return a general register, sp, pc or pstate, as unsigned 64 bits.
+
+        Raises:
+            KeyError: no such register.
+        """
+        with self._turn:
+            cpu = self._alive()
+            try:
+                return cpu.read(name.lower())
+            except (KeyError, AttributeError):
+                raise UnknownName(
+                    f"no register {shown(name)}: x0 to x30, lr, sp, pc, pstate"
+                ) from None
 
     def sysreg(self, name: str) -> int:
-        """A system register by its name in the Arm ARM, as unsigned 64 bits."""
-        return self._alive().sysreg(name)
+        """Return a system register by its name in the Arm ARM, as unsigned 64 bits.
+
+        Raises:
+            KeyError: no such register, or not in this machine.
+        """
+        if not isinstance(name, str):
+            raise UnknownName(f"sysreg: {expected('the name of a system register', name)}")
+        with self._turn:
+            return self._alive().sysreg(name)
 
     def address(self, symbol: str, space: str = "image") -> int:
-        """One of the four addresses of a label: space is image, linear, physical or hyp."""
+        """Return one of the four addresses of a label.
+
+        Args:
+            symbol: a label of the image.
+            space: "image", "linear", "physical" or "hyp".
+
+        Raises:
+            KeyError: no such label.
+            ValueError: no such space.
+        """
         names = self.layout.names(self.image.symbols[self._known(symbol)])
-        if space not in names:
-            raise ValueError(f"space {space!r}: there are {', '.join(names)}")
+        if not isinstance(space, str) or space not in names:
+            raise WrongValue(f"space {shown(space)}: there are {', '.join(names)}")
         return names[space]
 
     def _known(self, symbol: str) -> str:
         """*symbol*, if it is one; KeyError names the nearest."""
-        if symbol not in self.image.symbols:
-            near = difflib.get_close_matches(str(symbol), self.image.symbols, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise KeyError(f"no symbol {symbol!r}{hint}")
+        symbols = self.image.symbols
+        if not isinstance(symbol, str):
+            raise UnknownName(f"no symbol {shown(symbol)}: a symbol is a name in quotes")
+        if symbol not in symbols:
+            try:
+                number = int(symbol, 0)
+            except ValueError:
+                raise UnknownName(
+                    f"no symbol {shown(symbol)}{did_you_mean(symbol, symbols)}"
+                ) from (None)
+            raise UnknownName(
+                f"no symbol {shown(symbol)}: a number goes without quotes, {number:#x}"
+            )
         return symbol
 
     @property
@@ -360,61 +552,116 @@ class Machine:
         return self.image.variant.host_el == 2
 
     def translate(self, va: int, el: int = 2, *, stage: int = 1) -> Walk:
-        """Translate as EL1 or EL2 would now; stage=2: an address of the VM, through stage 2."""
+        """Translate an address as EL1 or EL2 would now.
+
+        Args:
+            va: an address, 64 bits, signed or not.
+            el: 1 or 2.
+            stage: 2 takes *va* for an address of the VM, and goes through its stage 2.
+
+        Returns:
+            The walk, level by level, with the physical address or the fault.
+
+        Raises:
+            TypeError, ValueError: another kind of address, level or stage.
+        """
+        va = address(va)
+        with self._turn:
+            return self._translated(va, el, stage)
+
+    def _translated(self, va: int, el: object, stage: object = 1) -> Walk:
         cpu = self._alive()
-        va = whole("an address", va) & MASK64
-        if stage == 2:
+        if is_whole(stage) and stage == 2:
             vttbr = cpu.ram.load64(HEAP["kvm0"][0] + CONSTANTS["KVM_VTTBR"])
             return cpu.mmu.translate_ipa(va, vttbr, VTCR_EL2)
-        if el not in (1, 2) or stage != 1:
-            raise ValueError(f"el={el!r}, stage={stage!r}: there are EL1, EL2 and stages 1 and 2")
-        return cpu.mmu.translate(va, el)
+        if not (is_whole(el) and el in (1, 2) and is_whole(stage) and stage == 1):
+            raise WrongValue(
+                f"el={shown(el)}, stage={shown(stage)}: there are EL1, EL2 and stages 1 and 2"
+            )
+        return cpu.mmu.translate(va, 1 if el == 1 else 2)
 
     def read(self, va: int, size: int, el: int = 2) -> bytes:
-        """Memory as EL1 or EL2 sees it: *size* bytes; MachineError where one is not mapped."""
-        va, size = whole("an address", va), whole("a size in bytes", size)
-        if size < 0:
-            raise ValueError(f"size {size} is negative: it counts bytes")
+        """Return memory as EL1 or EL2 sees it.
+
+        Args:
+            va: the first byte's address.
+            size: a number of bytes, up to 16 MiB.
+            el: 1 or 2.
+
+        Raises:
+            MachineError: a byte is not mapped, or there is no memory.
+            TypeError, ValueError: an argument that is no such number.
+        """
+        va, size = address(va), whole("a size in bytes", size)
+        if not 0 <= size <= MAX_READ:
+            raise WrongValue(f"size: {expected(f'0 to {MAX_READ:,} bytes', size)}")
         data = bytearray()
-        while len(data) < size:
-            at = va + len(data)
-            walked = self.translate(at, el)
-            if walked.pa is None:
-                raise MachineError(f"EL{el} cannot read {at:#x}: {walked.fault}")
-            data += self._cpu.ram.load(walked.pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
+        with self._turn:
+            cpu = self._alive()
+            while len(data) < size:
+                at = va + len(data) & (1 << 64) - 1
+                walked = self._translated(at, el)
+                if walked.pa is None:
+                    raise MachineError(f"EL{el} cannot read {at:#x}: {walked.fault}")
+                data += cpu.ram.load(walked.pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
         return bytes(data)
 
     def poke(self, va: int, data: bytes) -> None:
         """Write to memory as the kernel at EL1 can: where its page tables let it.
 
-        va: an address of EL1's, image or linear; data: the bytes. MachineError where a byte is not
-        mapped, or read-only. The tables themselves lie in the linear map, and EL1 may write them:
-        entry_of(va) says where. What is written to the image stays until reboot().
+        The tables themselves lie in the linear map, and EL1 may write them: entry_of(va) says
+        where. What is written counts at once, as after a TLBI and an IC, and stays until reboot().
+
+        Args:
+            va: an address of EL1's, image or linear.
+            data: the bytes.
+
+        Raises:
+            MachineError: a byte is not mapped, or read-only; then nothing was written.
+            TypeError, ValueError: an address or data of another kind.
         """
-        va, data = whole("an address", va), _as_bytes(data)
-        places, done = [], 0
+        va, data = address(va), _as_bytes(data)
+        with self._turn:
+            places = self._places(va, data)
+            cpu = self._ready() if not self._state.whole else self._alive()
+            before = self._state
+            with self._unfinished("what was written to its memory is half there"):
+                for pa, part in places:
+                    cpu.ram.store(pa, part)
+                cpu.forget_memory()
+                self._state = before
+
+    def _places(self, va: int, data: bytes) -> list[tuple[int, bytes]]:
+        """Where the parts of *data* go: (physical address, part), page by page."""
+        places: list[tuple[int, bytes]] = []
+        done = 0
+        self._alive()
         while done < len(data):
-            at = va + done
-            walked = self.translate(at, el=1)
-            if not walked.writable:
+            at = va + done & (1 << 64) - 1
+            walked = self._translated(at, 1)
+            if walked.pa is None or not walked.writable:
                 why = walked.fault or "read-only for it; entry_of(...) is where its tables say so"
                 raise MachineError(f"EL1 cannot write {at:#x}: {why}")
             size = min(len(data) - done, PAGE_SIZE - at % PAGE_SIZE)
             if not KIMAGE_PA <= walked.pa < REQUESTS_PA + REQUESTS_SIZE:
                 raise MachineError(
-                    f"nothing of this machine lives at {at:#x}: write to the image, "
+                    f"this machine keeps nothing at {at:#x}: write to the image, "
                     "its page tables or its structures"
                 )
             places.append((walked.pa, data[done : done + size]))
             done += size
-        for pa, part in places:  # all of it, or nothing
-            self._alive().ram.store(pa, part)
-        self._alive().forget_code()
+        return places
 
     def entry_of(self, va: int, el: int = 1) -> int:
-        """The linear address, for EL1, of the page-table entry that maps *va* at EL1 or EL2.
+        """Return the linear address, for EL1, of the page-table entry that maps *va*.
 
-        MachineError where there is none.
+        Args:
+            va: an address.
+            el: 1 or 2: whose tables.
+
+        Raises:
+            MachineError: there is no such entry.
+            TypeError, ValueError: another kind of address or level.
         """
         walked = self.translate(va, el)
         if walked.pa is None or not walked.levels:
@@ -423,32 +670,42 @@ class Machine:
         return self.image.host_va(leaf.table + 8 * leaf.index)
 
     def _record(self, symbol: str, words: int) -> tuple[int, ...]:
-        return struct.unpack(f"<{words}Q", self._cpu.ram.load(self.image.pa(symbol), 8 * words))
+        content = self._alive().ram.load(self.image.pa(symbol), 8 * words)
+        return struct.unpack(f"<{words}Q", content)
 
     def _data(self, symbol: str) -> int:
         (value,) = self._record(symbol, 1)
         return value
 
     def snapshot(self) -> Snapshot:
-        """Everything the machine is, to come back to."""
-        return Snapshot(self, self._alive().save(), self.stopped, self._panic)
+        """Return everything the machine is, to come back to with restore().
+
+        Raises:
+            MachineError: the machine is closed, or was interrupted in the middle of something.
+        """
+        with self._turn:
+            cpu = self._alive() if self._state.whole else self._ready()
+            return Snapshot(self, cpu.save(), self._state)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Become again what this machine was when *snapshot* was taken."""
-        if not isinstance(snapshot, Snapshot) or snapshot.machine is not self:
-            raise ValueError("a machine can only be restored from a snapshot of its own")
-        cpu = self._alive()
-        self.stopped = "its restore was interrupted"  # until it is over
-        cpu.restore(snapshot.saved)
-        self.stopped, self._panic = snapshot.stopped, snapshot.panic
+        """Become again what this machine was when *snapshot* was taken.
 
-    def _word_at(self, pc: int) -> int:
-        """The instruction at an address of whichever space: by arithmetic, the tables agree."""
-        if VM_IPA <= pc < VM_IPA + PAGE_SIZE:
-            pa = pc - VM_IPA + HEAP["vm_memory"][0]
-        else:
-            pa = None if pc & 3 else self.layout.pa(pc)
-        return int.from_bytes(self._cpu.ram.load(pa, 4), "little") if pa is not None else 0
+        Raises:
+            ValueError: that is no snapshot of this machine.
+            MachineError: the machine is closed.
+        """
+        if not isinstance(snapshot, Snapshot) or snapshot.machine is not self:
+            raise WrongValue(
+                "a machine can only be restored from a snapshot of its own; got " + shown(snapshot)
+            )
+        with self._turn:
+            self._alive()
+            is_whole = self._state.whole
+            with self._unfinished("its restore was interrupted"):
+                if not is_whole:
+                    self._cpu = self._new_cpu()
+                self._alive().restore(snapshot.saved)
+                self._state = snapshot.state
 
     def _trace(self, recording: Recording) -> Trace:
         return Trace(
@@ -460,6 +717,7 @@ class Machine:
             recording.words,
             recording.sysregs,
             recording.exceptions,
+            recording.rewritten,
         )
 
     def __repr__(self) -> str:
@@ -474,11 +732,17 @@ class Snapshot:
 
     machine: Machine
     saved: Saved
-    stopped: str | None
-    panic: Panic | None
+    state: _State
 
     def __repr__(self) -> str:
         return f"Snapshot of {self.machine!r}"
+
+
+def _seed(value: object) -> int:
+    seed = whole("seed", value)
+    if seed >> 64 or seed < 0:
+        raise WrongValue(f"seed: {expected('a whole number from 0 to 2**64 - 1', value)}")
+    return seed
 
 
 @contextmanager
@@ -497,4 +761,4 @@ def _as_bytes(data: object) -> bytes:
     try:
         return bytes(memoryview(data))
     except TypeError:
-        raise TypeError(f"what is written to memory is bytes, not {data!r}") from None
+        raise WrongType(f"data for memory: {expected('bytes', data)}") from None

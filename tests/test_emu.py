@@ -99,11 +99,19 @@ def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
     [
         (lambda m: m.call("__kvm_get_mdcr"), KeyError, "did you mean '__kvm_get_mdcr_el2'"),
         (lambda m: m.call("zzz"), KeyError, "there are: __kvm_enable_ssbs"),
-        (lambda m: m.call(CNTVOFF, 1, 2, 3, 4, 5, 6, 7), TypeError, "at most 6 arguments, not 7"),
-        (lambda m: m.hvc(), TypeError, "hvc takes x0 and up to 6 arguments, not nothing"),
-        (lambda m: m.hvc(1 << 64), ValueError, "0x10000000000000000 does not fit into a 64-bit"),
-        (lambda m: m.hvc(1.5), TypeError, "1.5 is neither a whole number nor the name"),
-        (lambda m: m.hvc(None), TypeError, "None is neither a whole number nor"),
+        (lambda m: m.call(CNTVOFF, 1, 2, 3, 4, 5, 6, 7), TypeError, "at most 6 arguments; got 7"),
+        (lambda m: m.hvc(), TypeError, "hvc: expected x0 and up to 6 arguments; got nothing"),
+        (
+            lambda m: m.hvc(1 << 64),
+            ValueError,
+            "expected a whole number of 64 bits; got 0x10000000000000000",
+        ),
+        (
+            lambda m: m.hvc(1.5),
+            TypeError,
+            "expected a whole number or the name of a structure; got 1.5",
+        ),
+        (lambda m: m.hvc(None), TypeError, "expected a whole number or the name .*; got None"),
         (lambda m: m.hvc("vcpu7"), KeyError, "no symbol 'vcpu7'; did you mean 'vcpu"),
         (
             lambda m: m.address(MDCR, "moon"),
@@ -132,32 +140,60 @@ def test_arguments_may_be_negative_names_of_structures_or_numpy_numbers(m):
         (
             lambda m: m.run([[1, 2]]),
             ValueError,
-            r"ids is a row of numbers, not an array of shape \(1,",
+            r"ids: expected a row of numbers; got an array of shape \(1,",
         ),
         (lambda m: m.run([1, 2], [[1], [2], [3]]), ValueError, r"args has shape \(3, 1\); 2 calls"),
-        (lambda m: m.run(["a"]), TypeError, "ids holds whole numbers"),
-        (lambda m: m.run([1 << 64]), TypeError, "ids holds whole numbers of 64 bits"),
+        (
+            lambda m: m.run(["a"]),
+            TypeError,
+            "ids: expected whole numbers of 64 bits, .*; got .'a'.",
+        ),
+        (
+            lambda m: m.run([1 << 64]),
+            TypeError,
+            "ids: expected whole numbers of 64 bits.*; got .18446744073709551616.",
+        ),
         (lambda m: m.x0_of("nothing"), KeyError, "no hypercall 'nothing'"),
         (lambda m: Machine("smoke"), KeyError, "no variant 'smoke'; there are: fnptr, numbered"),
-        (lambda m: Machine("fnptr", cpu="cortex-a53"), ValueError, "this machine is a cortex-a72"),
-        (lambda m: Machine("fnptr", seed="x"), TypeError, "seed is a whole number, not 'x'"),
+        (
+            lambda m: Machine("fnptr", cpu="cortex-a53"),
+            ValueError,
+            "cpu: expected 'cortex-a72', the only one here; got 'cortex-a53'",
+        ),
+        (lambda m: Machine("fnptr", seed="x"), TypeError, "seed: expected a whole number; got 'x'"),
         (
             lambda m: Machine("fnptr", budget=0),
             ValueError,
-            "budget 0 is not a number of instructions",
+            "budget: expected a number of instructions from 1 to 50,000,000; got 0",
         ),
-        (lambda m: Machine("fnptr", budget=1 << 64), ValueError, "from 1 to 50,000,000"),
-        (lambda m: Machine("fnptr", budget=1.5), TypeError, "budget is a whole number, not 1.5"),
-        (lambda m: Machine("fnptr", dispatcher=b"x"), TypeError, "is an assembly text, not bytes"),
+        (lambda m: Machine("fnptr", budget=1 << 64), ValueError, "from 1 to 50,000,000; got 1844"),
+        (
+            lambda m: Machine("fnptr", budget=1.5),
+            TypeError,
+            "budget: expected a whole number; got 1.5",
+        ),
+        (
+            lambda m: Machine("fnptr", dispatcher=b"x"),
+            TypeError,
+            "dispatcher: expected an assembly text; got b'x'",
+        ),
         (lambda m: m.call(1.5), KeyError, "no hypercall 1.5"),
-        (lambda m: m.hvc(np.array([1])), TypeError, r"array.* is neither a whole number nor"),
-        (lambda m: m.translate("x"), TypeError, "an address is a whole number, not 'x'"),
-        (lambda m: m.read("x", 8), TypeError, "an address is a whole number, not 'x'"),
-        (lambda m: m.read(0, None), TypeError, "a size in bytes is a whole number, not None"),
-        (lambda m: m.read(0, -1), ValueError, "size -1 is negative: it counts bytes"),
-        (lambda m: m.poke(m.address("kvm0", "linear"), 8), TypeError, "to memory is bytes, not 8"),
-        (lambda m: m.poke(None, b"x"), TypeError, "an address is a whole number, not None"),
-        (lambda m: m.entry_of(1.5), TypeError, "an address is a whole number, not 1.5"),
+        (lambda m: m.hvc(np.array([1])), TypeError, r"structure; got array"),
+        (lambda m: m.translate("x"), TypeError, "an address: expected a whole number; got 'x'"),
+        (lambda m: m.read("x", 8), TypeError, "an address: expected a whole number; got 'x'"),
+        (
+            lambda m: m.read(0, None),
+            TypeError,
+            "a size in bytes: expected a whole number; got None",
+        ),
+        (lambda m: m.read(0, -1), ValueError, "size: expected 0 to 16,777,216 bytes; got -1"),
+        (
+            lambda m: m.poke(m.address("kvm0", "linear"), 8),
+            TypeError,
+            "data for memory: expected bytes; got 8",
+        ),
+        (lambda m: m.poke(None, b"x"), TypeError, "an address: expected a whole number; got None"),
+        (lambda m: m.entry_of(1.5), TypeError, "an address: expected a whole number; got 1.5"),
         (lambda m: m.run([0], [[[1]]]), ValueError, r"args has shape \(1, 1, 1\)"),
     ],
 )
@@ -170,8 +206,8 @@ def test_wrong_use_is_answered_by_what_was_expected_and_what_came(m, use, error,
 @pytest.mark.parametrize(
     ("requests", "error", "says"),
     [
-        ("x", TypeError, "requests holds whole numbers"),
-        ([[1, 2]], ValueError, r"requests has shape \(1, 2\): a request is 8 words"),
+        ("x", TypeError, "requests: expected whole numbers"),
+        ([[1, 2]], ValueError, r"requests has shape \(1, 2\): expected rows of 8 words"),
         (np.zeros((1 << 17, 8), np.uint64), ValueError, "131072 requests; the mailbox holds 65536"),
     ],
 )
@@ -265,7 +301,7 @@ def test_a_restart_into_nowhere_is_a_runaway_that_says_where(key, nowhere):
     with Machine(key) as machine:
         call = machine.hvc(1, nowhere)
         assert (call.outcome, call.x0) == ("runaway", None)
-        wants = f"at {nowhere:#x} (EL2) it wants memory where this machine has none"
+        wants = f"at {nowhere:#x} (EL2) it accessed an address where this machine has no memory"
         assert call.message == wants
         machine.reboot()
         with pytest.raises(MachineError, match=re.escape(f"request 0: {wants}")):
@@ -666,7 +702,7 @@ def test_poked_code_is_what_runs_next():
     [
         (0x1000, "EL1 cannot write 0x1000: translation fault"),
         (1 << 60, "EL1 cannot write"),
-        (PAGE_OFFSET + 0x3000_0000, "nothing of this machine lives at"),
+        (PAGE_OFFSET + 0x3000_0000, "this machine keeps nothing at"),
     ],
 )
 def test_a_poke_into_nowhere_says_so(m, address, sentence):

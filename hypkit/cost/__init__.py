@@ -223,8 +223,8 @@ def count(trace: Trace) -> Cost:
 
 def counted(trace: Trace) -> tuple[np.ndarray, ...]:
     """For every field of Counts, and every step: whether the step counts there; bool."""
-    pcs, site = trace.sites
-    kinds = [counts_as(decode(trace.words[pc])) for pc in pcs.tolist()]
+    _, site = trace.sites
+    kinds = [counts_as(decode(word)) for word in trace.site_words]
     load, store, branch, indirect = np.array(kinds, dtype=bool).reshape(-1, 4).T[:, site]
     went = trace.pcs[1:] != trace.pcs[:-1] + np.uint64(4)
     return np.ones(len(trace), bool), load, store, branch & went, branch & ~went, indirect
@@ -251,7 +251,7 @@ def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:
     ]
     touched = {"code": [(code, 4)], "pool": [], "table": [], "data": []}
     moved = trace.accesses[wanted[trace.accesses["step"]]]
-    operands = (decode(trace.words[pc]).memory for pc in pcs.tolist())
+    operands = (decode(word).memory for word in trace.site_words)
     literal = np.array(
         [operand is not None and operand.base is None for operand in operands], dtype=bool
     )[site[moved["step"]]]
@@ -302,6 +302,9 @@ def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Tim
         if part not in PHASES:
             raise ValueError(f"phase {part!r}: there are {', '.join(PHASES)}")
     wanted = np.isin(phase_numbers(trace), [_NUMBER[part] for part in parts])
-    pcs = trace.pcs[:-1][wanted].tolist()
-    texts = {pc: trace.text(pc) for pc in dict.fromkeys(pcs)}
-    return simulate([trace.words[pc] for pc in pcs], core, [texts[pc] for pc in pcs])
+    steps = np.flatnonzero(wanted).tolist()
+    words = [trace.word(step) for step in steps]
+    instructions = list(zip(trace.pcs[:-1][wanted].tolist(), words, strict=True))
+    first = dict(zip(instructions, steps, strict=True))
+    texts = {(pc, word): trace.text(pc, step) for (pc, word), step in first.items()}
+    return simulate(words, core, [texts[instruction] for instruction in instructions])

@@ -38,7 +38,7 @@ class Core(Protocol):
 
     def misaligned(self, step: int) -> None: ...
 
-    def remember_hvc(self, return_address: int, immediate: int) -> None: ...
+    def remember_hvc(self, return_address: int) -> None: ...
 
     def enter(
         self,
@@ -72,7 +72,7 @@ def deliver(cpu: Core, intno: int, step: int) -> None:
         case syndrome.EXCP_SMC | syndrome.EXCP_HYP_TRAP:
             _smc_or_trap(cpu, pc, el, step)
         case syndrome.EXCP_UDEF:
-            if not _ich_access(cpu, pc, el):
+            if not _software_register(cpu, pc, el):
                 cpu.enter(own, syndrome.EC_UNKNOWN, 0, pc, step)
         case syndrome.EXCP_BKPT:
             cpu.enter(own, syndrome.EC_BRK64, _immediate(cpu, pc, el), pc, step)
@@ -95,10 +95,9 @@ def _immediate(cpu: Core, pc: int, el: int) -> int:
 
 
 def _hvc(cpu: Core, pc: int, el: int, step: int) -> None:
-    """An HVC seen for the first time: remember its immediate, the compiled hook takes over."""
-    immediate = _immediate(cpu, pc - 4, el)
-    cpu.remember_hvc(pc, immediate)
-    cpu.enter(2, syndrome.EC_HVC64, immediate, pc, step)
+    """An HVC seen for the first time: remember where it is, and the compiled hook takes over."""
+    cpu.remember_hvc(pc)
+    cpu.enter(2, syndrome.EC_HVC64, _immediate(cpu, pc - 4, el), pc, step)
 
 
 def _smc_or_trap(cpu: Core, pc: int, el: int, step: int) -> None:
@@ -111,20 +110,30 @@ def _smc_or_trap(cpu: Core, pc: int, el: int, step: int) -> None:
         cpu.enter(max(el, 1), syndrome.EC_UNKNOWN, 0, here, step)
 
 
-def _ich_access(cpu: Core, pc: int, el: int) -> bool:
-    """Do an MRS or MSR of a GIC register in the GIC's place; False if it is something else."""
+def _software_register(cpu: Core, pc: int, el: int) -> bool:
+    """Emulate MRS or MSR of a register that Unicorn lacks; False if it is something else."""
     move = sysregs.decode_sysreg_move(cpu.mmu.fetch(pc, el) or 0)
-    name = sysregs.SYSREG_NAMES.get(move[1]) if move else None
-    if el != 2 or name not in cpu.ich:
+    if move is None:
         return False
-    kind, _, rt = move
-    if kind == "mrs":
-        if rt != 31:
-            cpu.write(f"x{rt}", cpu.ich[name])
-    elif not software_sysregs.write(cpu.ich, name, cpu.read(f"x{rt}") if rt != 31 else 0):
+    kind, encoding, rt = move
+    written = None if kind == "mrs" else cpu.read(f"x{rt}") if rt != 31 else 0
+    value = software_sysregs.access(cpu.ich, encoding, el, written)
+    if value is None:
         return False
+    if kind == "mrs" and rt != 31:
+        cpu.write(f"x{rt}", value)
     cpu.write("pc", pc + 4)
     return True
+
+
+def unaligned(cpu: Core, step: int) -> None:
+    """Enter the alignment fault of the load-acquire or store-release at PC (B2.5.2)."""
+    pc, el = cpu.read("pc"), cpu.el
+    word = cpu.mmu.fetch(pc, el) or 0
+    far = cpu.read(_register(word >> 5 & 31, "sp"))
+    ec = syndrome.EC_DABT_LOWER if el == 0 else syndrome.EC_DABT_SAME
+    is_store = not word >> 22 & 1
+    cpu.enter(max(el, 1), ec, syndrome.FSC_ALIGNMENT | is_store << 6, pc, step, far=far)
 
 
 def _abort(cpu: Core, pc: int, el: int, step: int, *, fetch: bool) -> None:
@@ -205,7 +214,7 @@ def _first_fault(
 
 
 def _refused(walked: Walk, el: int, write: bool, fetch: bool) -> bool:
-    """Whether a page that is mapped may not be used so, by EL0 or by the level above it."""
+    """Whether permissions forbid this access to a mapped page, by EL0 or by the level above it."""
     if not walked.levels:  # the MMU is off
         return False
     if el == 0:

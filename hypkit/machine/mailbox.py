@@ -7,53 +7,97 @@ calling code, or 0 for the registers as they are.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Sized
 from operator import index
 
 import numpy as np
 
 from hypkit.a64.registers import MASK64
+from hypkit.errors import WrongType, WrongValue, expected
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import REQUEST_SIZE, REQUESTS_PA, REQUESTS_SIZE
 
 MAX_ARGS = 6
 WORDS = REQUEST_SIZE // 8
 ROOM = REQUESTS_SIZE // REQUEST_SIZE  # requests
+MAX_CALLS = 50_000_000  # of one bulk run: their answers take 400 MB
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number of any kind, numpy's too."""
+    try:
+        index(value)  # type: ignore[arg-type]  # to ask is the point
+    except Exception:  # whatever an object of a learner's answers
+        return False
+    return True
 
 
 def whole(what: str, value: object) -> int:
-    """A whole number of any kind, numpy's too, as an int; TypeError, with *what* it is, for others."""
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"{what} is a whole number, not {value!r}") from None
+    """Return a whole number of any kind, numpy's too, as an int.
+
+    Raises:
+        TypeError: it is none; *what* it should have been is in the message.
+    """
+    if not is_whole(value):
+        raise WrongType(f"{what}: {expected('a whole number', value)}")
+    return index(value)  # type: ignore[arg-type]  # it answers
 
 
 def word(value: object) -> int:
-    """A number as a register holds it: 64 bits, negative ones in two's complement."""
-    try:
-        number = index(value)
-    except TypeError:
-        raise TypeError(
-            f"{value!r} is neither a whole number nor the name of a structure"
-        ) from None
+    """Return a number as a register holds it: 64 bits, negative ones in two's complement.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it does not fit.
+    """
+    if not is_whole(value):
+        raise WrongType(expected("a whole number or the name of a structure", value))
+    return _fitting("a whole number of 64 bits", value)
+
+
+def address(value: object) -> int:
+    """Return an address as 64 bits, unsigned; errors as of word()."""
+    whole("an address", value)
+    return _fitting("an address of 64 bits", value)
+
+
+def _fitting(what: str, value: object) -> int:
+    number = index(value)  # type: ignore[arg-type]  # the callers have asked
     if not -1 << 63 <= number < 1 << 64:
-        raise ValueError(f"{number:#x} does not fit into a 64-bit register")
+        got = f"{number:#x}" if abs(number) >> 256 == 0 else "a number of thousands of bits"
+        raise WrongValue(f"expected {what}; got {got}")
     return number & MASK64
 
 
 def words(what: str, values: object) -> np.ndarray:
-    """The same of many numbers, in an array of whatever shape: uint64; *what* is for the error."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" and array.size:
-        # numpy makes floats or objects of Python numbers that no one integer type holds
-        array = np.asarray(values, dtype=object)
-        if not all(isinstance(value, int) and -1 << 63 <= value < 1 << 64 for value in array.flat):
-            raise TypeError(f"{what} holds whole numbers of 64 bits, and nothing else")
-        array = np.array([value & MASK64 for value in array.flat], dtype=np.uint64).reshape(
-            array.shape
-        )
-    return array.astype(np.uint64, copy=False)
+    """Return many numbers as registers hold them, uint64, in an array of whatever shape.
+
+    Raises:
+        TypeError: *values* hold something else; *what* they should have been is in the message.
+        ValueError: there are too many of them.
+    """
+    if isinstance(values, Sized) and len(values) > MAX_CALLS:
+        raise WrongValue(f"{what}: expected at most {MAX_CALLS:,} of them; got {len(values):,}")
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iu" and array.size:
+            # numpy makes floats or objects of Python numbers that no one integer type holds
+            array = np.asarray(values, dtype=object)
+            flat = [value for value in array.flat]
+            if not all(isinstance(v, int | np.integer) and _fits(int(v)) for v in flat):
+                raise TypeError
+            array = np.array([int(v) & MASK64 for v in flat], dtype=np.uint64).reshape(array.shape)
+        return array.astype(np.uint64, copy=False)
+    except MemoryError:
+        raise
+    except Exception:  # rows of different lengths, or whatever an object of a learner's does
+        raise WrongType(
+            f"{what}: {expected('whole numbers of 64 bits, and as many in every row', values)}"
+        ) from None
+
+
+def _fits(number: int) -> bool:
+    return -1 << 63 <= number < 1 << 64
 
 
 def bulk(ids: object, args: object) -> tuple[np.ndarray, np.ndarray]:
@@ -63,10 +107,10 @@ def bulk(ids: object, args: object) -> tuple[np.ndarray, np.ndarray]:
     """
     x0 = words("ids", ids)
     if x0.ndim != 1:
-        raise ValueError(f"ids is a row of numbers, not an array of shape {x0.shape}")
+        raise WrongValue(f"ids: expected a row of numbers; got an array of shape {x0.shape}")
     values = np.atleast_2d(words("args", () if args is None else args))
     if values.ndim > 2 or values.shape[1] > MAX_ARGS or values.shape[0] not in (1, len(x0)):
-        raise ValueError(
+        raise WrongValue(
             f"args has shape {values.shape}; {len(x0)} calls take one row "
             f"each (or one for all) of at most {MAX_ARGS} numbers"
         )
@@ -83,7 +127,7 @@ def mailbox_header(image: Image, requests: int, power_off: bool = False) -> dict
     }
 
 
-def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) -> dict[int, bytes]:
+def mailbox(image: Image, requests: object, power_off: bool) -> dict[int, bytes]:
     """Memory that puts requests before the host: physical address -> bytes.
 
     requests: eight words each, as Machine.request gives them, or a uint64 array of shape (n, 8);
@@ -91,12 +135,12 @@ def mailbox(image: Image, requests: Sequence[Sequence[int]], power_off: bool) ->
     for requests of another shape, and for more than the mailbox holds.
     """
     data = words("requests", requests)
-    if data.size and data.shape[1:] != (WORDS,):
-        raise ValueError(
-            f"requests has shape {data.shape}: a request is {WORDS} words, as "
-            "request(...) gives them"
+    if data.shape != (0,) and (data.ndim != 2 or data.shape[1] != WORDS):
+        raise WrongValue(
+            f"requests has shape {data.shape}: expected rows of {WORDS} words, as request(...) "
+            "gives them"
         )
     if len(data) > ROOM:
-        raise ValueError(f"{len(data)} requests; the mailbox holds {ROOM}")
+        raise WrongValue(f"{len(data)} requests; the mailbox holds {ROOM}")
     content = data.astype("<u8", copy=False).tobytes()
     return mailbox_header(image, len(data), power_off) | {REQUESTS_PA: content}

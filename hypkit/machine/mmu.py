@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from unicorn import Uc
+from unicorn import arm64_const as uc_arm64
 
 from hypkit.a64 import syndrome
 from hypkit.a64.pagetables import Walk, walk
+from hypkit.a64.sysregs import SYSREGS
 from hypkit.machine.ram import Ram
 
 PHYSICAL_BITS = 44  # a Cortex-A72's, ID_AA64MMFR0_EL1.PARange
 
 
+def system_register(uc: Uc, name: str) -> int:
+    """Return a system register of SYSREGS as Unicorn has it."""
+    op0, op1, crn, crm, op2 = SYSREGS[name]
+    value: int = uc.reg_read(uc_arm64.UC_ARM64_REG_CP_REG, (crn, crm, op0, op1, op2))
+    return value
+
+
 class Mmu:
-    """Walks the page tables in *ram* where *sysreg* says they are: a function from a system
-    register's name to its value.
+    """Walks the page tables in *ram* where the system registers of *uc* say they are.
 
     Tables are read as little-endian, with 4 KiB pages and 48-bit addresses, whatever TCR_ELx says.
     """
 
-    def __init__(self, sysreg: Callable[[str], int], ram: Ram) -> None:
-        self._sysreg, self._ram = sysreg, ram
+    def __init__(self, uc: Uc, ram: Ram) -> None:
+        self._uc, self._ram = uc, ram
+
+    def _sysreg(self, name: str) -> int:
+        return system_register(self._uc, name)
 
     def translate(self, va: int, el: int) -> Walk:
         """Walk the tables of EL2's regime, or that of EL1 and EL0; a VM's has stage 2 as well."""
@@ -38,9 +49,11 @@ class Mmu:
 
     def translate_ipa(self, ipa: int, vttbr: int, vtcr: int) -> Walk:
         """Stage 2: an intermediate physical address through the tables of vttbr."""
-        bits = 64 - (vtcr & 0x3F)
+        bits = 64 - min(max(vtcr & 0x3F, 16), 39)  # T0SZ beyond these counts as these
         start = 2 - (vtcr >> 6 & 3)
-        if ipa >> bits:
+        # SL0 and T0SZ must fit together: no more than 16 tables side by side (D5.2.3).
+        fits = start >= 0 and 1 <= bits - 12 - 9 * (3 - start) <= 13
+        if not fits or ipa >> bits:
             return Walk(ipa, "stage 2", (), None, syndrome.FSC_TRANSLATION)
         return walk(
             self._table_word,
@@ -69,7 +82,7 @@ class Mmu:
 
 
 def _untranslated(va: int, regime: str) -> Walk:
-    """A walk with the MMU off: the address itself, if it is none too large."""
+    """A walk with the MMU off: the address itself, if it fits in the physical address size."""
     if va >> PHYSICAL_BITS:
         return Walk(va, regime, (), None, syndrome.FSC_ADDRESS_SIZE)
     return Walk(va, regime, (), va)

@@ -20,17 +20,20 @@ DATA = uc_const.UC_PROT_READ | uc_const.UC_PROT_WRITE
 
 @dataclass(frozen=True)
 class SavedRam:
-    """Memory at a moment: the numbers and contents of its pages that are not all zero, and the
-    chunks that were touched unexpectedly, by address."""
+    """Memory at a moment, without the pages that are all zero.
+
+    numbers, pages: which pages of expected RAM, and their words; stray: the content of those pages
+    that were touched unexpectedly, by physical address.
+    """
 
     numbers: np.ndarray
     pages: np.ndarray
-    chunks: dict[int, bytes]
+    stray: dict[int, bytes]
 
 
 class Ram:
-    """The RAM that programs are expected to touch, and the rest in chunks where they touch it after
-    all (the stray hook makes these).
+    """The RAM that programs are expected to touch, and the rest mapped lazily, a chunk at a time, on
+    first access (by the stray hook).
 
     start, size: of the former, in whole chunks; data: (start, end) of those parts of it, in pages
     and in order, where no code is expected. A store there is cheaper: Unicorn looks for translated
@@ -39,9 +42,9 @@ class Ram:
 
     def __init__(self, uc: Uc, start: int, size: int, data: Sequence[tuple[int, int]]) -> None:
         self._uc, self.start, self.size, self._data = uc, start, size, tuple(data)
-        room = np.zeros(size + PAGE_SIZE, dtype=np.uint8)
-        skip = -room.ctypes.data % PAGE_SIZE
-        self._bytes = room[skip : skip + size]
+        buffer = np.zeros(size + PAGE_SIZE, dtype=np.uint8)
+        skip = -buffer.ctypes.data % PAGE_SIZE
+        self._bytes = buffer[skip : skip + size]
         at = start
         for first, end in (*self._data, (start + size, start + size)):
             self._map(at, first, uc_const.UC_PROT_ALL)
@@ -49,6 +52,11 @@ class Ram:
             at = end
         # For every chunk of DRAM, whether it was touched unexpectedly.
         self.strayed = np.zeros(state.CHUNKS, dtype=np.uint8)
+
+    def place(self, pa: int) -> int | None:
+        """Return where a byte of expected RAM lies in this process, None for another byte."""
+        offset = pa - self.start
+        return self._bytes.ctypes.data + offset if 0 <= offset < self.size else None
 
     def _map(self, first: int, end: int, rights: int) -> None:
         if first < end:
@@ -100,24 +108,39 @@ class Ram:
     def load64(self, pa: int) -> int:
         return int.from_bytes(self.load(pa, 8), "little")
 
-    def _chunks(self) -> list[int]:
-        return [
-            DRAM_BASE + state.CHUNK * number for number in np.flatnonzero(self.strayed).tolist()
-        ]
+    def clear(self) -> None:
+        """Make all RAM zero, and give back what was touched unexpectedly."""
+        self._words[np.flatnonzero(self._words.any(axis=1))] = 0
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number in np.flatnonzero(self.strayed).tolist():
+            self._uc.mem_unmap(DRAM_BASE + state.CHUNK * number, state.CHUNK)
+            self.strayed[number] = 0
 
     def save(self) -> SavedRam:
+        """Return a copy of what is not zero."""
         numbers = np.flatnonzero(self._words.any(axis=1))
-        return SavedRam(
-            numbers,
-            self._words[numbers],
-            {chunk: self.load(chunk, state.CHUNK) for chunk in self._chunks()},
-        )
+        stray = {}
+        for number in np.flatnonzero(self.strayed).tolist():
+            chunk = DRAM_BASE + state.CHUNK * number
+            content = self.load(chunk, state.CHUNK)
+            words = np.frombuffer(content, dtype=np.uint64).reshape(-1, PAGE_SIZE // 8)
+            for page in np.flatnonzero(words.any(axis=1)).tolist():
+                at = page * PAGE_SIZE
+                stray[chunk + at] = content[at : at + PAGE_SIZE]
+        return SavedRam(numbers, self._words[numbers], stray)
 
     def restore(self, saved: SavedRam) -> None:
-        self._words[:] = 0
+        """Become what was saved."""
+        self.clear()
         self._words[saved.numbers] = saved.pages
-        for chunk in self._chunks():  # first touched afterwards: it was zero
-            self.store(chunk, saved.chunks.get(chunk, bytes(state.CHUNK)))
+        for pa, page in saved.stray.items():
+            number = (pa - DRAM_BASE) // state.CHUNK
+            if not self.strayed[number]:
+                self._uc.mem_map(DRAM_BASE + state.CHUNK * number, state.CHUNK)
+                self.strayed[number] = 1
+            self._uc.mem_write(pa, page)
 
     @property
     def _words(self) -> np.ndarray:

@@ -55,7 +55,7 @@ class Step:
 
     @property
     def word(self) -> int:
-        return self._trace.words[self.pc]
+        return self._trace.word(self.index)
 
     @property
     def instruction(self) -> Instruction:
@@ -67,7 +67,7 @@ class Step:
 
     @property
     def text(self) -> str:
-        return self._trace.text(self.pc)
+        return self._trace.text(self.pc, self.index)
 
     @property
     def symbol(self) -> str | None:
@@ -131,9 +131,12 @@ class Step:
 class Trace(Columns):
     """The steps of a run. len() counts executed instructions; t[i] is a Step, t[a:b] a Trace."""
 
-    def text(self, pc: int) -> str:
-        """Return the instruction that was executed at address *pc*, with names for its targets."""
-        return spelled(pc, self.words.get, self.image.symbolize)
+    def text(self, pc: int, step: int = 0) -> str:
+        """Return the instruction that was executed at address *pc*, with names for its targets.
+
+        step: about when, for code that was rewritten.
+        """
+        return spelled(pc, lambda at: self.word_at(at, step), self.image.symbolize)
 
     def last_write(self, name: str, step: int) -> int | None:
         """The step that gave register *name* the value it has before *step*; None: an earlier one.
@@ -221,6 +224,7 @@ class Trace(Columns):
             self.words,
             self._sysregs_before(start),
             exceptions,
+            [(max(step - start, 0), pc, word) for step, pc, word in self.rewrites if step < stop],
         )
 
     def _sysregs_before(self, row: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
@@ -59,13 +60,20 @@ class Columns:
         words: Mapping[int, int],
         sysregs: Mapping[str, int],
         exceptions: Iterable[Taken] = (),
+        rewritten: Iterable[tuple[int, int, int]] = (),
     ) -> None:
         self.image, self.base = image, base
         self.pcs, self.masks, self.values, self.words = pcs, masks, values, words
         self.sysregs = dict(sysregs)
+        # Address -> (steps from which on another word was there, those words), where code changed.
+        self._rewritten: dict[int, tuple[list[int], list[int]]] = {}
+        for step, pc, word in rewritten:
+            steps, news = self._rewritten.setdefault(pc, ([], []))
+            steps.append(step)
+            news.append(word)
         self.exceptions: dict[int, Taken] = {}
         for taken in exceptions:  # of two after one step, the second is the vector's own fetch
-            if not is_hvc(words[int(pcs[taken.step])]):
+            if not is_hvc(self.word(taken.step)):
                 self.exceptions.setdefault(taken.step, taken)
         self._changes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -73,6 +81,38 @@ class Columns:
     def _ends(self) -> np.ndarray:
         """How many of values the rows up to each one have used."""
         return np.cumsum(np.bitwise_count(self.masks), dtype=np.int64)
+
+    def word(self, step: int) -> int:
+        """Return the instruction word that a step executed, also where code was rewritten."""
+        pc = int(self.pcs[step])
+        return self.words[pc] if pc not in self._rewritten else self._word_then(pc, step)
+
+    def word_at(self, pc: int, step: int) -> int | None:
+        """Return the word at an address at the time of a step; None: it was never executed."""
+        return self.words.get(pc) if pc not in self._rewritten else self._word_then(pc, step)
+
+    def _word_then(self, pc: int, step: int) -> int:
+        steps, news = self._rewritten[pc]
+        number = bisect_right(steps, step)
+        return news[number - 1] if number else self.words[pc]
+
+    @cached_property
+    def site_words(self) -> list[int]:
+        """The word of every one of sites, in their order."""
+        if not self._rewritten:
+            return [self.words[pc] for pc in self.sites[0].tolist()]
+        steps = np.full(len(self.sites[0]), -1)
+        steps[self.sites[1][::-1]] = np.arange(len(self))[::-1]
+        return [self.word(step) for step in steps.tolist()]
+
+    @cached_property
+    def rewrites(self) -> tuple[tuple[int, int, int], ...]:
+        """Where code was rewritten: (step, address, the word executed there from then on)."""
+        return tuple(
+            (step, pc, word)
+            for pc, found in self._rewritten.items()
+            for step, word in zip(*found, strict=True)
+        )
 
     def _changed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """(rows at which a register changed, its values: before them all, then from each on)."""
@@ -119,7 +159,10 @@ class Columns:
 
     @cached_property
     def sites(self) -> tuple[np.ndarray, np.ndarray]:
-        """(addresses executed, each once, ascending; of every step, which of them it was at)."""
+        """(addresses executed, ascending; of every step, which of them it was at).
+
+        An address is there once for every word that was executed at it, see site_words.
+        """
         return _sites(self)
 
     @cached_property
@@ -163,7 +206,7 @@ class Columns:
         if not 0 <= step < len(self):
             raise IndexError(f"step {step} of a trace of {len(self)} steps")
         pc = int(self.pcs[step])
-        word = self.words[pc]
+        word = self.word(step)
         if not is_hvc(word):
             return self.exceptions.get(step)
         esr = syndrome.EC_HVC64 << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL | word >> 5 & 0xFFFF
@@ -174,9 +217,14 @@ class Columns:
 
 
 def _sites(trace: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """(addresses executed, each once and in ascending order; of every step, which of them)."""
+    """(addresses executed, in ascending order; of every step, which of them); see Columns.sites."""
     known = np.array(sorted(trace.words), dtype=np.uint64)
     at = np.searchsorted(known, trace.pcs[:-1])
+    if trace.rewrites:
+        # Places of the same address stay together: a place for each of its words.
+        word = np.array([trace.word(step) for step in range(len(trace))], dtype=np.uint64)
+        pairs, at = np.unique(np.stack((known[at], word)), axis=1, return_inverse=True)
+        return pairs[0], at.reshape(-1)
     used = np.bincount(at, minlength=len(known)) > 0
     return known[used], (np.cumsum(used) - 1)[at]
 
@@ -193,7 +241,7 @@ def _at_sites(trace: Columns, wanted: list[bool]) -> Iterator[tuple[int, np.ndar
 def _accesses(trace: Columns) -> np.ndarray:
     """Every register moved from or to memory, dtype ACCESS, in the order of steps and addresses."""
     pcs = trace.sites[0].tolist()
-    operands = [decode(trace.words[pc]).memory for pc in pcs]
+    operands = [decode(word).memory for word in trace.site_words]
     # An exception that would return elsewhere is the next instruction's fetch.
     refused = np.array(
         [step for step, taken in trace.exceptions.items() if taken.elr == int(trace.pcs[step])],
@@ -226,8 +274,8 @@ def _sysreg_changes(trace: Columns) -> np.ndarray:
 
     What a register does not keep of the value written to it is not followed.
     """
-    names, pcs = list(trace.sysregs), trace.sites[0].tolist()
-    words = [trace.words[pc] for pc in pcs]
+    names = list(trace.sysregs)
+    words = trace.site_words
     moves = [_msr(word) for word in words]
     elsewhere = np.array(list(trace.exceptions), dtype=np.int64)
     parts = [np.zeros(0, SYSREG_CHANGE)]

@@ -99,9 +99,9 @@ def _places(trace: Columns, known: dict[tuple[int, str, str], int]) -> np.ndarra
     names = [
         (
             (symbolize(pc) or str(pc)).split("+")[0],
-            _NUMBERS.sub("", decode(trace.words[pc]).text(pc, symbolize)),
+            _NUMBERS.sub("", decode(word).text(pc, symbolize)),
         )
-        for pc in pcs.tolist()
+        for pc, word in zip(pcs.tolist(), trace.site_words, strict=True)
     ]
     seen, at = np.unique(site * 4 + trace.els[:-1], return_inverse=True)
     numbers = [

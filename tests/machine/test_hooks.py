@@ -9,7 +9,8 @@ from llvmlite import binding as llvm
 
 from hypkit.machine.hooks import native, state
 
-NAMES = ("take_exception", "interrupt_hook", "exit_hook", "block_hook", "stray_hook", "trace_hook")
+NAMES = ("take_exception", "interrupt_hook", "exit_hook", "block_hook", "acquire_hook",
+         "stray_hook", "trace_hook")  # fmt: skip
 FIRST_CALL = """
 import sys
 from hypkit import Machine
@@ -105,6 +106,9 @@ def test_what_is_compiled_anew_does_what_the_kept_code_does():
     """Counting in the state array, by the hook that needs no engine."""
     words = (ctypes.c_uint64 * state.S.SIZE)()
     words[state.S.BUDGET] = 100
+    blocks = (ctypes.c_uint64 * state.BLOCK_SLOTS)()
+    blocks[0x1000 >> 2 & state.BLOCK_SLOTS - 1] = 0x1000 + 1  # looked at already
+    words[state.S.BLOCKS] = ctypes.addressof(blocks)
     kind = ctypes.CFUNCTYPE(
         None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p
     )

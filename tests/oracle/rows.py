@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from hypkit.a64 import syndrome
+from hypkit.a64.pstate import el_of
 from hypkit.a64.registers import REGISTERS
 from hypkit.trace import Trace
 
@@ -52,8 +53,7 @@ def of_trace(trace: Trace) -> Iterator[Row]:
                 if mask >> bit & 1:
                     registers[bit] = int(trace.values[value])
                     value += 1
-        pstate = registers[-1]
-        yield (pc, *registers[:-1], pstate >> 28, pstate.el_of(pstate))
+        yield (pc, *registers[:-1], registers[-1] >> 28, el_of(registers[-1]))
 
 
 def digest(rows: Iterable[Row]) -> list[str]:

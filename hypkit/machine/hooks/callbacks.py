@@ -18,11 +18,15 @@ from hypkit.a64 import pstate, syndrome
 from hypkit.a64.registers import REGISTERS
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.machine.hooks.state import (
+    BLOCK_SLOTS,
     CHUNK,
     CHUNKS,
+    CODE_PAGE_SLOTS,
     ENTRY_READS,
     ENTRY_WRITES,
     GROUPS,
+    NEWS_WORDS,
+    SEEN_SLOTS,
     V_ELR,
     V_ESR,
     V_FAR,
@@ -77,6 +81,15 @@ def _load64(typingctx, address):
 
 
 @intrinsic
+def _load32(typingctx, address):
+    def codegen(context, builder, signature, args):
+        word = builder.load(builder.inttoptr(args[0], ir.IntType(32).as_pointer()))
+        return builder.zext(word, ir.IntType(64))
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
 def _store64(typingctx, address, value):
     def codegen(context, builder, signature, args):
         builder.store(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
@@ -113,7 +126,7 @@ _ENTRY_VALUES, _FAR_IDS = int(S.ENTRY_VALUES), int(S.ENTRY_FAR_IDS)
 _ENTRY_READ_IDS, _ENTRY_READ_PTRS = int(S.ENTRY_READ_IDS), int(S.ENTRY_READ_PTRS)
 _ENTRY_WRITE_IDS, _ENTRY_WRITE_PTRS = int(S.ENTRY_WRITE_IDS), int(S.ENTRY_WRITE_PTRS)
 _STOP, _INTNO = int(S.STOP), int(S.INTNO)
-_PC0, _IMM0, _PC1, _IMM1 = int(S.HVC_PC0), int(S.HVC_IMM0), int(S.HVC_PC1), int(S.HVC_IMM1)
+_PC0, _WORD0, _PC1, _WORD1 = int(S.HVC_PC0), int(S.HVC_WORD0), int(S.HVC_PC1), int(S.HVC_WORD1)
 _STEPS, _BUDGET = int(S.STEPS), int(S.BUDGET)
 _IDS, _PTRS, _REGS, _PREV = int(S.REG_IDS), int(S.REG_PTRS), int(S.REGS), int(S.PREVIOUS)
 _MEM_MAP, _STRAYED = int(S.MEM_MAP), int(S.STRAYED)
@@ -131,6 +144,12 @@ _STOP_EXCEPTION, _STOP_BUDGET = int(Stop.EXCEPTION), int(Stop.BUDGET)
 _STOP_BUFFER, _STOP_MISALIGNED = int(Stop.BUFFER), int(Stop.MISALIGNED)
 _STOP_EXIT, _STOP_ILLEGAL = int(Stop.EXIT), int(Stop.ILLEGAL)
 _IL = pstate.PSTATE_IL
+_STOP_UNALIGNED, _STOP_ACQUIRE = int(Stop.UNALIGNED), int(Stop.ACQUIRE)
+_TRANSLATE, _MEM_READ, _SCRATCH = int(S.VMEM_TRANSLATE), int(S.MEM_READ), int(S.SCRATCH)
+_RAM_START, _RAM_SIZE, _RAM_HOST = int(S.RAM_START), int(S.RAM_SIZE), int(S.RAM_HOST)
+_CODE_PAGES, _SEEN, _BLOCKS = int(S.CODE_PAGES), int(S.SEEN), int(S.BLOCKS)
+_NEWS, _NEW = int(S.NEWS), int(S.NEW)
+_PROT_EXEC = int(uc_const.UC_PROT_EXEC)
 
 
 @njit(inline="always")
@@ -222,6 +241,111 @@ def _stop(state, reason):
     _call1(_word(state, _STOP_FN), _word(state, _UC))
 
 
+# --- Words of code ----------------------------------------------------------------------------
+
+
+@njit(inline="always")
+def _host_page(state, va):
+    """Where the page of code at a virtual address lies in this process; 0 if not in expected RAM,
+    and then its physical address is in the first word of the scratch."""
+    scratch = _word(state, _SCRATCH)
+    page = va & ~np.uint64(0xFFF)
+    _store64(scratch, np.uint64(0))
+    failed = _call4(
+        _word(state, _TRANSLATE), _word(state, _UC), page, np.uint64(_PROT_EXEC), scratch
+    )
+    if failed != 0:
+        _store64(scratch, np.uint64(0))
+        return np.uint64(0)
+    offset = _load64(scratch) - _word(state, _RAM_START)
+    if offset < _word(state, _RAM_SIZE):
+        return _word(state, _RAM_HOST) + offset
+    return np.uint64(0)
+
+
+@njit(inline="always")
+def _far_word(state, va):
+    """The word at an address whose page _host_page did not find in expected RAM."""
+    scratch = _word(state, _SCRATCH)
+    pa = _load64(scratch) | va & np.uint64(0xFFF)
+    _store64(scratch + np.uint64(8), np.uint64(0))
+    _call4(_word(state, _MEM_READ), _word(state, _UC), pa, scratch + np.uint64(8), np.uint64(4))
+    return _load64(scratch + np.uint64(8)) & np.uint64(0xFFFFFFFF)
+
+
+@njit(inline="always")
+def _code_word(state, va):
+    """The instruction word at a virtual address of the present exception level."""
+    page = _host_page(state, va)
+    if page:
+        return _load32(page + (va & np.uint64(0xFFF)))
+    return _far_word(state, va)
+
+
+@njit(inline="always")
+def _executed_word(state, pc, el):
+    """The same before each instruction, with the pages that were used last kept in a table."""
+    page = pc & ~np.uint64(0xFFF)
+    key = page | el | np.uint64(0x10)  # no key is zero, an empty slot's
+    slot = _word(state, _CODE_PAGES) + np.uint64(16) * (
+        (page >> np.uint64(12)) & np.uint64(CODE_PAGE_SLOTS - 1)
+    )
+    if _load64(slot) != key:
+        found = _host_page(state, pc)
+        if not found:
+            return _far_word(state, pc)
+        _store64(slot + np.uint64(8), found)
+        _store64(slot, key)
+    return _load32(_load64(slot + np.uint64(8)) + (pc & np.uint64(0xFFF)))
+
+
+@njit(inline="always")
+def _note_word(state, step, pc, word):
+    """Keep what was executed, where it was not executed before."""
+    slot = _word(state, _SEEN) + np.uint64(16) * ((pc >> np.uint64(2)) & np.uint64(SEEN_SLOTS - 1))
+    if _load64(slot) == pc + np.uint64(1) and _load64(slot + np.uint64(8)) == word:
+        return
+    _store64(slot, pc + np.uint64(1))
+    _store64(slot + np.uint64(8), word)
+    number = _word(state, _NEW)
+    record = _word(state, _NEWS) + np.uint64(8 * NEWS_WORDS) * number
+    _store64(record, step)
+    _store64(record + np.uint64(8), pc)
+    _store64(record + np.uint64(16), word)
+    _set(state, _NEW, number + np.uint64(1))
+
+
+@njit(inline="always")
+def _changes_translation(word):
+    """MSR of a register, or SYS (TLBI, IC, ...): C4.1.66. After it a page may lie elsewhere."""
+    return (
+        word & np.uint64(0xFFE0_0000) == np.uint64(0xD500_0000) and word & np.uint64(0x18_0000) != 0
+    )
+
+
+@njit(inline="always")
+def _is_ordered(word):
+    """LDAR, STLR, and their byte and halfword forms (C4.1.88, load/store ordered)."""
+    return word & np.uint64(0x3FA0_8000) == np.uint64(0x0880_8000)
+
+
+@njit(inline="always")
+def _is_misplaced(word, regs):
+    """Whether such an instruction's address is no multiple of its size: an alignment fault,
+    whatever SCTLR_ELx.A says (B2.5.2)."""
+    address = _load64(regs + np.uint64(8) * (word >> np.uint64(5) & np.uint64(31)))
+    return address & ((np.uint64(1) << (word >> np.uint64(30))) - np.uint64(1)) != 0
+
+
+@njit(inline="always")
+def _hvc_syndrome(state, place):
+    """ESR_EL2 of the HVC whose word lies at an address here; 0 if there is no HVC any more."""
+    word = _load32(_word(state, place))
+    if word & np.uint64(0xFFE0001F) != np.uint64(0xD4000002):
+        return np.uint64(0)
+    return np.uint64(_ESR_HVC) | (word >> np.uint64(5) & np.uint64(0xFFFF))
+
+
 @cfunc("void(voidptr, uint32, voidptr)")
 def interrupt_hook(uc, intno, user):
     state = _address_of(user)
@@ -234,13 +358,15 @@ def interrupt_hook(uc, intno, user):
         if illegal:
             pass
         elif pc == _word(state, _PC0):
-            esr = np.uint64(_ESR_HVC) | _word(state, _IMM0)
-            _enter(state, np.uint64(2), pc, esr, nothing, nothing)
-            return
+            esr = _hvc_syndrome(state, _WORD0)
+            if esr:
+                _enter(state, np.uint64(2), pc, esr, nothing, nothing)
+                return
         elif pc == _word(state, _PC1):
-            esr = np.uint64(_ESR_HVC) | _word(state, _IMM1)
-            _enter(state, np.uint64(2), pc, esr, nothing, nothing)
-            return
+            esr = _hvc_syndrome(state, _WORD1)
+            if esr:
+                _enter(state, np.uint64(2), pc, esr, nothing, nothing)
+                return
     _set(state, _INTNO, intno)
     _stop(state, _STOP_EXCEPTION)
 
@@ -263,7 +389,40 @@ def block_hook(uc, address, size, user):
     if steps >= _word(state, _BUDGET):
         _stop(state, _STOP_BUDGET)
         return
+    slot = _word(state, _BLOCKS) + np.uint64(8) * (
+        (address >> np.uint64(2)) & np.uint64(BLOCK_SLOTS - 1)
+    )
+    if _load64(slot) != address + np.uint64(1):
+        page = _host_page(state, address)
+        for at in range(np.uint64(0), np.uint64(size), np.uint64(4)):
+            va = address + at
+            if page:
+                word = _load32(page + (va & np.uint64(0xFFF)))
+            else:
+                word = _far_word(state, va)
+            if _is_ordered(word):
+                _stop(state, _STOP_ACQUIRE)
+                return
+        _store64(slot, address + np.uint64(1))
     _set(state, _STEPS, steps + np.uint64(size >> 2))
+
+
+@cfunc("void(voidptr, uint64, uint32, voidptr)")
+def acquire_hook(uc, address, size, user):
+    """Checks the address of a load-acquire or store-release in a run that records nothing."""
+    state = _address_of(user)
+    word = _code_word(state, address)
+    if not _is_ordered(word):
+        return
+    _call4(
+        _word(state, _BATCH),
+        _word(state, _UC),
+        _word(state, _IDS),
+        _word(state, _PTRS),
+        np.uint64(_N_REGS),
+    )
+    if _is_misplaced(word, _word(state, _REGS)):
+        _stop(state, _STOP_UNALIGNED)
 
 
 @cfunc("boolean(voidptr, int32, uint64, int32, int64, voidptr)")
@@ -329,13 +488,32 @@ def trace_hook(uc, address, size, user):
     _set(state, _ROW, row + np.uint64(1))
     _set(state, _VALUE, value)
     _set(state, _STEPS, steps + np.uint64(1))
+    now = _load64(regs + np.uint64(8 * _PSTATE))
     if address & np.uint64(3):
+        _note_word(state, steps, address, np.uint64(0))
         _stop(state, _STOP_MISALIGNED)
-    elif _load64(regs + np.uint64(8 * _PSTATE)) & np.uint64(_IL):
+        return
+    word = _executed_word(state, address, now & np.uint64(0xC))
+    _note_word(state, steps, address, word)
+    if now & np.uint64(_IL):
         _stop(state, _STOP_ILLEGAL)
+    elif _is_ordered(word):
+        if _is_misplaced(word, regs):
+            _stop(state, _STOP_UNALIGNED)
+    elif _changes_translation(word):
+        for number in range(CODE_PAGE_SLOTS):
+            _store64(_word(state, _CODE_PAGES) + np.uint64(16 * number), np.uint64(0))
 
 
 HOOKS = {
     hook.__name__: hook
-    for hook in (take_exception, interrupt_hook, exit_hook, block_hook, stray_hook, trace_hook)
+    for hook in (
+        take_exception,
+        interrupt_hook,
+        exit_hook,
+        block_hook,
+        acquire_hook,
+        stray_hook,
+        trace_hook,
+    )
 }

@@ -1,22 +1,29 @@
 """The hooks as machine code: compiled once, kept on disk, loaded without the compiler.
 
-To import numba takes as long as all the rest of a first call. So what numba makes of callbacks.py
+Importing numba takes as long as all the rest of a first call. So what numba makes of callbacks.py
 is kept as one object file, in the package's __pycache__ or, where that cannot be written, in the
-user's cache folder; LLVM alone (llvmlite) puts it into memory..
+user's cache folder; LLVM alone (llvmlite) puts it into memory.
+
+Whoever can write such a file runs code as its reader, and no digest can prevent that. So a kept file
+counts only if it and its folder belong to this user or to root, and nobody else may write them.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import hashlib
 import os
+import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import llvmlite
 import unicorn
 from llvmlite import binding as llvm
+
+from hypkit.machine.turn import Turn
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1]
@@ -35,22 +42,36 @@ FILE = "hooks.o"
 _DIGEST = hashlib.sha256
 
 
-@functools.cache
+_loading = Turn("the machine's code is being loaded; wait until that is done")
+_engines: list[llvm.ExecutionEngine] = []  # one, for as long as the process lives
+_addresses: dict[str, int] = {}
+
+
 def address(name: str) -> int:
-    """The address of one of the functions of callbacks.HOOKS; KeyError for another name."""
-    found = _engine().get_function_address(name)
-    if not found:
-        raise KeyError(f"no compiled hook {name!r}")
-    return found
+    """Return the address of one of the functions of callbacks.HOOKS.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if name not in _addresses:
+        with _loading:
+            if not _engines:
+                _engines.append(_load())
+            found = _engines[0].get_function_address(name)
+        if not found:
+            raise KeyError(f"no compiled hook {name!r}")
+        _addresses[name] = found
+    return _addresses[name]
 
 
-@functools.cache
-def _engine() -> llvm.ExecutionEngine:
-    """The loaded machine code, for as long as the process lives."""
+def _load() -> llvm.ExecutionEngine:
+    """Return the machine code in memory, compiled if it was not kept."""
     machine = _target()
     key = _key()
     code = next(_kept(key), None)
     if code is None:
+        if sys.stderr is not None:
+            print("hypkit compiles its machine, this once: a few seconds ...", file=sys.stderr)
         code = _compile(machine)
         _keep(key, code)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
@@ -107,19 +128,60 @@ def _compile(machine: llvm.TargetMachine) -> bytes:
 
 def _folders() -> Iterator[Path]:
     yield HERE / "__pycache__"
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    if base:
-        yield Path(base) / "hypkit"
+    with contextlib.suppress(RuntimeError):  # neither HOME nor a user of this number
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser()
+        else:
+            # The specification says to ignore what is not absolute.
+            base = Path(os.environ.get("XDG_CACHE_HOME") or "")
+            if not base.is_absolute():
+                base = Path("~/.cache").expanduser()
+        if base.is_absolute():
+            yield base / "hypkit"
+
+
+def _is_ours(opened: int) -> bool:
+    """Return whether nobody but this user and root can have written an open file or folder."""
+    if not hasattr(os, "getuid"):
+        return True  # Windows: LOCALAPPDATA is the user's own
+    found = os.fstat(opened)
+    return found.st_uid in (os.getuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | str, flags: int, folder: int | None = None) -> Iterator[int]:
+    """Open a file or folder without following a link in its last place."""
+    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), dir_fd=folder)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _content(folder: Path) -> bytes:
+    """Return the kept file of a folder.
+
+    Raises:
+        OSError: there is none, or somebody else may have written it.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return (folder / FILE).read_bytes()
+    # By handles: what was looked at is what is read.
+    with (
+        _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as place,
+        _opened(FILE, os.O_RDONLY, place) as file,
+    ):
+        if not _is_ours(place) or not _is_ours(file):
+            raise PermissionError(f"others may have written {folder / FILE}")
+        with open(file, "rb", closefd=False) as stream:
+            return stream.read()
 
 
 def _kept(key: bytes) -> Iterator[bytes]:
-    """Code that was kept under this key, whole: a digest stands before it."""
+    """Yield the code that was kept under this key, whole: a digest stands before it."""
     for folder in _folders():
         try:
-            data = (folder / FILE).read_bytes()
+            data = _content(folder)
         except OSError:
             continue
         digest, code = data[:32], data[32:]
@@ -130,11 +192,21 @@ def _kept(key: bytes) -> Iterator[bytes]:
 def _keep(key: bytes, code: bytes) -> None:
     """Write the code where it can be written; if nowhere, the next process compiles again."""
     for folder in _folders():
-        draft = folder / f"{FILE}.{os.getpid()}"
+        draft = None
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(_DIGEST(key + code).digest() + code)
-            draft.replace(folder / FILE)  # at once: another process sees all of it or nothing
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if hasattr(os, "O_DIRECTORY"):
+                with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as place:
+                    if not _is_ours(place):
+                        continue
+            handle, draft = tempfile.mkstemp(prefix=f"{FILE}.", dir=folder)  # for this user alone
+            with open(handle, "wb") as stream:
+                stream.write(_DIGEST(key + code).digest() + code)
+            os.replace(draft, folder / FILE)  # at once: another process sees all of it or nothing
             return
         except OSError:
             continue
+        finally:
+            if draft is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(draft)

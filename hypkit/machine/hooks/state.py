@@ -16,7 +16,7 @@ from unicorn.unicorn_py3.unicorn import uclib
 from hypkit.a64.registers import REGISTERS
 from hypkit.kernel.addresses import DRAM_SIZE
 
-# RAM that no program is expected to touch comes into being in chunks, when it is touched after all.
+# RAM that no program is expected to touch is mapped lazily, a chunk at a time, on first access.
 CHUNK = 0x20_0000
 CHUNKS = DRAM_SIZE // CHUNK
 
@@ -38,10 +38,10 @@ class S(enum.IntEnum):
     ENTRY_FAR_IDS = enum.auto()
     STOP = enum.auto()  # out: why a hook stopped the run, a Stop
     INTNO = enum.auto()  # out: the exception that Python should look at
-    HVC_PC0 = enum.auto()  # two remembered HVCs: the address behind each, and its immediate
-    HVC_IMM0 = enum.auto()
+    HVC_PC0 = enum.auto()  # two remembered HVCs: the address after each, and where its word lies
+    HVC_WORD0 = enum.auto()  # in this process
     HVC_PC1 = enum.auto()
-    HVC_IMM1 = enum.auto()
+    HVC_WORD1 = enum.auto()
     STEPS = enum.auto()  # instructions traced or counted so far in this run
     BUDGET = enum.auto()  # stop before the instruction with this number
     REG_IDS = enum.auto()  # addresses of the batch's register numbers and value pointers
@@ -57,6 +57,17 @@ class S(enum.IntEnum):
     ROWS = enum.auto()
     VALUE = enum.auto()
     VALUE_ROOM = enum.auto()
+    VMEM_TRANSLATE = enum.auto()  # addresses of Unicorn's functions
+    MEM_READ = enum.auto()
+    RAM_START = enum.auto()  # expected RAM: its physical address, its size, and where it lies in
+    RAM_SIZE = enum.auto()  # this process
+    RAM_HOST = enum.auto()
+    SCRATCH = enum.auto()  # address of two words for results of Unicorn's functions
+    CODE_PAGES = enum.auto()  # address of a table: page and EL -> where the page lies here
+    SEEN = enum.auto()  # address of a table: PC + 1 -> the word last executed there
+    NEWS = enum.auto()  # address of records (step, PC, word): words executed for the first time, or
+    NEW = enum.auto()  # changed; and their number
+    BLOCKS = enum.auto()  # address of a table of blocks without, or already watched for, an LDAR
     SIZE = enum.auto()
 
 
@@ -72,6 +83,8 @@ class Stop(enum.IntEnum):
     LOST = 6  # the program went, or reached, where there is no memory
     EXIT = 7  # it came to an address before which a run ends
     ILLEGAL = 8  # PSTATE.IL is set: QEMU 5's code would run on
+    UNALIGNED = 9  # a load-acquire or store-release of a bad address: QEMU 5's code would run on
+    ACQUIRE = 10  # a block holds a load-acquire or store-release that has to be watched
 
 
 TRACE_IDS = np.array(
@@ -123,6 +136,14 @@ ENTRY_VALUES = 10
 ENTRY_READS = (V_OLD_PSTATE, V_SP, V_NEW_SP, V_VBAR, V_RETURN)
 # None stands for the CP_REG structure.
 ENTRY_WRITES = (V_SP, V_NEW_SP, V_ELR, V_ESR, V_PSTATE, None, V_PC)
+
+
+# The tables that map an address to what was found there: slots, each of two words. A slot is used
+# by whoever comes next.
+CODE_PAGE_SLOTS = 64
+SEEN_SLOTS = 1024
+BLOCK_SLOTS = 4096
+NEWS_WORDS = 3
 
 
 class CpReg(ctypes.Structure):
