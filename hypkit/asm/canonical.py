@@ -18,10 +18,14 @@ REGISTERS = (
     | {name: name for name in ("sp", "wsp", "xzr", "wzr")}
     | {"lr": "x30", "fp": "x29", "ip0": "x16", "ip1": "x17"}
 )
-VECTOR = re.compile(r"v([12]?\d|3[01])\.\d*[bhsd](\[\d+\])?$")
+VECTOR = re.compile(r"(v(?:[12]?\d|3[01])\.\d*[bhsdq])\s*(?:\[(.*)\])?$")
+RANGE = re.compile(r"v(\d+)\.(\w+)\s*-\s*v(\d+)\.(\w+)$")
+LIST = re.compile(r"(\{.*\})\s*(?:\[(.*)\])?$")
 SHIFTS = "lsl lsr asr ror msl uxtb uxth uxtw uxtx sxtb sxth sxtw sxtx".split()
 SHIFT = re.compile(r"(" + "|".join(SHIFTS) + r")(?![A-Za-z0-9_.$])\s*(.*)$", re.IGNORECASE)
-FLOAT = re.compile(r"#?\s*[-+]?\d+\.\d*(e[-+]?\d+)?$")
+# A decimal number with a point or an exponent; a whole number is one only where a fraction may be.
+FLOAT = re.compile(r"#?\s*([-+]?\s*(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\s*\d+e[-+]?\d+)$", re.I)
+WHOLE = re.compile(r"#?\s*([-+]?\s*\d+)$")
 REGISTER_LIKE = re.compile(
     r"([xwr]\d+|e?[abcd]x|r[abcd]x|pc|cpsr|spsr|fp|lr|zr|v\d+)$", re.IGNORECASE
 )
@@ -45,7 +49,7 @@ LOGICAL = frozenset("and ands orr eor tst bic bics orn eon".split())
 
 
 def operands(text: str, at: int) -> list[Operand]:
-    """Operands of a statement's tail, each with its offset in the statement."""
+    """Return the operands of a statement's tail, each with its offset in the statement."""
     if not text.strip():
         return []
     out = []
@@ -59,13 +63,14 @@ def operands(text: str, at: int) -> list[Operand]:
 
 
 def number(n: int) -> str:
+    """Return the canonical spelling of an immediate."""
     if n < 0:
         return f"#-{-n:#x}" if n < -9 else f"#{n}"
     return f"#{n:#x}" if n > 9 else f"#{n}"
 
 
 def immediate(text: str, at: int, evaluate: Evaluate) -> int:
-    """The plain number an operand stands for."""
+    """Return the plain number that an operand stands for."""
     body = text
     if body.startswith("#"):
         body = body[1:]
@@ -83,7 +88,7 @@ def immediate(text: str, at: int, evaluate: Evaluate) -> int:
 
 
 def value_of(text: str, at: int, evaluate: Evaluate, wanted: str) -> Value:
-    """What an operand comes to that must be a `wanted`: "number" or "label"."""
+    """Return the value of an operand that must be a `wanted`: "number" or "label"."""
     try:
         return evaluate(text, at)
     except Unknown as e:
@@ -113,7 +118,7 @@ def _unknown_operand(e: Unknown, body: str, wanted: str) -> Complaint:
 
 
 def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
-    """The canonical text of one operand."""
+    """Return the canonical text of one operand; `named`: a name that is no expression may be."""
     low = text.lower()
     register = REGISTERS.get(low)
     if register is not None:
@@ -122,10 +127,7 @@ def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
     if first == "[":
         return _memory(text, at, evaluate)
     if first == "{":
-        if not text.endswith("}"):
-            raise Complaint("a closing brace is missing", at)
-        inner = [one(t, a, evaluate) for t, a in _inside(text[1:-1], at + 1)]
-        return "{" + ", ".join(inner) + "}"
+        return _list(text, at, evaluate)
     if named and first != "#" and not first.isdigit():
         if not re.fullmatch(r"[a-z][a-z0-9_]*", low):
             raise Complaint(f"did not understand {text!r}", at)
@@ -136,11 +138,48 @@ def one(text: str, at: int, evaluate: Evaluate, named: bool = False) -> str:
         if not match.group(2):
             return kind
         return f"{kind} #{immediate(match.group(2), at + match.start(2), evaluate)}"
-    if VECTOR.match(low):
-        return low
+    if vector := VECTOR.match(low):
+        return vector.group(1) + _lane(text, vector, at, evaluate)
     if FLOAT.match(text):
-        return "#" + low.lstrip("#").strip()
+        raise Complaint(f"{text.lstrip('# ')} has a fraction; expected a whole number", at)
     return number(immediate(text, at, evaluate))
+
+
+def _lane(text: str, match: re.Match[str], at: int, evaluate: Evaluate) -> str:
+    """The index of one element, "[3]", or "" where there is none."""
+    if match.group(2) is None:
+        return ""
+    start, end = match.span(2)
+    return f"[{immediate(text[start:end], at + start, evaluate)}]"
+
+
+def _list(text: str, at: int, evaluate: Evaluate) -> str:
+    """Vector registers in braces, one by one or as a range, perhaps with an index after them."""
+    match = LIST.match(text)
+    if match is None:
+        raise Complaint("a closing brace is missing", at)
+    inner: list[str] = []
+    for body, where in _inside(match.group(1)[1:-1], at + 1):
+        span = RANGE.match(body.lower())
+        if span is None:
+            inner.append(one(body, where, evaluate))
+            continue
+        first, last, kind = int(span.group(1)), int(span.group(3)), span.group(2)
+        if kind != span.group(4) or not first < last < min(first + 4, 32):
+            raise Complaint(f"expected a range such as v0.{kind} - v3.{kind}; got {body}", where)
+        inner += (f"v{n}.{kind}" for n in range(first, last + 1))
+    return "{" + ", ".join(inner) + "}" + _lane(text, match, at, evaluate)
+
+
+def fraction(text: str, at: int) -> str:
+    """Return the canonical spelling of a floating-point immediate: "#0.0", "#-0.484375".
+
+    Raises Complaint for anything but a decimal number: GNU as takes hexadecimal ones for bits.
+    """
+    match = FLOAT.match(text) or WHOLE.match(text)
+    if match is None:
+        raise Complaint(f"expected a decimal number, such as #1.5; got {text}", at)
+    return f"#{float(''.join(match.group(1).split()))!r}"
 
 
 def _inside(text: str, at: int) -> list[Operand]:
@@ -171,25 +210,53 @@ def _memory(text: str, at: int, evaluate: Evaluate) -> str:
 
 
 def canonical(mnemonic: str, ops: Sequence[Operand], evaluate: Evaluate) -> tuple[str, ...]:
-    """Mnemonic and operands, spelled one way, every expression a number."""
+    """Return mnemonic and operands, spelled one way, every expression a number."""
     names = NAMED.get(mnemonic, ())
     out = [mnemonic]
     for i, (text, at) in enumerate(ops):
+        if (
+            mnemonic[0] == "f"
+            and i
+            and (
+                FLOAT.match(text)
+                or mnemonic == "fmov"
+                and (text[0] == "#" or text[0].isdigit() or text[0] in "+-")
+            )
+        ):
+            out.append(fraction(text, at))
+            continue
         out.append(one(text, at, evaluate, i in names))
     return _respell(out)
 
 
+def _negative(op: str) -> int:
+    """How far below zero an immediate is, read as a signed number of 64 bits; 0 if it is not."""
+    if op[0] != "#" or not re.fullmatch(r"-?(0x[0-9a-f]+|\d+)", op[1:]):
+        return 0
+    n = int(op[1:], 0)
+    return -n if n < 0 else (1 << 64) - n if n >> 63 else 0
+
+
 def _respell(out: list[str]) -> tuple[str, ...]:
-    """What GNU as takes and Keystone does not, as the instruction it is another name of."""
+    """Return what GNU as takes and Keystone does not as the instruction it is another name of."""
     mnemonic = out[0]
     last = out[-1]
-    if last[:2] == "#-" and len(out) > 2:
-        n = -int(last[1:], 0)
+    n = _negative(last)
+    if n and len(out) > 2:
         if mnemonic in OPPOSITE and (n <= 0xFFF or n & 0xFFF == 0 and n <= 0xFFF000):
             return (OPPOSITE[mnemonic], *out[1:-1], number(n))
         width = 32 if out[1][0] == "w" else 64
-        if mnemonic in LOGICAL and n <= 1 << (width - 1):  # a bit pattern, not a quantity
+        if mnemonic in LOGICAL and n < 1 << width:  # a bit pattern, not a quantity
             return (*out[:-1], number((1 << width) - n))
+    most = 1 << (31 if last.startswith("#-") else 32)
+    if n and mnemonic == "mov" and len(out) == 3 and out[1][0] == "w" and n <= most:
+        return (*out[:-1], number((1 << 32) - n))
+    if mnemonic == "prfm" and (address := re.fullmatch(r"\[\w+, #(-?\w+)\]", last)):
+        offset = int(address.group(1), 0)
+        if -256 <= offset <= 255 and (offset < 0 or offset % 8):
+            return ("prfum", *out[1:])
+    if mnemonic in ("fcmp", "fcmpe") and last == "#0":
+        return (*out[:-1], "#0.0")
     if mnemonic == "mov" and len(out) == 4 and SHIFT.match(last):
         return ("orr", out[1], out[1][0] + "zr", *out[2:])
     if mnemonic == "uxtw" and len(out) == 3 and out[2][0] == "w" and out[1][0] in "xw":
@@ -198,4 +265,5 @@ def _respell(out: list[str]) -> tuple[str, ...]:
 
 
 def join(parts: Sequence[str]) -> str:
+    """Return an instruction as one text."""
     return parts[0] if len(parts) == 1 else f"{parts[0]} {', '.join(parts[1:])}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hypkit.a64 import sysregs
 from hypkit.asm.canonical import LOGICAL
+from hypkit.asm.encode import float_bits, is_bitmask, is_one_mov
 from hypkit.asm.expressions import Complaint
 from hypkit.asm.mnemonics import CONDITIONAL, shapes, unknown, written
 
@@ -48,8 +49,66 @@ def integer(text: str) -> int | None:
     return int(text[1:], 0) if NUMBER.match(text) else None
 
 
+LANE = re.compile(r"v\d+\.\d*([bhsdq])\[(-?\w+)\]$|\{.*\.\d*([bhsdq])\}\[(-?\w+)\]$")
+LANES = {"b": 16, "h": 8, "s": 4, "d": 2, "q": 1}
+AMOUNT = re.compile(r"(lsl|lsr|asr|ror|msl|[us]xt[bhwx]) #(-?\w+)$")
+IMMEDIATE = re.compile(r"#(-?\w+)")
+# Instructions with an immediate of 64 bits, as a pattern: all others take 32 bits at most.
+PATTERNS = LOGICAL | {"mov", "movi"}
+
+
+def impossible(parts: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Yield (operand, sentence) for numbers that no instruction holds.
+
+    The engines cannot be asked about these: they look at the low 32 bits only, or at fewer.
+    """
+    name, ops = parts[0], parts[1:]
+    for index, op in enumerate(ops):
+        if lane := LANE.match(op):
+            count = LANES[lane.group(1) or lane.group(3)]
+            n = int(lane.group(2) or lane.group(4), 0)
+            if not 0 <= n < count:
+                yield index, f"{op}: expected an index from 0 to {count - 1}; got {n}"
+            continue
+        if amount := AMOUNT.match(op):
+            if not 0 <= int(amount.group(2), 0) <= 63:
+                yield index, f"{op}: expected an amount from 0 to 63"
+            continue
+        pattern = name in PATTERNS and op is ops[-1] and "[" not in op
+        for text in IMMEDIATE.findall(op) if not pattern and "." not in op else ():
+            if "inf" not in text and not -(1 << 31) <= int(text, 0) < 1 << 32:
+                yield index, f"{text} does not fit in any immediate of {name}"
+    if name == "ext" and len(ops) == 4:
+        count = 8 if ops[0].endswith(".8b") else 16
+        start = integer(ops[3])
+        if start is not None and not 0 <= start < count:
+            yield 3, f"expected the index of a byte, 0 to {count - 1}; got {start}"
+    if name == "fmov" and len(ops) == 2 and ops[1][0] == "#" and ops[0][0] in "sdv":
+        if float_bits(float(ops[1][1:])) is None:
+            yield (
+                1,
+                f"{ops[1]} does not fit in fmov: it takes n/16 times a power of two, n from 16 to "
+                "31, from 0.125 to 31 either sign (zero is `movi d0, #0`, or `fmov d0, xzr`)",
+            )
+    if re.match(r"(ld|st)[1-4]r?$", name) and ops[-1] == "xzr":
+        yield len(ops) - 1, "xzr cannot be what is added: write x0 to x30, or a number"
+
+
+def refusal(parts: tuple[str, ...], ops: Sequence[tuple[str, int]]) -> Complaint | None:
+    """Return the complaint about an instruction that no engine need be asked for; None if one
+    must."""
+    for place, sentence in impossible(parts):
+        strange = unknown(parts[0], ops, ())
+        if strange is not None:
+            return strange
+        found = (finding for check in CERTAIN for finding in check(parts[0], parts[1:]))
+        place, sentence = next(found, (place, sentence))
+        return Complaint(sentence, ops[place][1] if place < len(ops) else None)
+    return None
+
+
 def doubtful(parts: tuple[str, ...]) -> bool:
-    """Does Keystone take this, and give a word, where GNU as refuses?"""
+    """Return whether Keystone takes this, and gives a word, where GNU as refuses."""
     name, last = parts[0], parts[-1]
     n = integer(last)
     if n is not None and len(parts) > 2 and parts[1][0] == "w" and not -(1 << 32) < n < 1 << 32:
@@ -69,17 +128,23 @@ def explain(
     macros: Sequence[str],
     engine: str = "the assembler",
 ) -> Complaint:
-    """The complaint for an instruction that could not be encoded.
+    """Return the complaint for an instruction that could not be encoded.
 
-    parts: mnemonic and canonical operands; ops: the operands as written, with their offsets;
-    why: "refused", "crashed", "slow" or "absent"; macros: names that may have been meant.
+    Without an engine nobody knows whether it exists: only what is certain is said then.
+
+    Args:
+        parts: Mnemonic and canonical operands.
+        ops: The operands as written, with their offsets.
+        why: "refused", "crashed", "slow" or "absent", as `Engine.words` says it.
+        macros: Names that may have been meant.
+        engine: What the engine is called.
     """
     name = parts[0]
     places = [at for _, at in ops]
     strange = unknown(name, ops, macros)
     if strange is not None:
         return strange
-    for check in CHECKS:
+    for check in CERTAIN if why == "absent" else CHECKS:
         for index, sentence in check(name, parts[1:]):
             return Complaint(sentence, places[index] if index < len(places) else None)
     text = name if len(parts) == 1 else f"{name} {', '.join(parts[1:])}"
@@ -88,7 +153,7 @@ def explain(
     if why in ("crashed", "slow"):
         return Complaint(f"{engine} {'gave up' if why == 'slow' else 'crashed'} on `{text[:120]}`")
     hint = f"; it is written {written(name)}" if shapes(name) else ""
-    return Complaint(f"`{text[:120]}` is not an instruction{hint}")
+    return Complaint(f"`{text[:120]}` is not an instruction that the kit knows{hint}")
 
 
 Finding = Iterator[tuple[int, str]]  # operand index, sentence
@@ -141,7 +206,7 @@ def _logical(name: str, ops: tuple[str, ...]) -> Finding:
             yield 2, f"{name} takes registers only: load the number into one (`{load}`)"
         elif not -(1 << (width - 1)) <= n < 1 << width:
             yield len(ops) - 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
-        else:
+        elif not is_bitmask(n, width):
             yield (
                 len(ops) - 1,
                 f"{n:#x} is not a bitmask immediate: {name} takes one run of ones, rotated, and "
@@ -150,9 +215,12 @@ def _logical(name: str, ops: tuple[str, ...]) -> Finding:
             )
 
 
+SHIFTED = ("lsl #0", "lsl #16", "lsl #32", "lsl #48")
+
+
 def _moves(name: str, ops: tuple[str, ...]) -> Finding:
     n = integer(ops[1]) if len(ops) > 1 else None
-    if n is None or name not in ("mov", "movz", "movn", "movk"):
+    if n is None or name not in ("mov", "movz", "movn", "movk") or not REGISTER.match(ops[0]):
         return
     if name == "mov" and len(ops) == 2:
         width = 32 if ops[0][0] == "w" else 64
@@ -160,22 +228,23 @@ def _moves(name: str, ops: tuple[str, ...]) -> Finding:
             yield 1, f"{n:#x} does not fit in the {width} bits of {ops[0]}"
         else:
             spare = f"{_width(ops[0])}9"
-            if ops[0] in ("sp", "wsp"):
+            if ops[0] in ("sp", "wsp") and not is_bitmask(n, width):
                 yield (
                     1,
                     f"one mov does not bring {n:#x} into {ops[0]}: use `ldr {spare}, ={n:#x}` and "
                     f"`mov {ops[0]}, {spare}`",
                 )
-            yield (
-                1,
-                f"{n:#x} is too wide for one mov: use `ldr {ops[0]}, ={n:#x}`, or movz and movk 16 "
-                "bits at a time",
-            )
+            if ops[0] not in ("sp", "wsp") and not is_one_mov(n, width):
+                yield (
+                    1,
+                    f"{n:#x} is too wide for one mov: use `ldr {ops[0]}, ={n:#x}`, or movz and "
+                    "movk 16 bits at a time",
+                )
     elif name == "mov":
         return
     elif not 0 <= n <= 0xFFFF:
         yield 1, f"{n:#x} does not fit in {name}: its immediate has 16 bits (0 to 0xffff)"
-    elif len(ops) > 2:
+    elif len(ops) > 2 and ops[2] not in SHIFTED[: 2 if ops[0][0] == "w" else 4]:
         yield 2, f"{name} shifts by lsl #0, #16{'' if ops[0][0] == 'w' else ', #32, #48'} only"
 
 
@@ -330,7 +399,7 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
         lone = len(ops) == 1
         yield (
             0,
-            f"{name} {ops[0]} {'without' if lone else 'with'} a register does not exist; examples: "
+            f"the kit knows no {name} {ops[0]} {'without' if lone else 'with'} a register; examples: "
             f"{written(name)}",
         )
 
@@ -344,6 +413,13 @@ def _widened(name: str, ops: tuple[str, ...]) -> Finding:
         extend = WIDENS.match(name if i == len(ops) - 1 else ops[i + 1])
         if extend and REGISTER.match(reg) and reg[0] == "x":
             yield i, f"{extend.group()} extends a w register: write w{reg[1:]}, not {reg}"
+
+
+def _half(name: str, ops: tuple[str, ...]) -> Finding:
+    """Arithmetic on half-precision numbers is Armv8.2."""
+    for index, op in enumerate(ops):
+        if re.match(r"h\d+$|v\d+\.[48]h$", op) and name[0] == "f" and "cvt" not in name:
+            yield index, f"{name} of half-precision numbers ({op}) is newer than a Cortex-A72"
 
 
 def _registers(name: str, ops: tuple[str, ...]) -> Finding:
@@ -380,6 +456,10 @@ def _registers(name: str, ops: tuple[str, ...]) -> Finding:
             yield 0, f"the first operand of {name} is the register that receives the result"
 
 
-CHECKS: tuple[Callable[[str, tuple[str, ...]], Finding], ...] = (
-    _arithmetic, _moves, _widened, _small, _names, _count, _memory, _registers, _logical,
+Check = Callable[[str, tuple[str, ...]], Finding]
+# True whatever the engine says: the tests hold them to every form that GNU as takes.
+CERTAIN: tuple[Check, ...] = (_arithmetic, _moves, _small)
+# Sentences about an instruction that the engine has refused.
+CHECKS: tuple[Check, ...] = (
+    _arithmetic, _moves, _widened, _small, _half, _names, _count, _memory, _registers, _logical,
 )  # fmt: skip

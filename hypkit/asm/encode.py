@@ -1,8 +1,9 @@
 """The words of A64 instructions that depend on the PC or that Keystone does not know (Arm ARM C4.1,
-C6.2)."""
+C6.2, C7.2)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hypkit.asm.canonical import REGISTERS, Evaluate, Operand, immediate, value_of
@@ -26,15 +27,97 @@ PLAIN_WORDS = {
 } | {"sb": 0xD50330FF, "ssbb": 0xD503309F, "pssbb": 0xD503349F}  # fmt: skip
 
 
+# Cryptography, which Keystone does not have (C4.1.96 and C7.2): the word, and its operands' shapes.
+CRYPTO = {
+    "aese": (0x4E284800, "v.16b v.16b"), "aesd": (0x4E285800, "v.16b v.16b"),
+    "aesmc": (0x4E286800, "v.16b v.16b"), "aesimc": (0x4E287800, "v.16b v.16b"),
+    "sha1c": (0x5E000000, "q s v.4s"), "sha1p": (0x5E001000, "q s v.4s"),
+    "sha1m": (0x5E002000, "q s v.4s"), "sha1su0": (0x5E003000, "v.4s v.4s v.4s"),
+    "sha256h": (0x5E004000, "q q v.4s"), "sha256h2": (0x5E005000, "q q v.4s"),
+    "sha256su1": (0x5E006000, "v.4s v.4s v.4s"), "sha1h": (0x5E280800, "s s"),
+    "sha1su1": (0x5E281800, "v.4s v.4s"), "sha256su0": (0x5E282800, "v.4s v.4s"),
+    "pmull": (0x0EE0E000, "v.1q v.1d v.1d"), "pmull2": (0x4EE0E000, "v.1q v.2d v.2d"),
+}  # fmt: skip
+FMOV = {"s": 0x1E201000, "d": 0x1E601000}  # C7.2.131
+FMOV_VECTOR = {"2s": 0x0F00F400, "4s": 0x4F00F400, "2d": 0x6F00F400}  # C7.2.129
+SIMD = re.compile(r"([bhsdqv])(\d+)(\.\w+)?$")
+
+
 def plain_word(parts: tuple[str, ...]) -> int | None:
-    """The word of a hint, and of UDF, which Keystone does not know."""
-    if parts[0] == "udf" and len(parts) == 2 and parts[1][0] == "#":
+    """Return the word of what needs no engine: hints, UDF, cryptography, FMOV of a number.
+
+    None for everything else, and for what does not exist.
+    """
+    name = parts[0]
+    if name == "udf" and len(parts) == 2 and parts[1][0] == "#":
         n = int(parts[1][1:], 0)
         return n if 0 <= n <= 0xFFFF else None
+    if name in CRYPTO:
+        return _crypto(parts)
+    if name == "fmov" and len(parts) == 3 and parts[2][0] == "#":
+        return _fmov(parts[1], float(parts[2][1:]))
     return PLAIN_WORDS.get(" ".join(parts))
 
 
+def _crypto(parts: tuple[str, ...]) -> int | None:
+    word, shapes = CRYPTO[parts[0]]
+    wanted = shapes.split()
+    found = [SIMD.match(op) for op in parts[1:]]
+    if len(found) != len(wanted):
+        return None
+    for match, shape, place in zip(found, wanted, (0, 5, 16), strict=False):
+        if match is None or f"{match.group(1)}{match.group(3) or ''}" != shape:
+            return None
+        word |= int(match.group(2)) << place
+    return word
+
+
+def is_bitmask(n: int, width: int) -> bool:
+    """Return whether a number is a bitmask immediate: one run of ones, rotated, repeated over
+    elements of 2 to `width` bits (DecodeBitMasks)."""
+    n &= (1 << width) - 1
+    if n in (0, (1 << width) - 1):
+        return False
+    size = width
+    while size > 2 and n >> size // 2 & (1 << size // 2) - 1 == n & (1 << size // 2) - 1:
+        size //= 2
+        n &= (1 << size) - 1
+    # One run, seen as a ring: the bits change twice.
+    turned = n >> 1 | (n & 1) << size - 1
+    return (n ^ turned).bit_count() == 2
+
+
+def is_one_mov(n: int, width: int) -> bool:
+    """Return whether one MOV (MOVZ, MOVN, ORR) brings a number into a register of that width."""
+    n &= (1 << width) - 1
+    other = n ^ (1 << width) - 1
+    halves = range(0, width, 16)
+    return any(v & ~(0xFFFF << at) == 0 for v in (n, other) for at in halves) or is_bitmask(
+        n, width
+    )
+
+
+def float_bits(value: float) -> int | None:
+    """Return the 8 bits of a floating-point immediate, VFPExpandImm backwards; None if none fit."""
+    for bits in range(256):
+        exponent = (bits >> 4 & 7 ^ 4) - 3
+        if (-1 if bits >> 7 else 1) * (16 + (bits & 15)) / 16 * 2.0**exponent == value:
+            return bits
+    return None
+
+
+def _fmov(register: str, value: float) -> int | None:
+    match, bits = SIMD.match(register), float_bits(value)
+    if match is None or bits is None:
+        return None
+    kind, number, shape = match.group(1), int(match.group(2)), (match.group(3) or "")[1:]
+    if kind == "v" and shape in FMOV_VECTOR:
+        return FMOV_VECTOR[shape] | (bits >> 5) << 16 | (bits & 31) << 5 | number
+    return FMOV[kind] | bits << 13 | number if kind in FMOV else None
+
+
 def is_pc_relative(mnemonic: str, ops: Sequence[Operand]) -> bool:
+    """Return whether an instruction's word depends on where it lies."""
     if mnemonic in ("b", "bl", "cbz", "cbnz", "tbz", "tbnz", "adr", "adrp"):
         return True
     if mnemonic in ("ldr", "ldrsw", "prfm"):
@@ -43,7 +126,7 @@ def is_pc_relative(mnemonic: str, ops: Sequence[Operand]) -> bool:
 
 
 def branch_condition(mnemonic: str) -> int | None:
-    """`b.eq` or, as GNU as takes it, `beq`: the condition's number."""
+    """Return the condition's number of `b.eq` or, as GNU as takes it, `beq`."""
     if mnemonic.startswith("b."):
         return CONDITION.get(mnemonic[2:])
     if len(mnemonic) == 3 and mnemonic[0] == "b" and mnemonic != "bal":
@@ -52,7 +135,7 @@ def branch_condition(mnemonic: str) -> int | None:
 
 
 def register(op: Operand, kinds: str, zero: bool = True) -> tuple[int, str]:
-    """(number, width letter) of a general register; `kinds` says which widths are allowed."""
+    """Return (number, width letter) of a general register; `kinds` says which widths are allowed."""
     text, at = op
     name = REGISTERS.get(text.lower())
     if name is None or name[0] not in "xw":
@@ -71,7 +154,7 @@ def _count(mnemonic: str, ops: Sequence[Operand], want: int, shape: str) -> None
 
 
 def offset_of(op: Operand, pc: int, evaluate: Evaluate) -> int:
-    """Distance from the instruction to its target. As in GNU as, a plain number is a distance."""
+    """Return the distance from the instruction to its target. As in GNU as, a plain number is a distance."""
     text, at = op
     if text.startswith("#"):
         text, at = text[1:], at + 1
@@ -89,7 +172,7 @@ def offset_of(op: Operand, pc: int, evaluate: Evaluate) -> int:
 
 
 def field(offset: int, bits: int, scale: int, what: str, at: int) -> int:
-    """A signed, scaled offset as an instruction field of `bits - scale` bits."""
+    """Return a signed, scaled offset as an instruction field of `bits - scale` bits."""
     reach = 1 << bits
     if not -reach <= offset < reach:
         unit = f"{reach >> 20} MiB" if reach >= 1 << 20 else f"{reach >> 10} KiB"
@@ -107,10 +190,12 @@ def field(offset: int, bits: int, scale: int, what: str, at: int) -> int:
 
 
 def adr_word(rd: int, offset: int) -> int:
+    """Return the word of ADR Xrd, .+offset (C6.2.10)."""
     return 0x10000000 | (offset & 3) << 29 | (offset >> 2 & 0x7FFFF) << 5 | rd
 
 
 def adrp_word(rd: int, target: int, pc: int, at: int) -> int:
+    """Return the word of ADRP Xrd, target (C6.2.11)."""
     pages = signed((target & ~0xFFF) - (pc & ~0xFFF)) >> 12
     if not -(1 << 20) <= pages < 1 << 20:
         raise Complaint(
@@ -122,7 +207,7 @@ def adrp_word(rd: int, target: int, pc: int, at: int) -> int:
 
 
 def pc_relative(mnemonic: str, ops: Sequence[Operand], pc: int, evaluate: Evaluate) -> int:
-    """The word of a branch, adr, adrp or literal load at address `pc`."""
+    """Return the word of a branch, adr, adrp or literal load at address `pc`."""
     condition = branch_condition(mnemonic)
     if mnemonic in ("b", "bl"):
         _count(mnemonic, ops, 1, f"{mnemonic} label")
@@ -162,7 +247,7 @@ def _adr_field(op: Operand, pc: int, evaluate: Evaluate) -> int:
 
 
 def address(op: Operand, evaluate: Evaluate, what: str) -> int:
-    """The address an operand names; a plain number is refused."""
+    """Return the address that an operand names. Raises Complaint for a plain number."""
     text, at = op
     if text.startswith(":") or text.startswith("#:"):
         raise complain_relocation(at)
@@ -173,7 +258,7 @@ def address(op: Operand, evaluate: Evaluate, what: str) -> int:
 
 
 def literal_word(mnemonic: str, ops: Sequence[Operand], offset: int, evaluate: Evaluate) -> int:
-    """LDR/LDRSW/PRFM (literal), C6.2.167."""
+    """Return the word of LDR, LDRSW or PRFM (literal), C6.2.167."""
     text, at = ops[0]
     imm = field(offset, 20, 2, f"{mnemonic} of a label", ops[1][1]) << 5
     if mnemonic == "prfm":
@@ -194,7 +279,7 @@ def literal_word(mnemonic: str, ops: Sequence[Operand], offset: int, evaluate: E
 
 
 def far_pair(mnemonic: str, ops: Sequence[Operand], pc: int, evaluate: Evaluate) -> tuple[int, int]:
-    """adr_l, ldr_l, str_l: ADRP and the instruction that adds the low 12 bits."""
+    """Return the two words of adr_l, ldr_l or str_l: ADRP and the instruction that adds the low 12 bits."""
     shape = {"adr_l": "adr_l x0, symbol", "ldr_l": "ldr_l x0, symbol[, tmp]",
              "str_l": "str_l x0, symbol, tmp"}[mnemonic]  # fmt: skip
     if not (len(ops) == 2 + (mnemonic == "str_l") or mnemonic == "ldr_l" and len(ops) == 3):

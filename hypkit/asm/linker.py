@@ -239,6 +239,8 @@ class _Linking:
             text = canonical.join(parts)
             plain = encode.plain_word(parts)
             if plain is None and text not in known:
+                if complaint := diagnose.refusal(parts, ops):
+                    raise complaint
                 self.lookups.append(_Lookup(index, item, text, parts))
                 return b""
             word = known[text] if plain is None else plain

@@ -1,10 +1,13 @@
-"""The mnemonics that there are, how they are written, and what is said of those there are not."""
+"""Known mnemonics, their syntax, and diagnostics for unknown ones."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Sequence
+
+import capstone
 
 from hypkit.asm.encode import branch_condition
 from hypkit.asm.expressions import Complaint
@@ -70,7 +73,9 @@ NEWER = re.compile(
     r"|casp?(a|l|al)?[bh]?$)"
     r"|(?P<pac>pac|aut|xpac|retaa|retab|eretaa|eretab|bl?ra[ab]z?$|ldra[ab]$)"
     r"|(?P<mte>irg$|stg|ldg|st2g|stzg|addg$|subg$|gmi$|subps?$)"
-    r"|(?P<other>ldapr|ldlar|stllr|rmif$|setf|cfinv$|axflag$|xaflag$|wfet$|wfit$|frint|dgh$|ld64|st64)"
+    r"|(?P<other>ldapr|ldlar|stllr|rmif$|setf|cfinv$|axflag$|xaflag$|wfet$|wfit$|rprfm$|cpy|set[gpme]|mrrs$|msrr$|sysp$|ldapur|stlur|ld[afi]?lapr"
+    r"|fjcvtzs$|stz2g$|f(cmla|cadd)$|([us]|us|su)dot$|sqrdml[as]h$|bf(cvt|dot|mmla|mlal)|[us]+mmla$"
+    r"|sm[34]|sha512|eor3$|rax1$|xar$|bcax$|fml[as]l2?$|chkfeat$|gcs|rcw|frint(32|64)|dgh$|ld64|st64)"
 )
 NEWER_TEXT = {
     "lse": "an LSE atomic (Armv8.1); use a loop of ldaxr and stlxr",
@@ -88,21 +93,30 @@ FOREIGN = {  # of other architectures
 
 
 def shapes(name: str) -> list[str]:
-    """How a common instruction is written, an example a form; empty for another."""
+    """Return how a common instruction is written, an example a form; empty for another."""
     return [s.replace("{}", name) for s in SHAPES.get(name, "").split(" or ") if s]
 
 
 def written(name: str) -> str:
-    """The same as a text: `ret` or `ret x30`."""
+    """Return the same as a text: `ret` or `ret x30`."""
     return " or ".join(f"`{shape}`" for shape in shapes(name))
 
 
+@functools.cache
+def architecture() -> frozenset[str]:
+    """Return every A64 mnemonic that Capstone knows, of whatever version of the architecture."""
+    engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
+    names = (engine.insn_name(number) for number in range(1, 4000))
+    return frozenset(name.lower() for name in names if name)
+
+
 def known(name: str) -> bool:
+    """Return whether hypkit itself has something to say of a mnemonic."""
     return name in SHAPES or name in OTHERS or branch_condition(name) is not None
 
 
 def unknown(name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]) -> Complaint | None:
-    """The complaint about a mnemonic that does not exist here; None if it does."""
+    """Return the complaint about a mnemonic that does not exist here; None if it may."""
     if known(name):
         return None
     newer = NEWER.match(name)
@@ -112,6 +126,8 @@ def unknown(name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]) ->
             f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
             "machine is, are Armv8.0"
         )
+    if name in architecture():
+        return None
     names = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
     close = difflib.get_close_matches(name, names, 1, 0.7) if len(name) < 40 else []
     hint = ""
@@ -120,5 +136,5 @@ def unknown(name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]) ->
     elif close:
         hint = f"; did you mean `{close[0]}`?"
     elif not ops or known(ops[0][0].split()[0].lower()):
-        hint = f"; a label has a colon behind it: `{name[:40]}:`"
+        hint = f"; a label has a colon after it: `{name[:40]}:`"
     return Complaint(f"unknown instruction `{name[:40]}`{hint}")

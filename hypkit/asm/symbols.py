@@ -183,7 +183,7 @@ class Symbols:
     def plain(self, text: str, at: int, why: str) -> int:
         """Return a number that is needed in this pass; `why` says for what."""
         try:
-            value = self.value(text.strip().removeprefix("#"), at)
+            value = self.value(text, at)
         except Unknown as e:
             raise Complaint(
                 f"{why}, and {e.name!r} is not defined before this line", e.at

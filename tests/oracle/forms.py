@@ -26,6 +26,51 @@ icc_igrpen1_el1 icc_sgi1r_el1 s3_4_c12_c11_0 s3_6_c1_c1_0 s2_0_c0_c4_5
 EXTENDS = "lsl lsr asr ror uxtb uxth uxtw uxtx sxtb sxth sxtw sxtx".split()
 
 
+SIMD = """
+ld1 {v0.b}[1], [x0]
+ld2 {v0.h, v1.h}[3], [x1], #4
+ld3 {v0.s - v2.s}[3], [x2], x3
+st4 {v0.d - v3.d}[1], [sp]
+st1 {v9.2d}, [x4]
+ld1r {v1.4s}, [x5]
+aese v0.16b, v1.16b
+sha1c q0, s1, v2.4s
+sha256h q0, q1, v2.4s
+pmull v0.1q, v1.1d, v2.1d
+pmull v0.8h, v1.8b, v2.8b
+ext v0.8b, v1.8b, v2.8b, #3
+fmov d0, #1.5
+fmov v1.2d, #2.0
+dup v0.4s, v1.s[2]
+ins v0.d[1], x2
+umov w0, v1.b[15]
+movi v0.4s, #0xff, msl #8
+movi v1.2d, #0xff00
+mvni v2.8h, #1
+fcmp d0, #0.0
+fcmeq v0.4s, v1.4s, #0.0
+fmla v0.4s, v1.4s, v2.s[3]
+shl v0.4s, v1.4s, #3
+sshr d0, d1, #63
+scvtf d0, x1, #3
+tbl v0.8b, {v1.16b, v2.16b}, v3.8b
+prfm pldl1keep, [x0, x1, lsl #3]
+prfm #6, [x0]
+crc32x w0, w1, x2
+ldr q0, [x1, #16]
+str d0, [sp, #-8]!
+ldp q0, q1, [x2], #32
+mov v0.b[3], v1.b[2]
+orr v0.4s, #1, lsl #8
+sys #3, c7, c4, #1, x0
+msr s3_4_c12_c11_5, x1
+ccmp x0, #3, #4, ne
+ror x0, x1, #3
+bfi x0, x1, #8, #16
+hint #20
+""".strip().splitlines()
+
+
 def forms() -> list[str]:
     """The lines, without repetition. Many are no instructions: the judge says which."""
     out: dict[str, None] = {}
@@ -123,4 +168,36 @@ def forms() -> list[str]:
     for o, a in product("pldl1keep pldl2strm plil1keep pstl3keep #6".split(),
                         ("[x0]", "[x0, #8]", "[x0, x1, lsl #3]")):  # fmt: skip
         add("prfm", o, a)
+    out |= dict.fromkeys(SIMD)
+    for m, (a, b) in product(("ld", "st"), (("[x3]", "[sp]"), ("[x3], x4", "[sp], x30"))):
+        for count, (k, top, size) in product(
+            (1, 2, 3, 4), (("b", 15, 1), ("h", 7, 2), ("s", 3, 4), ("d", 1, 8))
+        ):
+            for lane, start in product((0, 1, top, top + 1), (0, 29)):
+                names = ", ".join(f"v{(start + n) % 32}.{k}" for n in range(count))
+                for where in (a, b, f"[x3], #{size * count}", f"[x3], #{size * count + 1}"):
+                    add(f"{m}{count}", f"{{{names}}}[{lane}]", where)
+    for m in "aese aesd aesmc aesimc sha1h sha1su1 sha256su0".split():
+        for t in ("v0.16b, v31.16b", "v0.4s, v1.4s", "s0, s31", "v0.8b, v1.8b", "v0.16b"):
+            out[f"{m} {t}"] = None
+    for m in "sha1c sha1p sha1m sha1su0 sha256h sha256h2 sha256su1 pmull pmull2".split():
+        for t in ("q0, s1, v31.4s", "q0, q1, v31.4s", "v0.4s, v1.4s, v31.4s", "v0.1q, v1.1d, v31.1d",
+                  "v0.1q, v1.2d, v31.2d", "v0.8h, v1.8b, v31.8b", "v0.8h, v1.16b, v31.16b"):  # fmt: skip
+            out[f"{m} {t}"] = None
+    for r, n in product(("d0", "s31", "v1.2s", "v2.4s", "v3.2d", "x4", "h5", "v6.8h"),
+                        ("1", "#1", "#-1.0", "#.125", "#31", "#1.9375e0", "#0.1", "#0.0", "#32",
+                         "#0x1", "#0.0625", "#- 2.", "#1e400", "#3.1E+1", "#1.9375000")):  # fmt: skip
+        out[f"fmov {r}, {n}"] = None
+    for r in ("d0", "s1", "v2.4s", "v3.2d"):
+        for m, n in product(("fcmp", "fcmpe", "fcmeq", "fcmle"), ("#0", "#0.0", "#0e5", "#1.0")):
+            out[f"{m} {r}, {n}"] = out[f"{m} {r}, {r}, {n}"] = None
+    for n in (0, 7, 8, 15, 16, 32):
+        add("ext", "v0.8b", "v1.8b", "v2.8b", n), add("ext", "v0.16b", "v1.16b", "v2.16b", n)
+        add("movi", "v0.4s", 255, f"lsl #{n}"), add("movi", "v0.8h", 255, f"lsl #{n}")
+        add("movi", "v0.4s", 255, f"msl #{n}"), add("shl", "v0.4s", "v1.4s", n)
+        (
+            add("umov", "w0", f"v1.b[{n}]"),
+            add("ins", f"v1.s[{n}]", "w0"),
+            add("dup", "d0", f"v1.d[{n}]"),
+        )
     return list(out)

@@ -1,5 +1,6 @@
 """GNU as and ld as a function: text -> bytes."""
 
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -26,16 +27,19 @@ PRELUDE = """
         str     \\src, [\\tmp, :lo12:\\sym]
         .endm
 """
-MARCH = "-march=armv8-a+sb"
+MARCH = "-march=armv8-a+crc+crypto+sb"
+A72 = "-march=armv8-a+crc+crypto"  # what a Cortex-A72 has
 
 
-def gnu_object(text: str, folder: Path, prelude: str = PRELUDE) -> tuple[Path, str]:
+def gnu_object(
+    text: str, folder: Path, prelude: str = PRELUDE, march: str = MARCH
+) -> tuple[Path, str]:
     """Assemble; (the object file, what GNU as said). The object is missing if it refused."""
     source, made = folder / "text.s", folder / "text.o"
     source.write_text(prelude + text, encoding="utf-8")
     made.unlink(missing_ok=True)
     done = subprocess.run(
-        [judge("as"), MARCH, "-o", str(made), str(source)],
+        [judge("as"), march, "-o", str(made), str(source)],
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     return made, done.stderr
@@ -73,3 +77,18 @@ def text_section(elf: bytes) -> bytes:
         if elf[strings + name :].startswith(b".text\0"):
             return elf[offset : offset + length]
     raise AssertionError("no .text in this ELF file")
+
+
+def words_of_gnu_as(lines: list[str], folder: Path, march: str = MARCH) -> dict[str, int]:
+    """The word of each line that GNU as takes."""
+    said = ""
+    for _ in range(3):
+        made, said = gnu_object("".join(f"{line}\n" for line in lines), folder, "", march)
+        refused = {int(n) for n in re.findall(r"text\.s:(\d+): Error", said)}
+        if not refused:
+            break
+        lines = [line for number, line in enumerate(lines, 1) if number not in refused]
+    assert made.exists(), said
+    code = text_section(made.read_bytes())
+    assert len(code) == 4 * len(lines)
+    return {line: int.from_bytes(code[4 * i :][:4], "little") for i, line in enumerate(lines)}

@@ -6,14 +6,16 @@ import subprocess
 import pytest
 
 from hypkit import asm
-from hypkit.asm import AsmError, Program, Unit, assemble
+from hypkit.asm import AsmError, Program, Unit, assemble, recorded
+from hypkit.asm.diagnose import NO_ENGINE
 from hypkit.kernel import programs
 from hypkit.kernel.variants import VARIANTS
 from tests.corpus import BASES, golden, snippets, write_golden
 from tests.judges import judge, judged, tool
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
+from tests.oracle import mutants_as
 from tests.oracle.forms import forms
-from tests.oracle.gnu import MARCH, gnu_bytes, gnu_object, text_section
+from tests.oracle.gnu import MARCH, gnu_bytes, words_of_gnu_as
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def theirs(tmp_path_factory) -> dict[str, list[bytes]]:
     return {name: gnu_bytes(text, BASES, folder) for name, text in snippets().items()}
 
 
-@needs_keystone
+@needs_engine
 def test_every_snippet_has_the_bytes_that_gnu_as_gives_it(theirs):
     ours = {
         name: [assemble(text, base, name=name).code for base in BASES]
@@ -65,7 +67,7 @@ def guest_units(monkeypatch) -> list[tuple[Unit, Program, dict[str, int], dict[s
     return list(found.values())
 
 
-@needs_keystone
+@needs_engine
 def test_every_line_of_guest_code_has_the_bytes_that_gnu_as_gives_it(monkeypatch, tmp_path):
     judge("as")
     count = 0
@@ -82,19 +84,7 @@ def test_every_line_of_guest_code_has_the_bytes_that_gnu_as_gives_it(monkeypatch
     judged("guest instructions and data items equal to GNU as", count)
 
 
-def words_of_gnu_as(lines: list[str], folder) -> dict[str, int]:
-    """The word of each line that GNU as takes."""
-    for _ in range(2):
-        made, said = gnu_object("".join(f"{line}\n" for line in lines), folder, prelude="")
-        refused = {int(n) for n in re.findall(r"text\.s:(\d+): Error", said)}
-        lines = [line for number, line in enumerate(lines, 1) if number not in refused]
-    assert made.exists(), said
-    code = text_section(made.read_bytes())
-    assert len(code) == 4 * len(lines)
-    return {line: int.from_bytes(code[4 * i :][:4], "little") for i, line in enumerate(lines)}
-
-
-@needs_keystone
+@needs_engine
 def test_no_instruction_gets_another_word_than_gnu_as_gives_it(tmp_path):
     judge("as")
     theirs = words_of_gnu_as(forms(), tmp_path)
@@ -119,7 +109,7 @@ def test_no_instruction_gets_another_word_than_gnu_as_gives_it(tmp_path):
     judged("instruction forms that GNU as takes and hypkit refuses with a sentence", len(refused))
 
 
-@needs_keystone
+@needs_engine
 def test_no_instruction_is_taken_that_gnu_as_refuses(tmp_path):
     judge("as")
     theirs = words_of_gnu_as(forms(), tmp_path)
@@ -135,6 +125,76 @@ def test_no_instruction_is_taken_that_gnu_as_refuses(tmp_path):
     assert taken == []
     assert refused > 4000
     judged("instruction forms that GNU as and hypkit refuse", refused)
+
+
+WIDE = (
+    "0x100000000",
+    "0x100000001",
+    "0x10000000f",
+    "0x8000000000000000",
+    "-0x100000001",
+    "4294967300",
+)
+
+
+@needs_engine
+def test_no_number_beyond_32_bits_is_cut(tmp_path):
+    judge("as")
+    kinds = {}
+    for line in forms():
+        kinds.setdefault(re.sub(r"(?<![a-z_])\d+|(?<=[xwvdsq])\d+", "N", line), line)
+    lines = {
+        line[: spot.start()] + wide + line[spot.end() :]
+        for line in kinds.values()
+        for spot in re.finditer(r"(?<![\w.])-?\d+(?![\w.])", line)
+        for wide in WIDE
+    }
+    theirs = words_of_gnu_as(sorted(lines), tmp_path)
+    wrong, taken = [], 0
+    for line in sorted(lines):
+        try:
+            word = int.from_bytes(assemble(line).code, "little")
+        except AsmError:
+            continue
+        taken += 1
+        if word != theirs.get(line):
+            wrong.append(line)
+    assert wrong == []
+    assert len(lines) > 1500 and taken > 10
+    judged("lines with numbers beyond 32 bits, none cut", len(lines))
+
+
+# GNU as overflows: it takes the number for minus itself.
+REFUSED_ON_PURPOSE = re.compile(r"(add|sub|cmp|cmn)s? .*#9223372036854775808$")
+
+
+def test_what_is_said_without_an_engine_is_true_of_every_form_that_gnu_as_takes(
+    monkeypatch, tmp_path
+):
+    judge("as")
+    monkeypatch.setenv("HYPKIT_ENGINE", "none")
+    monkeypatch.setattr(recorded, "learned", {})
+    monkeypatch.setattr(recorded, "encodings", lambda: {})
+    said = {}
+    for line in words_of_gnu_as(forms(), tmp_path):
+        try:
+            assemble(line)
+        except AsmError as e:
+            said[line] = e.message
+    false = {line: message for line, message in said.items() if NO_ENGINE not in message}
+    assert not {line for line in false if not REFUSED_ON_PURPOSE.match(line)}, false
+    assert len(said) > 3000
+    judged("forms of which nothing untrue is said without an engine", len(said))
+
+
+@needs_engine
+def test_mutated_lines_have_the_bytes_that_gnu_as_gives_them():
+    judge("as")
+    result = mutants_as.run(1500, seed=20)
+    assert result.differing == [] and result.raw == []
+    assert len(result.only_ours) <= 2, result.only_ours
+    assert result.counts["compared"] > 250
+    judged("mutated lines equal to GNU as", result.counts["compared"])
 
 
 def test_the_recorded_encodings_are_those_of_gnu_as(tmp_path):

@@ -1,0 +1,45 @@
+"""The oracle's commands read what they are given and say what they expected."""
+
+from pathlib import Path
+
+from tests.judges import judge
+from tests.oracle import mc, mutants_as
+
+LINES = """\
+# CS_ARCH_AARCH64, 0, None
+0x1f,0x20,0x03,0xd5 == nop
+0x20,0x48,0x28,0x4e = aese\tv0.16b, v1.16b // a comment
+0x00,0x00,0x00,0x00 == add z0.b, z0.b, z0.b
+not a case
+"""
+
+
+def test_lines_of_the_peers_suite_are_read_and_those_of_other_cores_left_out(tmp_path):
+    (tmp_path / "a.s.cs").write_text(LINES)
+    assert mc.cases(tmp_path) == {"nop": {0xD503201F}, "aese v0.16b, v1.16b": {0x4E284820}}
+
+
+def test_a_wrong_word_of_the_peers_suite_is_found(tmp_path, capsys):
+    judge("as")
+    (tmp_path / "a.s.cs").write_text(LINES)
+    assert mc.main([str(tmp_path)]) == 0
+    assert "equal: 2" in capsys.readouterr().out
+    (tmp_path / "b.s.cs").write_text("0x00,0x00,0x00,0x00 = hvc #0\n0x1,0x2 = short\n")
+    result = mc.run(tmp_path)
+    assert result.counts["equal"] == 3 and not result.wrong  # GNU as is heard as well
+
+
+def test_without_the_suite_the_command_says_what_it_expected(tmp_path, capsys):
+    assert mc.main([]) == 2
+    assert "expected a folder of *.cs files" in capsys.readouterr().err
+    assert mc.main([str(tmp_path)]) == 2
+    assert "no line of" in capsys.readouterr().err
+
+
+def test_cases_are_the_same_for_the_same_seed():
+    assert list(mutants_as.cases(20, 3)) == list(mutants_as.cases(20, 3))
+    assert list(mutants_as.cases(20, 3)) != list(mutants_as.cases(20, 4))
+
+
+def test_the_peers_suite_is_not_among_our_files():
+    assert list(Path(__file__).parents[2].glob("**/*.s.cs")) == []
