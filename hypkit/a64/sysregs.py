@@ -85,6 +85,8 @@ _PSTATE = {
     Encoding(3, 3, 4, 2, 1): "DAIF",
     Encoding(3, 0, 4, 2, 0): "SPSel",
 }
+# What the core says of itself: no MSR writes it.
+READ_ONLY = ("MIDR_EL1", "MPIDR_EL1", "ID_AA64MMFR0_EL1", "CurrentEL", "ICH_VTR_EL2")
 _BY_UPPER = {name.upper(): name for name in SYSREGS}
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import index as whole
 from typing import SupportsIndex, overload
 
 import numpy as np
 
 from hypkit.a64 import pstate
-from hypkit.a64.decode import Instruction, decode, spelled
+from hypkit.a64.decode import Instruction, decode
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
 from hypkit.trace.columns import Columns
+from hypkit.trace.dataflow import Dataflow
 from hypkit.trace.diff import TraceDiff
+from hypkit.trace.origin import Origin, Reach, origin, reaches
 
 TABLE_STEPS = 20_000  # two megabytes of text
 
@@ -131,12 +134,54 @@ class Step:
 class Trace(Columns):
     """The steps of a run. len() counts executed instructions; t[i] is a Step, t[a:b] a Trace."""
 
-    def text(self, pc: int, step: int = 0) -> str:
-        """Return the instruction that was executed at address *pc*, with names for its targets.
+    @cached_property
+    def _dataflow(self) -> Dataflow:
+        return Dataflow(self)
 
-        step: about when, for code that was rewritten.
+    def origin(
+        self, name: str | int, step: int, *, size: int = 8, beyond_hvc: bool = False
+    ) -> Origin:
+        """Return where a value came from, step by step, to its owner.
+
+        A value that EL2 got from the host or the VM ends there, as "register x0, host": that is
+        what EL2 was given. SP, the PC and the branches taken are not followed, see hypkit.trace.origin.
+
+        Args:
+            name: a register (x0 to x30, sp, pc, nzcv), a system register, a label, or the address
+                of memory in any of the four address spaces.
+            step: the value is the one before this step; len(trace) is the end.
+            size: of memory, the bytes.
+            beyond_hvc: whether to go on into the code that made the call.
+
+        Returns:
+            An Origin: `steps`, `sources` (each with its owner), `links`, and `notes` on what the
+            trace cannot know.
+
+        Raises:
+            KeyError: for a name that is none of these.
+            IndexError: for a step that the trace does not have.
+            ValueError: for an address that is none of this machine's, or a size that is no size.
         """
-        return spelled(pc, lambda at: self.word_at(at, step), self.image.symbolize)
+        return origin(self, self._dataflow, name, step, size=size, beyond_hvc=beyond_hvc)
+
+    def reaches(self, name: str | int, step: int, *, size: int = 8) -> Reach:
+        """Return what is made of a value from a step on, and where it ends up.
+
+        The other direction of `origin`, through hypercalls as well.
+
+        Args:
+            name: as for `origin`.
+            step: the value is the one before this step.
+            size: of memory, the bytes.
+
+        Returns:
+            A Reach: `steps`, `ends` (jumps, branches, loads and system registers that it decided,
+            registers and memory that hold something of it at the end), and `notes`.
+
+        Raises:
+            KeyError, IndexError, ValueError: as `origin`.
+        """
+        return reaches(self, self._dataflow, name, step, size=size)
 
     def last_write(self, name: str, step: int) -> int | None:
         """The step that gave register *name* the value it has before *step*; None: an earlier one.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from hypkit.a64 import syndrome, sysregs
-from hypkit.a64.decode import decode
+from hypkit.a64.decode import decode, spelled
 from hypkit.a64.effects import is_hvc
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
@@ -212,6 +212,13 @@ class Columns:
         esr = syndrome.EC_HVC64 << syndrome.ESR_EC_SHIFT | syndrome.ESR_IL | word >> 5 & 0xFFFF
         return Taken(step, 2, esr, pc + 4, self.register("pstate", step), None)
 
+    def text(self, pc: int, step: int = 0) -> str:
+        """Return the instruction that was executed at address *pc*, with names for its targets.
+
+        step: about when, for code that was rewritten.
+        """
+        return spelled(pc, lambda at: self.word_at(at, step), self.image.symbolize)
+
     def __len__(self) -> int:
         return len(self.pcs) - 1
 
@@ -250,11 +257,12 @@ def _accesses(trace: Columns) -> np.ndarray:
     parts = [np.zeros(0, ACCESS)]
     for site, steps in _at_sites(trace, [operand is not None for operand in operands]):
         operand = operands[site]
+        assert operand is not None
         faulted = np.isin(steps, refused)
         if operand.status:  # a store-exclusive that lost its reservation moved nothing
             moved = faulted | (trace.column(operand.status, steps + 1) == 0)
             steps, faulted = steps[moved], faulted[moved]
-        first = operand.address(pcs[site], lambda name, at=steps: trace.column(name, at))
+        first = operand.address(pcs[site], partial(trace.column, rows=steps))
         size, load = operand.element, operand.kind == "load"
         for number, name in enumerate(operand.registers):
             part = np.zeros(len(steps), ACCESS)
@@ -288,14 +296,14 @@ def _sysreg_changes(trace: Columns) -> np.ndarray:
 
     wanted = [bool(move) or is_hvc(word) for move, word in zip(moves, words, strict=True)]
     for site, steps in _at_sites(trace, wanted):
-        if moves[site]:
+        move = moves[site]
+        if move:
             steps = steps[~np.isin(steps, elsewhere)]  # an MSR that trapped wrote nothing
-            name, source = moves[site]
+            name, source = move
             add(name, steps, trace.column(source, steps))
-        else:
-            taken = trace.exception_after(int(steps[0]))
-            add("ESR_EL2", steps, taken.esr)
-            add("ELR_EL2", steps, taken.elr)
+        elif call := trace.exception_after(int(steps[0])):
+            add("ESR_EL2", steps, call.esr)
+            add("ELR_EL2", steps, call.elr)
             add("SPSR_EL2", steps, trace.column("pstate", steps))
     for taken in trace.exceptions.values():
         at, level = np.array([taken.step]), f"EL{taken.target_el}"
