@@ -6,7 +6,7 @@ comparison.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hypkit import facts
@@ -89,7 +89,7 @@ def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMEN
 
 
 # Columns of a ladder: heading, unit or explanation, and how to read it off a rung.
-COLUMNS = (
+COLUMNS: tuple[tuple[str, str, Callable[[Rung], int | None]], ...] = (
     ("host", "instructions of the host", lambda r: r.host.instructions),
     ("host loads", "load instructions among them", lambda r: r.host.loads),
     (
@@ -130,16 +130,16 @@ class Ladder:
 
         Negative where it takes more, None where one of the two has no such number.
         """
-        rows = self.rows()
+        numbers = [[read(rung) for _, _, read in COLUMNS] for rung in self.rungs]
         return [
             (
-                key,
+                rung.variant.key,
                 *(
                     None if a is None or b is None else a - b
-                    for a, b in zip(before, cells, strict=True)
+                    for a, b in zip(before, after, strict=True)
                 ),
             )
-            for (_, *before), (key, *cells) in zip(rows, rows[1:], strict=False)
+            for rung, before, after in zip(self.rungs[1:], numbers, numbers[1:], strict=False)
         ]
 
     def _repr_html_(self) -> str:

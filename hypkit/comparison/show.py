@@ -173,8 +173,8 @@ def _two(a: Rung, b: Rung) -> str:
     rows: list[list[Cell]] = []
     for name, about, read in COLUMNS:
         one, other = read(a), read(b)
-        known = one is not None and other is not None
-        rows.append([name, about, one, other, f"{other - one:+d}" if known else ""])
+        apart = "" if one is None or other is None else f"{other - one:+d}"
+        rows.append([name, about, one, other, apart])
     columns = (
         "measure",
         "what it counts",
