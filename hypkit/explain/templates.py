@@ -89,6 +89,11 @@ class Sentence:
     taken: str | None = None
 
 
+def _always(text: str) -> Sentence:
+    """One sentence for both: what jumps may jump to the next instruction."""
+    return Sentence(text, text)
+
+
 def _split(operands: str) -> list[str]:
     """Operands at their top-level commas: 'x0, [x1, #8]' -> ['x0', '[x1, #8]']."""
     return [part.strip() for part in re.split(r",(?![^\[]*\])", operands)] if operands else []
@@ -156,18 +161,18 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     if instruction.memory is not None:
         return _transfer(instruction.memory)
     if name in _FIXED:
-        return Sentence(_FIXED[name], _FIXED[name])
+        return _always(_FIXED[name])
     if name == "tlbi":
         return Sentence("Makes the TLB forget: " + operands.partition(",")[0] + ".")
     target = parts[-1] if parts else ""
     if name == "b":
-        return Sentence("", f"Goes to {target}.")
+        return _always(f"Goes to {target}.")
     if name == "bl":
-        return Sentence("", f"Calls {target}. x30 keeps where to return to.")
+        return _always(f"Calls {target}. x30 keeps where to return to.")
     if name in ("br", "blr"):
         what = "Goes to" if name == "br" else "Calls"
         end = " x30 keeps where to return to." if name == "blr" else ""
-        return Sentence("", f"{what} the address in {parts[0]}: {{goes}}.{end}")
+        return _always(f"{what} the address in {parts[0]}: {{goes}}.{end}")
     if name.startswith("b."):
         condition = CONDITIONS.get(_ALIASES.get(name[2:], name[2:]), name[2:])
         return Sentence(
