@@ -10,6 +10,8 @@ from hypkit.a64.pagetables import Walk, walk
 from hypkit.a64.sysregs import SYSREGS
 from hypkit.machine.ram import Ram
 
+# TCR_EL1: a half of the addresses for which no table is walked.
+EPD0, EPD1 = 1 << 7, 1 << 23
 PHYSICAL_BITS = 44  # a Cortex-A72's, ID_AA64MMFR0_EL1.PARange
 
 
@@ -41,7 +43,12 @@ class Mmu:
         if not self._sysreg("SCTLR_EL1") & 1:
             first = _untranslated(va, "EL1, MMU off")
         else:
-            first = self._walk("EL1", {0: "TTBR0_EL1", 0xFFFF: "TTBR1_EL1"}.get(va >> 48), va)
+            root, off = {0: ("TTBR0_EL1", EPD0), 0xFFFF: ("TTBR1_EL1", EPD1)}.get(
+                va >> 48, (None, 0)
+            )
+            if root and self._sysreg("TCR_EL1") & off:
+                root = None
+            first = self._walk("EL1", root, va)
         if first.pa is None or not self._sysreg("HCR_EL2") & 1:
             return first
         second = self.translate_ipa(first.pa, self._sysreg("VTTBR_EL2"), self._sysreg("VTCR_EL2"))
