@@ -70,6 +70,8 @@ SYSREGS: dict[str, Encoding] = {
         "CNTVOFF_EL2": (3, 4, 14, 0, 3),
         "CNTHCTL_EL2": (3, 4, 14, 1, 0),
         "SCR_EL3": (3, 6, 1, 1, 0),
+        "ICC_SRE_EL1": (3, 0, 12, 12, 5),
+        "ICC_SRE_EL2": (3, 4, 12, 9, 5),
         "ICH_HCR_EL2": (3, 4, 12, 11, 0),
         "ICH_VTR_EL2": (3, 4, 12, 11, 1),
         "ICH_VMCR_EL2": (3, 4, 12, 11, 7),

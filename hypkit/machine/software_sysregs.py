@@ -28,6 +28,8 @@ OF_THE_CORE = {
     Encoding(3, 1, 15, 2, 2): "CPUMERRSR_EL1",
     Encoding(3, 1, 15, 2, 3): "L2MERRSR_EL1",
 }
+# The system register interface is the only one: its switch is on for good.
+_FIXED = {"ICC_SRE_EL1": 0x7, "ICC_SRE_EL2": 0xF}
 
 
 def _vmcr(value: int) -> int:
@@ -58,11 +60,13 @@ def access(
 
 def reset() -> dict[str, int]:
     """The registers after reset, by name."""
-    return dict.fromkeys(_WRITABLE, 0) | {"ICH_VTR_EL2": ICH_VTR, "ICH_VMCR_EL2": _vmcr(0)}
+    return dict.fromkeys(_WRITABLE, 0) | _FIXED | {"ICH_VTR_EL2": ICH_VTR, "ICH_VMCR_EL2": _vmcr(0)}
 
 
 def write(registers: dict[str, int], name: str, value: int) -> bool:
-    """Write a register as the GIC would; False for one that cannot be written."""
+    """Write a register as the GIC would; False for one that must not be written."""
+    if name in _FIXED:
+        return True
     if name not in _WRITABLE:
         return False
     value &= _WRITABLE[name]
