@@ -75,6 +75,8 @@ _GENERAL = {f"x{n}": getattr(uc_arm64, f"UC_ARM64_REG_X{n}") for n in range(31)}
     "pstate": uc_arm64.UC_ARM64_REG_PSTATE,
     "lr": uc_arm64.UC_ARM64_REG_X30,
 }
+# The stack pointers of all levels, to be written while their level is not running.
+_BANKED = {f"sp_el{n}": getattr(uc_arm64, f"UC_ARM64_REG_SP_EL{n}") for n in range(3)}
 # What a learner looks at; read at the start of every trace.
 TRACED_SYSREGS = (
     "ESR_EL2",
@@ -321,8 +323,8 @@ class Cpu:
         return value
 
     def write(self, register: str, value: int) -> None:
-        """Write one of the same registers."""
-        self._uc.reg_write(_GENERAL[register], value)
+        """Write one of the same registers, or sp_el0 to sp_el2 of a level that is not running."""
+        self._uc.reg_write((_GENERAL | _BANKED)[register], value)
 
     def sysreg(self, name: str) -> int:
         """Return a system register's value; KeyError for a name that is not known, or that this
