@@ -35,7 +35,9 @@ HYP_PHASES = ("entry", "dispatch", "call", "return")
 
 LINE, PAGE = 64, 4096
 # Labels of what a number selects a function from, and the bytes of a slot.
-TABLES = {table.label: table.size for table in tables.TABLES.values() if table.loaded}
+TABLES = {table.label: table.size for table in tables.TABLES.values() if table.loaded} | {
+    "host_hcall": 8  # that of a real kernel
+}
 
 
 @dataclass
@@ -122,6 +124,9 @@ def phases(trace: Trace) -> Iterator[str]:
 
 def phase_numbers(trace: Trace) -> np.ndarray:
     """The phase of every step, as its place in PHASES; uint8."""
+    rule = trace.image.phase_rule
+    if rule is not None:
+        return np.fromiter((_NUMBER[phase] for phase in rule(trace)), np.uint8, len(trace))
     pcs, site = trace.sites
     if trace.image.variant.host_el == 2:
         return np.array(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,6 +101,21 @@ class Layout:
         return image_va - self.lm_offset & MASK64
 
     # -- kern_hyp_va: kvm_compute_layout of va_layout.c --
+
+    @property
+    def dram_size(self) -> int:
+        """Bytes of RAM, from DRAM_BASE on."""
+        return DRAM_SIZE
+
+    @property
+    def page_offset(self) -> int:
+        """The linear address of the first byte of RAM."""
+        return self.linear_va(DRAM_BASE)
+
+    @property
+    def private(self) -> Mapping[int, int]:
+        """Page of a hyp address -> physical page, for what kern_hyp_va does not lead to."""
+        return {}
 
     @cached_property
     def tag_lsb(self) -> int:

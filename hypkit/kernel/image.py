@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.a64.registers import MASK64
@@ -71,6 +72,28 @@ class Image:
     def vm(self) -> Program:
         """The program of the VM, at its address in the VM's memory."""
         return self.programs[VM]
+
+    @property
+    def phase_rule(self) -> Callable[[Any], Sequence[str]] | None:
+        """What tells the phase of every step of a trace; None: the labels of hypkit.cost."""
+        return None
+
+    @property
+    def places(self) -> tuple[list[int], list[str]]:
+        """Where names begin, physical and ascending, and the names; "" where none holds on."""
+        return self._sorted
+
+    @property
+    def named(self) -> tuple[int, int]:
+        """(start, end) of the physical memory that has names."""
+        return TEXT_PA, max(pa + size for pa, size, _ in HEAP.values())
+
+    def table_pages(self) -> Iterator[tuple[int, bytes]]:
+        """The page tables as they are at boot: (physical address, bytes) of whole pages."""
+        first, end = HEAP["idmap_pg_dir"][0], HEAP["hyp_stack"][0]
+        for pa, data in sorted(self.memory.items()):
+            if first <= pa < end and not len(data) % PAGE_SIZE:
+                yield pa, data
 
     @property
     def dispatcher(self) -> Program:

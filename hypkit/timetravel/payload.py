@@ -20,9 +20,9 @@ from hypkit.a64.registers import REGISTERS
 from hypkit.cost import PHASES, TABLES, Counts, counted, phase_numbers
 from hypkit.explain import templates
 from hypkit.explain.listing import ERET, HVC, POOL, Listing
-from hypkit.kernel.addresses import DRAM_BASE, DRAM_SIZE, KIMAGE_PA, PAGE_OFFSET
+from hypkit.kernel.addresses import DRAM_BASE, KIMAGE_PA
 from hypkit.kernel.image import Image
-from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, TEXT_PA, VM_IPA, VTCR_EL2
+from hypkit.kernel.memory_map import HEAP, VM_IPA, VTCR_EL2
 from hypkit.trace import Trace
 
 CHUNK = 1 << 14  # steps in one chunk
@@ -251,7 +251,6 @@ class Payload:
     def meta(self) -> dict:
         """Everything but the steps, ready for JSON; 64-bit numbers are strings in hexadecimal."""
         image, layout = self.image, self.image.layout
-        symbols = sorted((va - layout.kimage_voffset, name) for name, va in image.symbols.items())
         vm = image.vm.symbols
         files = sorted({row.file for row in self.listing.rows})
         return {
@@ -298,7 +297,7 @@ class Payload:
                 for row in self.listing.rows
             ],
             "files": files,
-            "symbols": [[pa for pa, _ in symbols], [name for _, name in symbols]],
+            "symbols": image.places,
             "vm": {
                 "ipa": VM_IPA,
                 "size": PAGE_SIZE,
@@ -309,14 +308,15 @@ class Payload:
             },
             "layout": {
                 "voffset": f"{layout.kimage_voffset:x}",
-                "page_offset": f"{PAGE_OFFSET:x}",
+                "page_offset": f"{layout.page_offset:x}",
                 "tag": f"{layout.tag_val << layout.tag_lsb:x}",
                 "tag_lsb": layout.tag_lsb,
                 "dram": DRAM_BASE,
-                "dram_size": DRAM_SIZE,
+                "dram_size": layout.dram_size,
                 "kimage": KIMAGE_PA,
-                "text": TEXT_PA,
-                "named_end": _named_end(),
+                "text": image.named[0],
+                "named_end": image.named[1],
+                "private": [[f"{va:x}", pa] for va, pa in layout.private.items()],
             },
             "page_tables": _table_runs(image),
             "hypercall_tables": TABLES,
@@ -417,23 +417,13 @@ def _fields(register: str) -> list[list]:
     return [list(entry) for entry in found]
 
 
-def _named_end() -> int:
-    """Where symbolize stops knowing names."""
-    last = max(pa + size for pa, size, _ in HEAP.values())
-    assert last < REQUESTS_PA
-    return last
-
-
 def _table_runs(image: Image) -> list[list]:
     """The page tables without their empty slots, as runs: [table, index, count, first, step].
 
-    Tables are whole pages of the image's memory between the first root and the hyp stack.
+    As the image had them at boot.
     """
     runs: list[list] = []
-    first, end = HEAP["idmap_pg_dir"][0], HEAP["hyp_stack"][0]
-    for pa, data in sorted(image.memory.items()):
-        if not first <= pa < end or len(data) % PAGE_SIZE:
-            continue
+    for pa, data in image.table_pages():
         words = struct.unpack(f"<{len(data) // 8}Q", data)
         run: list | None = None
         for index, word in enumerate(words):

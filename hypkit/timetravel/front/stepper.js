@@ -131,6 +131,7 @@ export class Reel {
     this.tag = BigInt("0x" + layout.tag);
     this.vaMask = (1n << BigInt(layout.tag_lsb)) - 1n;
     this.vmEnd = vm.ipa + vm.size;
+    this.private = new Map(layout.private.map(([va, pa]) => [BigInt("0x" + va), pa]));
     this.index = Object.fromEntries(this.meta.registers.map((name, bit) => [name, bit]));
     /** @type {Map<number, any[][]>} */
     this.tables = new Map();
@@ -440,6 +441,7 @@ export class Reel {
     const { dram, dram_size: size, kimage } = this.meta.layout;
     const end = BigInt(dram) + BigInt(size);
     if (this.inVm(va)) return "VM";
+    if (this.private.has(va & ~0xfffn)) return "hyp";
     if (va >= BigInt(dram) && va < end) return "physical";
     if (va >= PAGE_END) {
       const pa = va - this.voffset;
@@ -452,6 +454,8 @@ export class Reel {
   /** The physical address of an address of any space, as a number, or null. */
   pa(va) {
     const dram = BigInt(this.meta.layout.dram);
+    const own = this.private.get(va & ~0xfffn);
+    if (own !== undefined && !this.inVm(va)) return own + Number(va & 0xfffn);
     switch (this.space(va)) {
       case "VM": return Number(va) - this.meta.vm.ipa + this.meta.vm.pa;
       case "physical": return Number(va);
@@ -481,7 +485,7 @@ export class Reel {
       return null;
     }
     const at = upTo(addresses, pa) - 1;
-    if (at < 0) return null;
+    if (at < 0 || !names[at]) return null;
     const offset = pa - addresses[at];
     return names[at] + (offset ? `+0x${offset.toString(16)}` : "");
   }
