@@ -1,0 +1,32 @@
+"""A real Linux kernel's EL2 on the kit's machine: fetched once, booted once, kept as a snapshot."""
+
+from __future__ import annotations
+
+from hypkit.linux.archive import KERNELS
+from hypkit.linux.capture import USUAL, fetch
+from hypkit.linux.linux_machine import LinuxMachine
+from hypkit.linux.snapshot import available, path_of, read
+from hypkit.machine.errors import MachineError
+
+__all__ = ["KERNELS", "LinuxMachine", "available", "fetch", "machine"]
+
+
+def machine(kernel: str = USUAL) -> LinuxMachine:
+    """Return a machine with the EL2 of a real kernel, as it was after its boot.
+
+    Args:
+        kernel: the version, as given to fetch(): "6.1".
+
+    Raises:
+        MachineError: when there is no snapshot of it, or it is not to be trusted; the sentence says
+            how to make one.
+    """
+    path = path_of(str(kernel))
+    if not path.exists():
+        known = ", ".join(available()) or "none"
+        raise MachineError(
+            f"no snapshot of Linux {kernel} is here (there is: {known}). hypkit.linux.fetch"
+            f"({kernel!r}) or `make linux ARGS={kernel}` makes one: it needs QEMU, a network for the "
+            "download, and less than a minute"
+        )
+    return LinuxMachine(read(path))

@@ -1,0 +1,74 @@
+"""fetch(): get a kernel, boot it once in QEMU, and keep a snapshot of its EL2.
+
+`python -m hypkit.linux 6.1` does the same, and so does `make linux ARGS=6.1`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+from hypkit.errors import WrongType, expected
+from hypkit.linux import archive, board, numbers
+from hypkit.linux import snapshot as snapshots
+from hypkit.linux.snapshot import Snapshot
+
+USUAL = "6.1"
+
+
+def fetch(
+    kernel: str = USUAL,
+    *,
+    file: str | Path | None = None,
+    again: bool = False,
+    say: archive.Say = print,
+) -> Snapshot:
+    """Make the snapshot that machine(kernel) needs, and keep it in the user's cache folder.
+
+    Args:
+        kernel: "5.10", "6.1", "6.12" or "7.2", from Debian's archive. With *file*, the name that the
+            snapshot is to have instead.
+        file: a Debian package or an arm64 Image of yours, in place of Debian's archive.
+        again: whether to make a snapshot that is there already.
+        say: called with a sentence at each step.
+
+    Returns:
+        The snapshot.
+
+    Raises:
+        MachineError: with a sentence that says what to do, when QEMU or the network is missing, the
+            file is no arm64 kernel or not whole, or the kernel does not come up with KVM at EL2.
+        UnknownName: for a kernel that Debian's archive does not have.
+    """
+    if not isinstance(kernel, str):
+        raise WrongType(expected('a kernel by its version, such as "6.1"', kernel))
+    if file is None:
+        archive.known(kernel)
+    path = snapshots.path_of(kernel)
+    if path.exists() and not again:
+        found = snapshots.read(path)
+        say(f"{found!r} is there already; fetch({kernel!r}, again=True) makes it anew.")
+        return found
+    board.qemu()  # before a hundred megabytes come for nothing
+    with tempfile.TemporaryDirectory(prefix="hypkit-") as name:
+        if file is None:
+            package, source, version = archive.package(archive.known(kernel), Path(name), say)
+        else:
+            package, source, version = Path(file), Path(file).name, ""
+        say("Unpacking the kernel")
+        with archive.image(package) as (image, digest):
+            found = make(image, source, version, digest, say)
+    found.save(path)
+    say(f"{found!r} is now {path} ({path.stat().st_size / (1 << 20):.1f} MiB).")
+    return found
+
+
+def make(image: Path, source: str, version: str, digest: str, say: archive.Say = print) -> Snapshot:
+    """Boot an Image in QEMU and take its snapshot; source, version, digest: as Snapshot has them."""
+    say("Booting it in QEMU until KVM has EL2")
+    start = time.monotonic()
+    with board.booted(image) as running:
+        say(f"Booted in {time.monotonic() - start:.1f} s; looking for what EL2 is")
+        taken = snapshots.take(running, source, version, digest)
+    return numbers.with_numbers(taken)

@@ -1,0 +1,1 @@
+"""Tests of hypkit.linux that need no kernel: formats, refusals, the cache."""
