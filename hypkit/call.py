@@ -62,7 +62,8 @@ class Call:
     ) -> None:
         self._variant = image.variant
         self.what, self.args, self.outcome, self.message = what, args, outcome, message
-        self.x0, self.x1, self.x2, self.x3 = results or (None,) * 4
+        values: tuple[int | None, ...] = results or (None,) * 4
+        self.x0, self.x1, self.x2, self.x3 = values
         self.whole_trace = whole  # with the mailbox around the call
         self._trace: Trace | None = None
 
@@ -88,9 +89,11 @@ class Call:
     @property
     def result(self) -> int | None:
         """The handler's answer: in x0, or in x1 where x0 holds a status."""
-        return getattr(self, self._variant.result)
+        return {"x0": self.x0, "x1": self.x1}[self._variant.result]
 
     def __repr__(self) -> str:
         args = ", ".join(f"{value:#x}" for value in self.args)
-        came = f"x0 = {self.x0:#x}" if self.x0 is not None else self.message
-        return f"Call({self._variant.key}: {self.what}({args}) {self.outcome}: {came})"
+        found = f"x0 = {self.x0:#x}" if self.x0 is not None else self.message
+        if self.x0 is not None and self.message != self.outcome:
+            found += f" ({self.message})"
+        return f"Call({self._variant.key}: {self.what}({args}) {self.outcome}: {found})"

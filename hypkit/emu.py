@@ -125,7 +125,7 @@ class Machine:
                 f"Machine: expected one argument without a name, the variant; got "
                 f"{shown(unnamed[0])} as well. Did you mean {name}={shown(unnamed[0])}?"
             )
-        if cpu != "cortex-a72":
+        if not isinstance(cpu, str) or cpu != "cortex-a72":
             raise WrongValue("cpu: " + expected("'cortex-a72', the only one here", cpu))
         if not isinstance(dispatcher, str | None):
             raise WrongType(f"dispatcher: {expected('an assembly text', dispatcher)}")
@@ -399,7 +399,8 @@ class Machine:
     def _post(self, x0: np.ndarray, args: np.ndarray) -> np.ndarray:
         """Put raw requests into the mailbox, and return them as they lie there: shape (n, 8)."""
         ram = self._alive().ram
-        requests = ram.view(REQUESTS_PA, len(x0) * REQUEST_SIZE).view("<u8").reshape(len(x0), -1)
+        requests = ram.expected(REQUESTS_PA, len(x0) * REQUEST_SIZE).view("<u8")
+        requests = requests.reshape(len(x0), -1)
         requests[:, 0], requests[:, 1 : 1 + args.shape[1]] = x0, args
         requests[:, 1 + args.shape[1] :] = 0
         for pa, data in mailbox_header(self.image, len(x0)).items():
@@ -512,7 +513,10 @@ class Machine:
         if not isinstance(name, str):
             raise UnknownName(f"sysreg: {expected('the name of a system register', name)}")
         with self._turn:
-            return self._alive().sysreg(name)
+            try:
+                return self._alive().sysreg(name)
+            except KeyError as error:
+                raise UnknownName(*error.args) from None
 
     def address(self, symbol: str, space: str = "image") -> int:
         """Return one of the four addresses of a label.

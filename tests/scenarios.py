@@ -162,6 +162,47 @@ AT_EL2 = {
     "st1 across a page's end": "mov x5, sp\n sub x5, x5, #8\n st1 {v0.16b}, [x5]",
     "dc zva": "add x1, x1, #37\n dc zva, x1",
     "dc zva on text": "adr x5, dispatch\n dc zva, x5",
+    # Acquire and release, and exclusives: unaligned is a fault whatever SCTLR_EL2.A says.
+    **{
+        f"{form.format('x10')} {how}": f"sub x10, sp, #{distance}\n mov x5, #1\n {form.format('x10')}"
+        for form, size in (
+            ("ldar x5, [{}]", 8),
+            ("ldar w5, [{}]", 4),
+            ("ldarh w5, [{}]", 2),
+            ("ldarb w5, [{}]", 1),
+            ("stlr x5, [{}]", 8),
+            ("stlr w5, [{}]", 4),
+            ("stlrh w5, [{}]", 2),
+            ("stlrb w5, [{}]", 1),
+            ("ldxr x5, [{}]", 8),
+            ("ldaxrh w5, [{}]", 2),
+            ("ldxp x5, x6, [{}]", 16),
+            ("ldaxp w5, w6, [{}]", 8),
+        )
+        for how, distance in (("aligned", 32), ("unaligned", 31), ("half", 32 - size // 2))
+        if how == "aligned" or distance % size
+    },
+    "stlr to text": "adr x10, dispatch\n stlr x5, [x10]",
+    "ldar of nothing": "mov x10, #0x1000\n ldar x5, [x10]",
+    "ldar of nothing, unaligned": "mov x10, #0x1001\n ldar x5, [x10]",
+    "stlr below sp": "mov x10, sp\n sub sp, sp, #24\n stlr x5, [sp]\n mov sp, x10",
+    "stlr below sp, unaligned": "sub sp, sp, #20\n stlr x5, [sp]",
+    # The processor's own registers.
+    "pmcr": "mrs x5, pmcr_el0\n mov x6, #0x18\n msr pmcr_el0, x6\n mrs x6, pmcr_el0\n"
+    " msr pmcr_el0, xzr",
+    **{
+        f"register of the core s3_1_c{crn}_c{crm}_{op2}": f"mov x5, #-1\n"
+        f" msr s3_1_c{crn}_c{crm}_{op2}, x5\n mrs x6, s3_1_c{crn}_c{crm}_{op2}"
+        for crn, crm, op2 in (
+            (11, 0, 2),
+            (11, 0, 3),
+            (15, 0, 0),
+            (15, 2, 0),
+            (15, 2, 1),
+            (15, 2, 2),
+            (15, 2, 3),
+        )
+    },
     # Returns to where this machine is seldom or never.
     "eret to EL0": "mov x5, #0x3c0\n msr spsr_el2, x5",
     "eret to EL1 with SP_EL0": "mov x5, #0x3c4\n msr spsr_el2, x5",
@@ -180,6 +221,59 @@ def _dispatcher(body: str) -> str:
         "dispatch:\n ldp x0, x1, [sp], #16\n cmp x0, #3\n b.lo 1f\n"
         f" {body}\n1: eret\n dsb nsh\n isb\n"
     )
+
+
+# Code that rewrites itself, at EL2 with the MMU off: HVC_SOFT_RESTART comes to it, and it goes on to
+# the kernel's entry, which it was given. Each round takes an HVC with another immediate, and executes
+# another MOV.
+REWRITER = """
+dispatch:
+        ldp     x0, x1, [sp], #16
+        cmp     x0, #3
+        b.hs    9f
+        ldr     x5, =__kvm_handle_stub_hvc
+        ldr_l   x6, kimage_voffset
+        sub     x5, x5, x6
+        br      x5
+9:      eret
+        dsb     nsh
+        isb
+rewriter:
+        mov     x20, x0
+        adr     x9, 7f
+        msr     vbar_el2, x9
+        isb
+        mov     x10, #0
+        adr     x13, 2f
+1:
+2:      hvc     #0
+        mov     x15, #0
+        ldp     w14, w16, [x13]
+        add     w14, w14, #32
+        add     w16, w16, #32
+        stp     w14, w16, [x13]
+        dc      cvau, x13
+        dsb     ish
+        ic      ivau, x13
+        dsb     ish
+        isb
+        add     x10, x10, #1
+        cmp     x10, #5
+        b.lo    1b
+        br      x20
+        .balign 2048
+7:      .rept 4
+        b       .
+        .balign 128
+        .endr
+        mrs     x12, esr_el2
+        mrs     x17, elr_el2
+        eret
+"""
+
+
+def rewriting(m: Machine) -> Requests:
+    return [m.request(1, m.image.pa("rewriter"), m.image.entry), m.request(2)]
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -209,6 +303,7 @@ def scenarios() -> Iterator[Scenario]:
             "__kvm_get_mdcr_el2[linear]", "__kvm_get_mdcr_el2[hyp]", "__kvm_get_mdcr_el2[physical]"
         ),
     )
+    yield Scenario("code that rewrites itself", "numbered", 8, rewriting, REWRITER)
     for name, body in AT_EL2.items():
         yield Scenario(
             f"at EL2: {name}",

@@ -1,6 +1,7 @@
 """The machine: its public face, its bounds, what it says when used wrongly, and that it is tidy."""
 
 import gc
+import itertools
 import os
 import re
 import signal
@@ -17,8 +18,9 @@ from hypkit import AsmError, Machine, MachineError, assemble
 from hypkit.a64.pagetables import AP_RO
 from hypkit.emu import MAX_BUDGET, SLICE
 from hypkit.kernel.addresses import PAGE_OFFSET
-from hypkit.kernel.memory_map import HEAP, VM_IPA
+from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, VM_IPA
 from hypkit.kernel.variants import HYPERCALLS
+from tests.scenarios import SCENARIOS
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
 
@@ -713,3 +715,231 @@ def test_a_poke_into_nowhere_says_so(m, address, sentence):
 def test_an_address_without_an_entry_says_so(m):
     with pytest.raises(MachineError, match="EL2 has no entry for 0x1000: translation fault"):
         m.entry_of(0x1000, el=2)
+
+
+# --- What a guest may do to itself, and to us ----------------------------------------------------
+
+
+def test_a_trace_shows_the_words_that_were_executed_also_where_code_rewrote_itself():
+    (scenario,) = (s for s in SCENARIOS if s.name == "code that rewrites itself")
+    with scenario.machine() as machine:
+        for _ in range(2):  # an earlier run must not be remembered
+            trace = machine.reboot(scenario.requests(machine))
+            loop = machine.image.pa("rewriter")
+            texts = [
+                (step.text, step.word, step.exception and step.exception.esr & 0xFFFF)
+                for step in trace
+                if loop < step.pc < loop + 64 and step.text.split()[0] in ("hvc", "mov")
+            ]
+            hvcs = [(text, esr) for text, _, esr in texts if text.startswith("hvc")]
+            assert hvcs == [(f"hvc #{n}" if n < 10 else f"hvc #{n:#x}", n) for n in range(5)]
+            movs = [text for text, _, _ in texts if text.startswith("mov x15")]
+            assert movs == [f"mov x15, #{n}" for n in range(5)]
+            assert [word for text, word, _ in texts if text.startswith("hvc")] == [
+                0xD4000002 | n << 5 for n in range(5)
+            ]
+            cut = trace[texts and trace.find("rewriter") + 20 :]
+            assert "hvc #4" in {step.text for step in cut}
+            esrs = trace.sysreg_changes
+            names = list(trace.sysregs)
+            seen = {
+                int(row["value"]) & 0xFFFF
+                for row in esrs[esrs["register"] == names.index("ESR_EL2")]
+                if int(row["value"]) >> 26 == 0x16
+            }
+            assert seen >= set(range(5))
+
+
+@pytest.mark.parametrize("form", ["ldar x5", "ldar w5", "ldarh w5", "stlr x5", "stlrh w5"])
+@pytest.mark.parametrize("distance", [32, 31])
+def test_acquire_and_release_fault_in_bulk_as_in_single_calls(form, distance):
+    body = f" sub x10, sp, #{distance}\n {form}, [x10]\n mov x0, #7"
+    with Machine("numbered", dispatcher=dispatcher(body), seed=3) as machine:
+        fresh = machine.snapshot()
+        single = machine.hvc(0x100)
+        machine.restore(fresh)
+        if distance % 2 == 0:
+            assert single.x0 == 7 and machine.run([0x100] * 3).tolist() == [7] * 3
+            return
+        assert "alignment fault" in single.message
+        for _ in range(2):
+            with pytest.raises(MachineError, match="request 0: EL2 panicked at .* alignment fault"):
+                machine.run([0x100] * 3)
+            machine.restore(fresh)
+        assert machine.hvc(0x100).message == single.message
+
+
+def test_every_poke_counts_at_once_and_a_restored_snapshot_is_what_the_machine_was():
+    with Machine("fnptr", seed=4) as machine:
+        stack = machine.address("hyp_stack", "hyp")
+        entry = machine.entry_of(stack, el=2)
+        old = machine.read(entry, 8, el=1)
+        machine.poke(entry, bytes(8))
+        assert machine.translate(stack).pa is None
+        poked = machine.snapshot()
+        first = machine.call(MDCR)
+        machine.restore(poked)
+        again = machine.call(MDCR)
+        assert (first.outcome, first.message) == (again.outcome, again.message)
+        assert first.outcome != "returned"
+        machine.restore(poked)
+        machine.poke(entry, old)
+        assert machine.call(MDCR).x0 == 6
+
+
+STRAY = """
+        // A store to each of the last 300 chunks of RAM, with the MMU off at EL2.
+dispatch:
+        divert_stub_calls
+        eret
+        dsb nsh
+        isb
+astray:
+        mov     x20, x0
+        mov     x9, #0x80000000
+        mov     x10, #300
+1:      sub     x9, x9, #0x200000
+        str     x9, [x9]
+        subs    x10, x10, #1
+        b.ne    1b
+        br      x20
+"""
+
+
+def test_memory_touched_here_and_there_costs_what_it_holds_and_is_given_back():
+    with Machine("numbered", dispatcher=STRAY) as machine:
+        fresh = machine.snapshot()
+        trace = machine.reboot(
+            [machine.request(1, machine.image.pa("astray"), machine.image.entry)]
+        )
+        assert trace.find("astray") is not None and machine.stopped is None
+        assert machine._cpu.ram.load(0x8000_0000 - (300 << 21), 8) == (
+            0x8000_0000 - (300 << 21)
+        ).to_bytes(8, "little")
+        kept = machine.snapshot()
+        assert sum(map(len, kept.saved.ram.stray.values())) == 300 * 4096
+        machine.reboot()
+        assert not machine._cpu.ram.strayed.any() and not machine.snapshot().saved.ram.stray
+        machine.restore(kept)
+        assert machine._cpu.ram.load(0x7FE0_0000, 8) == 0x7FE0_0000.to_bytes(8, "little")
+        assert machine.hvc(0).x0 == 0xBADCA11
+        machine.restore(fresh)
+        assert machine._cpu.ram.load(0x7FE0_0000, 8) == bytes(8)
+        assert machine.hvc(0).x0 == 0xBADCA11
+
+
+def test_a_reboot_leaves_nothing_of_what_was_written_where_no_program_is():
+    with Machine("numbered") as machine:
+        spare = machine.layout.linear_va(HEAP["vm_memory"][0] + 0x5000)
+        machine.poke(spare, b"left behind")
+        machine.reboot()
+        assert machine.read(spare, 11, el=1) == bytes(11)
+
+
+# The dispatcher steps over the instruction that faults, for ever.
+EXCEPTIONS = """
+dispatch:
+        divert_stub_calls
+        adr     x9, 7f
+        msr     vbar_el2, x9
+        isb
+1:      mov     x10, #0x1000
+        {}
+        b       1b
+        .balign 2048
+7:      .rept 16
+        mrs     x9, elr_el2
+        add     x9, x9, #4
+        msr     elr_el2, x9
+        eret
+        .balign 128
+        .endr
+"""
+
+
+@pytest.mark.parametrize("instruction", ["brk #1", "ldr x11, [x10]", ".inst 0"])
+def test_exceptions_count_for_the_budget_as_what_they_cost(instruction):
+    text = EXCEPTIONS.format(instruction)
+    with Machine("numbered", dispatcher=text, budget=200_000) as machine:
+        call = machine.hvc(0x100)
+        assert call.outcome == "runaway"
+        assert "200,000 instructions (each of its exceptions counts as 100) were" in call.message
+        assert 1_000 < len(call.whole_trace.exceptions) < 2_000
+        machine.reboot()
+        remembered = len(machine._cpu.exceptions)
+        with pytest.raises(MachineError, match="each of its exceptions counts as 100"):
+            machine.run([0x100] * 3)
+        assert len(machine._cpu.exceptions) == remembered  # a bulk run adds none
+
+
+def test_a_bulk_run_ends_whatever_the_guest_makes_of_its_mailbox():
+    """The mailbox says that the host goes back and forth, as if there were progress."""
+    with Machine("numbered", dispatcher=dispatcher("1: b 1b"), budget=20_000) as machine:
+        data, first = machine._data, machine.image.host_va(REQUESTS_PA)
+        places = itertools.cycle((first, first + 64))
+        machine._data = lambda name: next(places) if name == "mailbox_next" else data(name)
+        with pytest.raises(MachineError, match="20,000 instructions were not enough"):
+            machine.run([0x100] * 1000)
+
+
+def test_requests_that_the_guest_leaves_out_are_not_answered_with_their_own_numbers():
+    with Machine("numbered", dispatcher=dispatcher("")) as machine:
+        data = machine._data
+        machine._data = lambda name: data(name) + 64 * (name == "mailbox_next")
+        with pytest.raises(MachineError, match="EL2 changed the host's mailbox"):
+            machine.run([0x100] * 3)
+
+
+def test_a_stage_2_that_makes_no_sense_faults_and_raises_nothing_raw():
+    body = (
+        " mov x9, #0xe1\n msr vtcr_el2, x9\n mrs x9, hcr_el2\n orr x9, x9, #1\n"
+        " msr hcr_el2, x9\n isb"
+    )
+    with Machine("numbered", dispatcher=dispatcher(body), budget=50_000) as machine:
+        try:
+            machine.hvc(0x100)
+        except MachineError as error:
+            assert "reboot() starts it anew" in str(error)
+        walk = machine.translate(machine.address(MDCR), el=1)
+        assert walk.pa is None and walk.fault == "translation fault, level 0"
+        machine.reboot()
+        assert machine.hvc(0).x0 == 0xBADCA11
+
+
+def test_the_performance_monitors_are_a_cortex_a72s():
+    body = " mrs x0, pmcr_el0"
+    with Machine("numbered", dispatcher=dispatcher(body)) as machine:
+        assert machine.hvc(0x100).x0 == 0x41023000
+
+
+# --- Too little memory ---------------------------------------------------------------------------
+
+LIMITED = """
+import resource, sys
+from hypkit import Machine, MachineError
+first = Machine("numbered")
+size = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (size + (int(sys.argv[1]) << 20),) * 2)
+kept = []
+try:
+    for seed in range(100):
+        kept.append(Machine("numbered", seed=seed))
+        kept[-1].call("__kvm_vcpu_run_nvhe", "vcpu0")
+except (MachineError, MemoryError) as error:
+    said = str(error)
+assert first.call("__kvm_get_mdcr_el2").x0 == 6
+kept.clear()
+assert Machine("fnptr").call("__kvm_get_mdcr_el2").x0 == 6
+print(said)
+"""
+
+
+@pytest.mark.parametrize("room", [80, 100, 130, 170, 256])
+def test_too_little_memory_is_a_sentence_and_the_machines_there_go_on(room):
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("memory is read from /proc")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(room)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not enough memory for a" in done.stdout and "close()" in done.stdout

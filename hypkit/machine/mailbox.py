@@ -76,8 +76,12 @@ def words(what: str, values: object) -> np.ndarray:
         TypeError: *values* hold something else; *what* they should have been is in the message.
         ValueError: there are too many of them.
     """
-    if isinstance(values, Sized) and len(values) > MAX_CALLS:
-        raise WrongValue(f"{what}: expected at most {MAX_CALLS:,} of them; got {len(values):,}")
+    try:
+        number = len(values) if isinstance(values, Sized) else 0
+    except Exception:  # a length beyond what Python counts, or none after all
+        number = MAX_CALLS + 1 if isinstance(values, range) else 0
+    if number > MAX_CALLS:
+        raise WrongValue(f"{what}: expected at most {MAX_CALLS:,} of them; got {number:,}")
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "iu" and array.size:

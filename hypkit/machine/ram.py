@@ -75,6 +75,12 @@ class Ram:
         offset = pa - self.start
         return self._bytes[offset : offset + size] if 0 <= offset <= self.size - size else None
 
+    def expected(self, pa: int, size: int) -> np.ndarray:
+        """Return the same where all of them are known to be expected."""
+        view = self.view(pa, size)
+        assert view is not None
+        return view
+
     def in_use(self, pa: int) -> bool:
         """Whether there is RAM at pa that may be other than zero."""
         number = (pa - DRAM_BASE) // state.CHUNK

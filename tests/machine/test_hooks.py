@@ -1,6 +1,7 @@
 """The hooks' machine code: kept on disk, loaded without the compiler, made anew when it must be."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -120,3 +121,99 @@ def test_what_is_compiled_anew_does_what_the_kept_code_does():
         before = words[state.S.STEPS]
         kind(address)(None, 0x1000, 12, ctypes.addressof(words))
         assert words[state.S.STEPS] == before + 3
+
+
+# --- Whose code it is ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(folders):
+    native._keep(b"key", b"code")
+    assert list(native._kept(b"key")) == [b"code"]
+    return folders[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files here have no owner")
+@pytest.mark.parametrize("mode", [0o666, 0o622, 0o620, 0o602])
+def test_code_that_others_may_write_is_not_used(cache, mode):
+    (cache / "hooks.o").chmod(mode)
+    assert list(native._kept(b"key")) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files here have no owner")
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o775, 0o1777])
+def test_a_folder_that_others_may_write_is_neither_read_nor_written(cache, mode):
+    cache.chmod(mode)
+    assert list(native._kept(b"key")) == []
+    before = (cache / "hooks.o").stat().st_mtime_ns
+    native._keep(b"key", b"code")
+    assert (cache / "hooks.o").stat().st_mtime_ns == before
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files here have no owner")
+def test_code_of_another_user_is_not_used(cache, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    if (cache / "hooks.o").stat().st_uid:
+        assert list(native._kept(b"key")) == []
+    else:  # root's own is everybody's
+        os.chown(cache / "hooks.o", 4321, -1)
+        assert list(native._kept(b"key")) == []
+        os.chown(cache / "hooks.o", 0, -1)
+        assert list(native._kept(b"key")) == [b"code"]
+        os.chown(cache, 4321, -1)
+        assert list(native._kept(b"key")) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are not told apart here")
+def test_code_behind_a_link_is_not_used(cache):
+    (cache / "hooks.o").rename(cache / "elsewhere")
+    (cache / "hooks.o").symlink_to(cache / "elsewhere")
+    assert list(native._kept(b"key")) == []
+
+
+def test_a_full_disk_leaves_nothing_behind(folders, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    native._keep(b"key", b"code")
+    assert list(folders[1].iterdir()) == []
+
+
+def test_an_interrupt_while_code_is_kept_leaves_nothing_behind(folders, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        native._keep(b"key", b"code")
+    assert list(folders[1].iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="XDG is not for Windows")
+@pytest.mark.parametrize("relative", [".", "cache", "./x", ""])
+def test_a_relative_cache_folder_is_ignored(relative, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", relative)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert [str(folder) for folder in native._folders()][1:] == ["/home/somebody/.cache/hypkit"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="HOME is not for Windows")
+def test_a_user_without_a_home_compiles_anew(monkeypatch):
+    def nobody(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(native.Path, "expanduser", nobody)
+    assert [folder.name for folder in native._folders()] == ["__pycache__"]
+
+
+def test_that_code_is_compiled_is_said_once_on_stderr():
+    code = (
+        "from hypkit.machine.hooks import native\nnative._folders = lambda: iter(())\n"
+        "from hypkit import Machine\nMachine().close()\nMachine().close()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "hypkit compiles its machine, this once: a few seconds ...\n"
+    assert done.stdout == ""
