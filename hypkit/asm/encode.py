@@ -3,11 +3,12 @@ C6.2, C7.2)."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 
 from hypkit.asm.canonical import REGISTERS, Evaluate, Operand, immediate, value_of
-from hypkit.asm.expressions import MASK64, Complaint, complain_relocation, signed
+from hypkit.asm.expressions import MASK64, Complaint, Unknown, complain_relocation, signed
 
 CONDITIONS = (
     "eq ne hs lo mi pl vs vc hi ls ge lt gt le al nv".split()
@@ -168,6 +169,15 @@ def offset_of(op: Operand, pc: int, evaluate: Evaluate) -> int:
     value = value_of(text, at, evaluate, "label")
     if value.places not in (0, 1):
         raise Complaint(f"{text!r} adds up addresses", at)
+    if not value.places and value.n & 3 and text.isdigit():
+        for way, where in (("f", "ahead"), ("b", "before")):
+            with contextlib.suppress(Unknown):
+                evaluate(text + way, at)
+                raise Complaint(
+                    f"{text} alone is a distance in bytes; the label `{text}:` {where} is written "
+                    f"`{text}{way}`",
+                    at,
+                )
     return signed(value.n - pc) if value.places else signed(value.n)
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hypkit.asm import advice
+
 MASK64 = (1 << 64) - 1
 MAX_DEPTH = 64
 MAX_MESSAGE = 600
@@ -180,6 +182,8 @@ class _Parser:
             return Value(_number(token, where))
         if kind in ("name", "local"):
             self.advance()
+            if self.token == "(" and kind == "name":
+                raise Complaint(advice.call(token), where)
             return self.lookup(token, where)
         if kind == "char":
             self.advance()

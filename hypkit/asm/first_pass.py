@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hypkit.asm import directives, encode
+from hypkit.asm import advice, directives, encode
 from hypkit.asm.budget import Budget
 from hypkit.asm.canonical import Operand, operands
 from hypkit.asm.expressions import Complaint, Unknown, Value, complain_relocation, evaluate
@@ -25,14 +25,14 @@ IGNORED = frozenset(
 )
 SECTIONS = (
     "there are no sections here: code and data stay in the order they are written; leave this line "
-    "out (to give the code another address, use `base=` or a unit of its own)"
+    "out"
 )
 REFUSED = dict.fromkeys(
     (".text .data .bss .section .pushsection .popsection .previous .subsection .rodata").split(),
     SECTIONS,
 ) | {
     ".incbin": "files cannot be read from here: put the bytes in with .byte or .quad",
-    ".include": "files cannot be read from here: put the text itself in, or give it as `prelude=`",
+    ".include": "files cannot be read from here: put the text itself in",
     ".org": "use `.space N` to leave room, or `.balign N` to come to a multiple of N",
     ".req": "register nicknames are not taken: write the register's own name",
     ".unreq": "register nicknames are not taken: write the register's own name",
@@ -155,6 +155,8 @@ class FirstPass:
         self.check_aligned()
         if rest.lower().startswith((".req", ".unreq")):
             raise Complaint(f".req is not taken: {REFUSED['.req']}", at)
+        if said := advice.statement(word, rest):
+            raise Complaint(said, 0)
         if f".{word}" in DIRECTIVES:
             raise Complaint(f"a directive has a dot before it: `.{word}`", 0)
         ops = operands(rest, at)
@@ -245,7 +247,11 @@ class FirstPass:
         elif word in IGNORED or word.startswith(".cfi_"):
             pass
         elif word in (".error", ".err"):
-            raise Complaint(f"the text itself says: {rest.strip() or word}")
+            said = rest.strip() or word
+            macro = self.expander.macros.get(stmt.via[-1].lower()) if stmt.via else None
+            if macro is not None and macro.prelude:  # a macro of the kit's speaks to the reader
+                raise Complaint(said.strip('"'))
+            raise Complaint(f"the text itself says: {said}")
         elif word in (".warning", ".print"):
             pass
         elif word == ".exitm":

@@ -153,7 +153,7 @@ class _Linking:
         if stmt.prelude:
             text, name = self.prelude, "<prelude>"
         line = text.split("\n")[stmt.line - 1]
-        if stmt.via:
+        if stmt.via and not stmt.text.startswith(".err"):
             where = f"inside macro {' > '.join(stmt.via[-3:])}: `{stmt.text[:80]}`"
             return AsmError(f"{complaint.message} ({where})", stmt.line, stmt.column, line, name)
         return AsmError(complaint.message, stmt.line, stmt.column + (complaint.at or 0), line, name)

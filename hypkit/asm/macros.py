@@ -158,8 +158,14 @@ class Expander:
         rest = stmt.text[len(word) :].lstrip()
         at = len(stmt.text) - len(rest)
         if word == ".macro":
-            macro = Macro(rest, at, body)
-            if macro.name.lower() in self.macros:
+            macro = Macro(rest, at, body, stmt.prelude)
+            there = self.macros.get(macro.name.lower())
+            if there is not None and there.prelude:
+                raise Complaint(
+                    f"the kit brings the macro {there.name!r} along (`{there.usage}`): leave yours "
+                    f"out, or put `.purgem {there.name}` before it to use your own"
+                )
+            if there is not None:
                 raise Complaint(f"macro {macro.name!r} is defined twice (.purgem forgets one)")
             self.macros[macro.name.lower()] = macro
             return

@@ -229,9 +229,10 @@ class Parameter(NamedTuple):
 
 
 class Macro:
-    """A .macro: its name, parameters, and a body of statements."""
+    """A .macro: its name, parameters, and a body of statements; `prelude`: the kit's own."""
 
-    def __init__(self, head: str, at: int, body: list[Stmt]):
+    def __init__(self, head: str, at: int, body: list[Stmt], prelude: bool = False):
+        self.prelude = prelude
         match = re.match(rf"({NAME.pattern})\s*,?\s*", head)
         if match is None:
             raise Complaint(".macro needs a name", at)
@@ -258,6 +259,12 @@ class Macro:
             default = (default or "").removeprefix('"').removesuffix('"')
             self.params[name] = Parameter(name, default, kind == "req", kind == "vararg")
             place = match.end()
+
+    @property
+    def usage(self) -> str:
+        """Return how a call is written: `do_el2_call args=3`."""
+        parts = (f"{p.name}={p.default}" if p.default else p.name for p in self.params.values())
+        return f"{self.name} {', '.join(parts)}".strip()
 
     def bind(self, text: str, at: int) -> dict[str, str]:
         """Return parameter -> argument for one call, whose arguments start at `at`."""

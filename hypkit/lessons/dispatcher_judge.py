@@ -238,7 +238,9 @@ class _Pair:
         came = self._asked(what, number, arguments)
         entered = _entered(came)
         if not entered:
-            raise Wrong(f"{what}: expected this function to be called; {_instead(came)}")
+            raise Wrong(
+                f"{what}: expected this function to be called; {_instead(came)}{_number_lost(came)}"
+            )
         step, first = entered[0]
         if first != name:
             raise Wrong(f"{what}: expected this function to be called; step {step} enters {first}")
@@ -354,7 +356,7 @@ class _Pair:
         if before != after:
             raise Wrong(
                 f"{what}: expected EL2's stack pointer at {before:#x} at the eret, where "
-                f"it was; came {after:#x} at step {at_el2[-1]}"
+                f"it was; came {after:#x} at step {at_el2[-1]}{_number_lost(call)}"
             )
 
     def stub_calls(self) -> None:
@@ -424,6 +426,21 @@ def _entered(call: Call) -> list[tuple[int, str]]:
         for n, pc in enumerate(call.trace.pcs[: len(call.trace)])
         if int(pc) in doors
     ]
+
+
+def _number_lost(call: Call) -> str:
+    """A hint for a dispatcher that never has the host's number in a register; "" for any other."""
+    trace, image = call.trace, call.trace.image
+    number = trace.register("x0", next(step.index for step in trace if step.exception))
+    own = code_of(image, ())
+    steps = [step for step in trace if step.el == 2 and image.layout.pa(step.pc) in own]
+    held = (trace.register(f"x{n}", step.index) for step in steps for n in range(19))
+    if not steps or number in held:
+        return ""
+    return (
+        f". No register of this dispatcher holds the host's x0, {number:#x}: the entry has put x0 "
+        "and x1 on EL2's stack, and `divert_stub_calls` brings them back"
+    )
 
 
 def _instead(call: Call) -> str:
