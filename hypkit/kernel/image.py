@@ -84,9 +84,9 @@ class Image:
         return self._sorted
 
     @property
-    def named(self) -> tuple[int, int]:
-        """(start, end) of the physical memory that has names."""
-        return TEXT_PA, max(pa + size for pa, size, _ in HEAP.values())
+    def named(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of physical memory that have names: (start, end) of each."""
+        return NAMED
 
     def table_pages(self) -> Iterator[tuple[int, bytes]]:
         """The page tables as they are at boot: (physical address, bytes) of whole pages."""

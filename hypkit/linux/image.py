@@ -218,9 +218,9 @@ class LinuxImage(Image):
         return [pa for pa, _ in ordered], [name for _, name in ordered]
 
     @property
-    def named(self) -> tuple[int, int]:
-        """(start, end) of the physical memory that has names."""
-        return self.places[0][0], self.places[0][-1]
+    def named(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of physical memory that have names: (start, end) of each."""
+        return ((self.places[0][0], self.places[0][-1]),)
 
     @property
     def phase_rule(self) -> Callable[[Any], Sequence[str]]:

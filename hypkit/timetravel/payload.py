@@ -1,6 +1,6 @@
 """A trace as compact data for the stepper's front end: a JSON part and binary chunks of steps.
 
-static/stepper.js reads what is written here and knows no other source. All numbers of a chunk are
+front/reel.js and chunk.js read what is written here and know no other source. All numbers of a chunk are
 little-endian; the layout of a chunk stands at `Payload.chunk`.
 """
 
@@ -15,12 +15,14 @@ from functools import cached_property
 import numpy as np
 
 from hypkit.a64 import syndrome, sysregs
+from hypkit.a64.effects import operation
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.a64.registers import REGISTERS
 from hypkit.cost import PHASES, TABLES, Counts, counted, phase_numbers
+from hypkit.errors import WrongValue
 from hypkit.explain import templates
 from hypkit.explain.listing import ERET, HVC, POOL, Listing
-from hypkit.kernel.addresses import DRAM_BASE, KIMAGE_PA
+from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import HEAP, VM_IPA, VTCR_EL2
 from hypkit.trace import Trace
@@ -63,7 +65,7 @@ class Payload:
         np.minimum.at(first, site, np.arange(len(trace)))
         order = np.argsort(first)
         self.site, self.pcs = np.argsort(order)[site], pcs[order]
-        self.listing = Listing(self.image, self.pcs, trace.words)
+        self.listing = Listing(self.image, self.pcs, dict(trace.words))
         self.rows = np.array([self.listing.row_of[int(pc)] for pc in self.pcs], dtype=np.uint32)
         self.sysregs = tuple(trace.sysregs)
 
@@ -76,6 +78,12 @@ class Payload:
         return len(self) <= WHOLE
 
     # -- columns, derived for all steps at once --
+
+    @cached_property
+    def _written(self) -> list[str]:
+        """The registers that some step of the trace changes."""
+        mask = int(np.bitwise_or.reduce(self.trace.masks[1:], initial=0)) if len(self) else 0
+        return [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1]
 
     @cached_property
     def exceptions(self) -> dict[int, tuple[int, str]]:
@@ -264,6 +272,7 @@ class Payload:
             "chunk": CHUNK,
             "chunks": self.chunks,
             "registers": list(REGISTERS),
+            "written": self._written,
             "sysregs": list(self.sysregs),
             "fields": {name: _fields(name) for name in self.sysregs},
             "ec": syndrome.EC_NAMES,
@@ -293,6 +302,7 @@ class Payload:
                     row.kind | row.vm << 9,
                     row.sentence.text,
                     row.sentence.taken,
+                    *_registers_of(row.word),
                 ]
                 for row in self.listing.rows
             ],
@@ -302,7 +312,7 @@ class Payload:
                 "ipa": VM_IPA,
                 "size": PAGE_SIZE,
                 "pa": HEAP["vm_memory"][0],
-                "symbols": [sorted(vm.values()), sorted(vm, key=vm.get)],
+                "symbols": [sorted(vm.values()), sorted(vm, key=vm.__getitem__)],
                 "vttbr": HEAP["stage2_pgd"][0],
                 "vtcr": f"{VTCR_EL2:x}",
             },
@@ -313,9 +323,7 @@ class Payload:
                 "tag_lsb": layout.tag_lsb,
                 "dram": DRAM_BASE,
                 "dram_size": layout.dram_size,
-                "kimage": KIMAGE_PA,
-                "text": image.named[0],
-                "named_end": image.named[1],
+                "named": [list(span) for span in image.named],
                 "private": [[f"{va:x}", pa] for va, pa in layout.private.items()],
             },
             "page_tables": _table_runs(image),
@@ -334,17 +342,24 @@ class Payload:
             "chunks": [self.chunk(number) for number in wanted],
         }
 
-    def inline(self) -> dict:
-        """For a file: the same with the chunks in base64. ValueError when the trace is too long."""
-        if not self.whole:
-            raise ValueError(
+    def inline(self, whole: bool = True) -> dict:
+        """Return the data for a file or an output, the chunks in base64.
+
+        Args:
+            whole: all chunks; else, of a trace of more than WHOLE steps, the first.
+
+        Raises:
+            ValueError: the trace is too long for all of its chunks to be in one file.
+        """
+        if whole and not self.whole:
+            raise WrongValue(
                 f"a file holds up to {WHOLE:,} steps and this trace has "
                 f"{len(self):,}: cut it, trace[a:b]"
             )
-        return {
-            "meta": self.meta(),
-            "chunks": [base64.b64encode(self.chunk(n)).decode() for n in range(self.chunks)],
-        }
+        chunks: list[str | None] = [None] * self.chunks
+        for number in range(self.chunks if self.whole else 1):
+            chunks[number] = base64.b64encode(self.chunk(number)).decode()
+        return {"meta": self.meta(), "chunks": chunks}
 
     # -- the same in words --
 
@@ -415,6 +430,14 @@ def _fields(register: str) -> list[list]:
     generic = register[:-1] + "x"
     found = sysregs.FIELDS.get(register) or sysregs.FIELDS.get(generic, [])
     return [list(entry) for entry in found]
+
+
+def _registers_of(word: int) -> tuple[str, str]:
+    """The registers that an instruction reads, and those that it writes, with blanks between."""
+    found = operation(word)
+    reads = dict.fromkeys(name for name, _ in found.reads)
+    writes = dict.fromkeys((*found.writes, *filter(None, [found.base])))
+    return " ".join(reads), " ".join(writes)
 
 
 def _table_runs(image: Image) -> list[list]:

@@ -5,28 +5,32 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
+import weakref
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 import anywidget
 import traitlets
 
 from hypkit import facts
-from hypkit.a64.registers import REGISTERS
 from hypkit.asm import AsmError
 from hypkit.call import RESTARTED, RETURNED, RUNAWAY, Call
 from hypkit.emu import Machine
+from hypkit.errors import WrongType, WrongValue
 from hypkit.header import DEFINES, HeaderError
 from hypkit.header.compiler import NUMBERS
 from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.machine.errors import MachineError
+from hypkit.timetravel import front_end
 from hypkit.timetravel.payload import Payload
+from hypkit.timetravel.static import static
 from hypkit.trace import Trace
 
-STATIC = Path(__file__).with_name("front")
-TABLE_ROWS = 400  # of the plain table: what fits a page that somebody reads
 DIFF_ROWS = 20_000
 KEPT_MACHINES = 8  # each edit and each variant makes one, and one takes tens of megabytes
 WAITING = "No call has been made yet: choose one above and run it."
@@ -46,6 +50,8 @@ def stepper(
     """
     notes = _bookmarks(bookmarks)
     if other is not None:
+        if isinstance(what, Machine):
+            raise WrongType("a Machine is shown alone: give two calls, stepper(a, b)")
         return Stepper(_traces=(_payload(what), _payload(other)), bookmarks=notes)
     if isinstance(what, Machine):
         return Stepper(_machine=what, bookmarks=notes)
@@ -56,8 +62,8 @@ def _payload(what: Call | Trace) -> Payload:
     if isinstance(what, Call):
         return Payload(what.trace, _title(what), _outcome(what))
     if isinstance(what, Trace):
-        return Payload(what, f"{what.image.key}: {len(what):,} steps", "The end of the trace.")
-    raise TypeError(
+        return Payload(what, f"{what.image.key}: a trace of {len(what):,} steps")
+    raise WrongType(
         f"stepper shows a Call, a Trace or a Machine, not {type(what).__name__}: "
         "stepper(m.call(...)), stepper(m.boot_trace) or stepper(m)"
     )
@@ -79,17 +85,24 @@ def _outcome(call: Call) -> str:
 def _bookmarks(notes: Mapping[int, str] | None) -> dict[str, str]:
     for step in notes or {}:
         if not isinstance(step, int) or step < 0:
-            raise ValueError(f"a bookmark stands on a step, 0 or more, not on {step!r}")
+            raise WrongValue(f"a bookmark stands on a step, 0 or more, not on {step!r}")
     return {str(step): str(note) for step, note in (notes or {}).items()}
 
 
 class Stepper(anywidget.AnyWidget):
-    """The view that stepper() makes. step and bookmarks follow the reader; with a machine, variant,
-    hypercall and args choose the call and may be linked to other widgets."""
+    """The view that stepper() makes.
 
-    _esm = STATIC / "stepper.js"
-    _css = STATIC / "stepper.css"
+    In a notebook it is an output that holds its own data and program, so that it can be stepped for
+    as long as the notebook is kept. While the kernel that made it lives, the two are linked: step and
+    bookmarks follow the reader; with a machine, variant, hypercall and args choose the call and may
+    be linked to other widgets. close() ends that link and closes the machines that were made here.
+    """
 
+    _esm = front_end.script()
+    _css = front_end.style()
+
+    name = traitlets.Unicode().tag(sync=True)  # what an output finds its stepper by
+    # Empty as long as what the output holds is what is shown.
     data = traitlets.Dict().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True)
     bookmarks = traitlets.Dict().tag(sync=True)
@@ -118,37 +131,52 @@ class Stepper(anywidget.AnyWidget):
         self._machines: dict[tuple[str, str, str], Machine] = {}
         self._made: list[tuple[str, str, str]] = []
         self._generation = 0
+        self._shown = False  # whether the front end was given data that it could be behind of
         self.call: Call | None = None
-        super().__init__(bookmarks=bookmarks)
+        if len(_traces) == 2:
+            aligned(*_traces)  # refuses before there is a widget
+        super().__init__(name=uuid4().hex, bookmarks=bookmarks)
         self.on_msg(self._heard)
         if _machine is not None:
             self._start(_machine)
         else:
             self._set(_traces)
+        self._shown = True
+        _supersede(self)
+
+    def close(self) -> None:
+        """End the link with the front end and close the machines that were made here."""
+        super().close()
+        for key in self._made:
+            self._machines[key].close()
+        self._machines.clear()
+        self._made.clear()
 
     # -- what is shown --
 
     def _set(self, payloads: tuple[Payload, ...]) -> None:
         self._payloads = payloads
         self._generation += 1
-        if len(payloads) == 2:
-            data = {"diff": self._diff_rows, "sides": [p.data() for p in payloads]}
-        elif payloads:
-            data = payloads[0].data()
+        if self._shown:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Give the front end what is shown."""
+        if len(self._payloads) == 2:
+            data: dict[str, object] = {
+                "diff": self._rows,
+                "sides": [p.data() for p in self._payloads],
+            }
+        elif self._payloads:
+            data = self._payloads[0].data()
         else:
             data = {"waiting": WAITING}
         self.data = data | {"generation": self._generation}
 
     @property
-    def _diff_rows(self) -> list[tuple[int | None, int | None]]:
-        a, b = (payload.trace for payload in self._payloads)
-        if len(a) + len(b) > DIFF_ROWS:
-            raise ValueError(
-                f"two traces of {len(a):,} and {len(b):,} steps are too long to stand "
-                f"side by side; together they may have {DIFF_ROWS:,}. Cut them, "
-                "trace[a:b]"
-            )
-        return a.diff(b).rows
+    def _rows(self) -> list[tuple[int | None, int | None]] | None:
+        """The rows of a comparison; None where there is one trace."""
+        return aligned(*self._payloads) if len(self._payloads) == 2 else None
 
     def _heard(self, _widget: object, message: dict, _buffers: list) -> None:
         """A message from the front end; what goes wrong is told there, not in a log."""
@@ -156,6 +184,8 @@ class Stepper(anywidget.AnyWidget):
         try:
             if kind == "chunk":
                 self._send_chunk(message)
+            elif kind == "data":
+                self._tell()
             elif kind == "run":
                 self.run()
             elif kind == "edit":
@@ -164,7 +194,7 @@ class Stepper(anywidget.AnyWidget):
         except Exception as error:
             self.status = f"Error: {error}"
         finally:
-            if kind != "chunk":
+            if kind not in ("chunk", "data"):
                 self.send({"type": "done"})
 
     def _send_chunk(self, message: dict) -> None:
@@ -198,7 +228,10 @@ class Stepper(anywidget.AnyWidget):
         self.variant, self.hypercall, self.args = machine.key, HYPERCALLS[2], "0x1234"
         self._take_sources(machine.key)
         self.dispatcher, self.header = own, header
-        self._set(())
+        if machine.stopped:
+            self._set(())
+        else:
+            self.run()
         self.observe(self._chosen, ["variant", "hypercall", "args"])
 
     def _take_sources(self, key: str) -> None:
@@ -308,26 +341,28 @@ class Stepper(anywidget.AnyWidget):
     # -- other forms --
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """One self-contained page that steps without network and kernel; written to *path*, too.
+        """Return one self-contained page that steps without network and kernel.
 
-        ValueError for a trace of more than 100,000 steps.
+        A link to the page may end in #step=35. Notes that a reader writes stay in the browser.
+
+        Args:
+            path: where to write it as well.
+
+        Raises:
+            ValueError: no call has been made yet, or a trace has more than 100,000 steps.
         """
         if not self._payloads:
-            raise ValueError("no call has been made yet: nothing to write")
-        extra = {"bookmarks": self.bookmarks, "step": self.step}
-        if len(self._payloads) == 2:
-            data = {"diff": self.data["diff"], "sides": [p.inline() for p in self._payloads]}
-        else:
-            data = self._payloads[0].inline()
+            raise WrongValue("no call has been made yet: nothing to write")
         # Inside a script element, only "</" could end it early.
-        text = json.dumps(data | extra, separators=(",", ":")).replace("<", "\\u003c")
-        module = (STATIC / "stepper.js").read_text(encoding="utf-8").replace("</", "<\\/")
+        text = json.dumps(self._embedded(whole=True), separators=(",", ":"))
+        text = text.replace("<", "\\u003c")
+        module = front_end.script().replace("</", "<\\/")
         page = (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{html.escape(self._title)}</title>\n"
             '<link rel="icon" href="data:,">\n'
-            f"<style>body{{margin:0}}\n{(STATIC / 'stepper.css').read_text(encoding='utf-8')}"
+            f"<style>body{{margin:0}}\n{front_end.style()}"
             '</style></head>\n<body><main id="stepper"></main>\n'
             f"<noscript>{self._table()}</noscript>\n"
             f'<script type="application/json" id="stepper-data">{text}</script>\n'
@@ -339,29 +374,89 @@ class Stepper(anywidget.AnyWidget):
             Path(path).write_text(page, encoding="utf-8")
         return page
 
+    def _embedded(self, whole: bool) -> dict:
+        """What an output (of a long trace, its first chunk) or a file holds."""
+        if len(self._payloads) == 2:
+            data: dict = {"diff": self._rows, "sides": [p.inline() for p in self._payloads]}
+        elif self._payloads:
+            data = self._payloads[0].inline(whole=whole)
+        else:
+            data = {"waiting": WAITING}
+        data["bookmarks"], data["step"] = self.bookmarks, self.step
+        data["digest"] = sha256(json.dumps(data).encode()).hexdigest()[:16]
+        return data
+
     @property
     def _title(self) -> str:
         return " | ".join(payload.title for payload in self._payloads) or "hypkit stepper"
 
     def to_table(self) -> str:
-        """The steps as a plain HTML table, for print, GitHub and a notebook without a kernel."""
+        """Return the road and the steps as plain HTML, for print, GitHub and other places."""
         return self._table()
 
     def _table(self) -> str:
-        return "\n".join(static_table(payload) for payload in self._payloads) or (
-            f"<p>{html.escape(WAITING)}</p>"
+        return static(self._payloads, self._rows) or f"<p>{html.escape(WAITING)}</p>"
+
+    def _output(self) -> str:
+        """The output of a cell: the plain form, and the data and program that replace it."""
+        data = self._embedded(whole=False)
+        data |= {"generation": self._generation, "machine": bool(self.choices)}
+        return (
+            f'<div class="hypkit-stepper" data-stepper="{self.name}" '
+            f'data-version="{front_end.digest()}">\n'
+            f'<div class="hypkit-static">{self._table()}</div>\n'
+            f'<script type="text/plain" class="hypkit-pack">{front_end.packed(data)}</script>\n'
+            f"<script>{front_end.BOOT}</script></div>"
         )
 
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict] | None:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        return {**data, "text/plain": repr(self), "text/html": self._table()}, metadata
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
+        """The output of a cell. No widget among it: one without its kernel is an error to see."""
+        return {"text/plain": repr(self), "text/html": self._output()}, {}
 
     def __repr__(self) -> str:
         if not self._payloads:
             return f"Stepper({self.variant!r}: no call yet)"
         inside = " | ".join(f"{payload.title}, {len(payload)} steps" for payload in self._payloads)
         return f"Stepper({inside})"
+
+
+def aligned(left: Payload, right: Payload) -> list[tuple[int | None, int | None]]:
+    """Return the rows of a comparison: a step of each, or None where only the other has one."""
+    a, b = left.trace, right.trace
+    if len(a) + len(b) > DIFF_ROWS:
+        raise WrongValue(
+            f"two traces of {len(a):,} and {len(b):,} steps are too long to stand side by side; "
+            f"together they may have {DIFF_ROWS:,}. Cut them, trace[a:b]"
+        )
+    return a.diff(b).rows
+
+
+# The steppers that a notebook's cells have made: cell -> the run of it, and its steppers.
+_made_by: dict[str, tuple[str, list[weakref.ref[Stepper]]]] = {}
+
+
+def _supersede(made: Stepper) -> None:
+    """Close what an earlier run of this cell made: nothing on the page shows it any more."""
+    cell, run = _where()
+    if not cell:
+        return
+    before, steppers = _made_by.get(cell, ("", []))
+    if before != run:
+        for old in steppers:
+            if (stepper := old()) is not None:
+                stepper.close()
+        steppers = []
+    _made_by[cell] = run, [*steppers, weakref.ref(made)]
+
+
+def _where() -> tuple[str, str]:
+    """The cell that runs, and this run of it; two empty strings outside of a notebook."""
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return "", ""
+    parent = kernel.get_parent("shell")
+    return parent.get("metadata", {}).get("cellId", ""), parent.get("header", {}).get("msg_id", "")
 
 
 def own_header(key: str) -> str:
@@ -399,46 +494,8 @@ def parse_args(text: str) -> tuple[int | str, ...]:
         elif part.isidentifier():
             values.append(part)
         else:
-            raise ValueError(
+            raise WrongValue(
                 f"argument {part!r} is neither a number, such as 0x1234, nor the name "
                 "of a structure, such as vcpu0"
             )
     return tuple(values)
-
-
-def static_table(payload: Payload) -> str:
-    """Every step on a row of an HTML table: level, place, instruction, changes, the sentence."""
-    trace, rows = payload.trace, []
-    for step in trace[:TABLE_ROWS] if len(trace) else ():
-        mask = int(trace.masks[step.index + 1])
-        news = ", ".join(
-            f"{name} = {trace.register(name, step.index + 1):#x}"
-            for bit, name in enumerate(REGISTERS)
-            if mask >> bit & 1 and name != "pstate"
-        )
-        cells = (
-            payload.level(step.index),
-            step.symbol or f"{step.pc:#x}",
-            step.text,
-            news,
-            payload.sentence(step.index),
-        )
-        rows.append(
-            f'<tr><th scope="row">{step.index}</th>'
-            + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
-            + "</tr>"
-        )
-    heads = "".join(
-        f'<th scope="col" style="text-align:left">{head}</th>'
-        for head in ("Step", "Level", "At", "Instruction", "Changes", "What it does")
-    )
-    more = len(trace) - TABLE_ROWS
-    note = f"<p>{more:,} more steps are not in this table.</p>" if more > 0 else ""
-    title = f"{payload.title}. {payload.outcome}"
-    return (
-        f"<details open><summary>{html.escape(title)} All steps as a table</summary>"
-        f"<table><caption>{html.escape(title)}</caption>"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>"
-        + "\n".join(rows)
-        + f"</tbody></table>{note}</details>"
-    )

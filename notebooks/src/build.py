@@ -8,6 +8,7 @@ run to run.
 
 import argparse
 import hashlib
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -24,6 +25,7 @@ TEXTS = Path(__file__).resolve().parent
 NOTEBOOKS = TEXTS.parent
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+STEPPER_NAME = re.compile(r'(?<=data-stepper=")[0-9a-f]{32}(?=")')
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -64,7 +66,7 @@ def run(notebook: NotebookNode, folder: Path, name: str) -> None:
     """Run every cell in one fresh kernel that works in `folder`; BuildError for a cell that fails.
 
     A widget's view is taken out: without its model it is dead on arrival. What stays is the
-    static twin that must stand beside it.
+    static twin that must stand beside it. A stepper's output needs no model, and stays whole.
     """
     client = NotebookClient(
         notebook,
@@ -83,6 +85,9 @@ def run(notebook: NotebookNode, folder: Path, name: str) -> None:
     notebook.metadata.language_info = NotebookNode(name="python")
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", ()):
+            if "text/html" in output.get("data", ()):
+                # The name leads to a stepper of the kernel that ran this, which is gone.
+                output.data["text/html"] = STEPPER_NAME.sub("", output.data["text/html"])
             if WIDGET_VIEW not in output.get("data", ()):
                 continue
             if "text/html" not in output.data:

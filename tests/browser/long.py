@@ -2,8 +2,8 @@
 
 import base64
 
+from hypkit.timetravel import front_end
 from hypkit.timetravel.payload import Payload
-from hypkit.timetravel.widget import STATIC
 
 SHOW = """
 globalThis.show = async (meta, chunks, delay, start) => {
@@ -28,11 +28,10 @@ def _text(chunk: bytes) -> str:
 
 def page_text() -> str:
     """HTML of a page that waits for show_long."""
-    style = (STATIC / "stepper.css").read_text(encoding="utf-8")
-    module = (STATIC / "stepper.js").read_text(encoding="utf-8")
     return (
-        f"<!doctype html><meta charset='utf-8'><title>stepper</title><style>{style}</style>"
-        f"<main id='stepper' class='hk'></main><script type='module'>{module}{SHOW}</script>"
+        "<!doctype html><meta charset='utf-8'><title>stepper</title>"
+        f"<style>{front_end.style()}</style><main id='stepper' class='hk'></main>"
+        f"<script type='module'>{front_end.script()}{SHOW}</script>"
     )
 
 

@@ -1,15 +1,14 @@
 """The stepper in a notebook of a running JupyterLab."""
 
 import nbformat
+import pytest
 from playwright.sync_api import TimeoutError
 
-from hypkit import Machine
-from hypkit.timetravel.widget import stepper
 from tests.browser.conftest import command
 
 MAKE = """
 from hypkit import Machine
-from hypkit.timetravel import stepper
+from hypkit import stepper
 m = Machine("numbered", seed=2020)
 """
 LONG = '''
@@ -46,7 +45,7 @@ def test_a_call_is_stepped_by_keys_and_the_kernel_knows_where(notebook):
     page = notebook(MAKE + 's = stepper(m.call("__kvm_timer_set_cntvoff", 0x1234))\ns')
     view = page.locator(".hk-view")
     view.wait_for()
-    view.locator(".hk-title").click()
+    view.locator(".hk-says").click()
     cells = page.locator(".jp-Cell").count()
     for _ in range(5):
         page.keyboard.press("n")
@@ -76,15 +75,12 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
     page = notebook(MAKE + "stepper(m)")
     theme(page, "JupyterLab Dark")
     run_button(page).wait_for()
-    run_button(page).click()
-    page.locator(".hk-view").wait_for()
+    page.locator(".hk-view").wait_for()  # the first call has been made
     assert page.locator(".hk[data-theme=dark]").count() == 1
     page.get_by_label("Arguments").fill("nonsense!")
     run_button(page).click()
     status = page.locator(".hk-control-status")
-    page.wait_for_function(
-        "document.querySelector('.hk-control-status').textContent.startsWith('Error: argument')"
-    )
+    page.locator(".hk-control-status", has_text="Error: argument").wait_for()
     page.get_by_label("Arguments").fill("0x77")
     run_button(page).click()
     page.get_by_text("numbered: __kvm_timer_set_cntvoff(0x77)").wait_for()
@@ -104,7 +100,7 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
     assert wrongs.first.inner_text().startswith(f"Line {line}: ")
     assert editor.get_attribute("aria-invalid") == "true"
     page.evaluate(axe)
-    faults = page.evaluate("""async () => (await axe.run(".hk", { runOnly: ["wcag2a", "wcag2aa",
+    faults = page.evaluate("""async () => (await axe.run(".hypkit-stepper", { runOnly: ["wcag2a", "wcag2aa",
         "wcag21a", "wcag21aa", "wcag22aa"] })).violations.map(
             ({ id, nodes }) => id + nodes.map((node) => node.html).join(" ").slice(0, 300))""")
     assert faults == []
@@ -120,7 +116,7 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
     page.get_by_role("button", name="Compile and run").click()
     page.locator(".hk-wrong", has_text="Line 5: #ifndef KVM_HOST_HCALL has no #endif").wait_for()
     page.get_by_role("button", name="Back to the original").nth(1).click()
-    page.wait_for_function("!document.querySelector('.hk-controls [aria-invalid]')")
+    page.locator(".hk-controls [aria-invalid]").wait_for(state="detached")
     page.get_by_label("Variant").select_option("fnptr")
     page.get_by_text("fnptr: __kvm_timer_set_cntvoff(0x77)").wait_for()
     theme(page, "JupyterLab Light")
@@ -135,7 +131,7 @@ def test_a_long_trace_is_fetched_as_the_reader_moves(notebook):
     view.get_by_label("Step, 0 to").fill("200001")
     view.get_by_label("Step, 0 to").press("Enter")
     view.locator(".hk-where", has_text="step 200001").wait_for()
-    view.locator(".hk-title").click()
+    view.locator(".hk-says").click()
     # To the end and back to the last ERET: near, although most steps were never sent.
     page.keyboard.press("z")
     page.keyboard.press("E")
@@ -147,30 +143,133 @@ def test_a_long_trace_is_fetched_as_the_reader_moves(notebook):
     view.locator(".hk-status", has_text="“0x7fff”: step").wait_for()
 
 
-def test_without_a_kernel_the_table_is_what_is_seen(notebook, lab):
-    view = stepper(Machine("numbered", seed=2020).call("__kvm_timer_set_cntvoff", 0x1234))
-    data, metadata = view._repr_mimebundle_()
-    output = nbformat.v4.new_output("execute_result", data, metadata=metadata, execution_count=1)
-    book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell("stepper(c)", id="a", execution_count=1, outputs=[output])]
-    )
-    nbformat.write(book, lab[1] / "reopened.ipynb")
-    page = notebook(name="reopened.ipynb")
-    page.get_by_text("Loads x0 from the table slot of hypercall 2").wait_for()
+def closed(page):
+    """Save the notebook in front as its owner does, end its kernel, close it, and give its name."""
+    name = page.evaluate("""async () => {
+      const widget = jupyterapp.shell.currentWidget;
+      await widget.context.save();
+      await widget.sessionContext.shutdown();
+      const name = widget.title.label;
+      widget.dispose();
+      return name;
+    }""")
+    page.locator(".hk-view").wait_for(state="detached")
+    return name
+
+
+def trusted(page):
+    """Whether JupyterLab trusts every cell of the notebook in front."""
+    return page.evaluate("""() => [...jupyterapp.shell.currentWidget.content.widgets]
+        .filter((cell) => cell.model.type === "code").every((cell) => cell.model.trusted)""")
+
+
+STEPPERS = {
+    "call": 'stepper(m.call("__kvm_timer_set_cntvoff", 0x1234))',
+    "comparison": 'stepper(Machine("fnptr").call("__kvm_enable_ssbs"), m.call("__kvm_enable_ssbs"))',
+    "machine": "stepper(m)",
+    "boot": "stepper(m.boot_trace)",
+}
+
+
+@pytest.mark.parametrize("kind", STEPPERS)
+def test_a_notebook_that_was_run_and_saved_is_stepped_when_it_is_opened_again(notebook, lab, kind):
+    page = notebook(MAKE + STEPPERS[kind])
+    page.locator(".hk-view").wait_for()
+    name = closed(page)
+    assert (lab[1] / name).stat().st_size < 500_000
+    page = notebook(name=name)
+    page.locator(".hk-view").wait_for()
+    assert trusted(page)
+    says = page.locator(".hk-says")
+    said = says.inner_text()
+    says.click()
+    page.keyboard.press("n")
+    assert says.inner_text() != said
     assert page.get_by_text("Error displaying widget").count() == 0
+    assert page.get_by_text("model not found").count() == 0
 
 
-def test_two_views_of_one_stepper_stay_together(notebook):
+def test_a_notebook_that_is_not_trusted_shows_the_road_and_a_folded_table(notebook, lab):
+    page = notebook(MAKE + STEPPERS["call"])
+    page.locator(".hk-view").wait_for()
+    name = closed(page)
+    book = nbformat.read(lab[1] / name, as_version=4)
+    book.metadata["changed"] = True
+    book.cells[-1].source += "  # by somebody else"
+    book.cells[-1].outputs[0].data["text/plain"] += " "
+    nbformat.write(book, lab[1] / f"strange-{name}")
+    page = notebook(name=f"strange-{name}")
+    page.locator("pre", has_text="EL2 hyp   ····").wait_for()
+    assert not trusted(page)
+    sentence = page.get_by_text("from the table slot of hypercall 2")
+    assert not sentence.is_visible()
+    page.get_by_text("steps as a table").first.click()
+    sentence.wait_for()
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert page.locator(".hk-view").count() == 0
+
+
+def test_two_views_of_one_stepper_stay_together_however_quick_the_keys(notebook):
     page = notebook(MAKE + 's = stepper(m.call("__kvm_enable_ssbs"))\ns', "s")
     page.locator(".hk-view").nth(1).wait_for()
-    page.locator(".hk-title").first.click()
-    page.keyboard.press("n")
-    page.locator(".hk-where", has_text="step 1 ·").nth(1).wait_for()
+    where = page.locator(".hk-where")
+    page.locator(".hk-says").first.click()
+    for key in "nnnnnpnn":
+        page.keyboard.press(key)
+    where.nth(1).filter(has_text="step 6 ·").wait_for()
+    page.locator(".hk-says").nth(1).click()
+    page.keyboard.press("p")
+    page.keyboard.press("p")
+    where.nth(0).filter(has_text="step 4 ·").wait_for()
+    page.wait_for_timeout(1500)  # the kernel has heard of it and answered
+    assert [text[:8] for text in where.all_inner_texts()] == ["step 4 ·", "step 4 ·"]
+
+
+def test_two_views_stay_together_in_a_saved_notebook_too(notebook):
+    page = notebook(MAKE + 's = stepper(m.call("__kvm_enable_ssbs"))\ns', "s")
+    page.locator(".hk-view").nth(1).wait_for()
+    page = notebook(name=closed(page))
+    page.locator(".hk-view").nth(1).wait_for()
+    page.locator(".hk-says").first.click()
+    for key in "nnnn":
+        page.keyboard.press(key)
+    page.locator(".hk-where").nth(1).filter(has_text="step 4 ·").wait_for()
+
+
+def test_keys_with_a_modifier_are_jupyterlabs_and_escape_leaves(notebook):
+    page = notebook(MAKE + STEPPERS["call"], "1 + 1")
+    page.locator(".hk-view").wait_for()
+    page.locator(".hk-says").click()
+    dirty = "jupyterapp.shell.currentWidget.context.model.dirty"
+    page.evaluate("() => { jupyterapp.shell.currentWidget.context.model.dirty = true; }")
+    page.keyboard.press("Control+s")
+    page.wait_for_function(f"!{dirty}")
+    for key in "xdda":  # JupyterLab's for cut, delete, insert above
+        page.keyboard.press(key)
+    page.evaluate("document.fullscreenElement && document.exitFullscreen()")
+    assert page.locator(".jp-CodeCell").count() == 2
+    page.locator(".hk-says").click()
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.activeElement.closest('.jp-Notebook')")
+    page.keyboard.press("a")
+    page.wait_for_function("document.querySelectorAll('.jp-CodeCell').length === 3")
+
+
+def test_the_wheel_is_the_pages_until_the_stepper_has_the_focus(notebook):
+    page = notebook(MAKE + STEPPERS["call"])
+    page.locator(".hk-view").wait_for()
+    page.locator(".hk-scale").hover()
+    page.mouse.wheel(0, 120)
+    page.wait_for_timeout(200)
+    assert page.locator(".hk-where").inner_text().startswith("step 0 ·")
+    page.locator(".hk-says").click()
+    page.locator(".hk-scale").hover()
+    page.mouse.wheel(0, 120)
+    page.locator(".hk-where", has_text="step 1 ·").wait_for()
 
 
 def test_a_stepper_whose_kernel_is_gone_steps_on_and_says_what_to_do(notebook):
     page = notebook(MAKE + "stepper(m)")
-    run_button(page).click()
     page.locator(".hk-view").wait_for()
     page.evaluate("jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     run_button(page).click()
@@ -178,6 +277,6 @@ def test_a_stepper_whose_kernel_is_gone_steps_on_and_says_what_to_do(notebook):
         ".hk-control-status",
         has_text="Error: the kernel that made this stepper is gone. Run its cell again.",
     ).wait_for()
-    page.locator(".hk-title").click()
+    page.locator(".hk-says").click()
     page.keyboard.press("n")
     assert page.locator(".hk-where").inner_text().startswith("step 1 · ")

@@ -1,0 +1,83 @@
+// Building the page. All text goes through text nodes: nothing is parsed as HTML.
+
+/**
+ * An element with attributes (`on...`: a listener; `class`, `aria-*`, ... as they are; null and
+ * false: left out) and children (text becomes a text node).
+ * @param {string} tag
+ * @param {Record<string, any>} attributes
+ * @param {any[]} children
+ * @returns {any}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+// Several copies of this module may live in one page: a number alone would not be unique.
+const mine = Math.random().toString(36).slice(2, 8);
+let unique = 0;
+/** An id that no other element of the page has. */
+export const id = (what) => `hk-${what}-${mine}-${++unique}`;
+
+/** The element that has the focus, also inside of a shadow tree. */
+export function focused(node) {
+  return node.getRootNode().activeElement ?? null;
+}
+
+/** A table with a caption and headed columns; the first cell of a row is its header. */
+export function table(caption, heads, rows, kind = "") {
+  return h("table", { class: kind }, h("caption", {}, caption),
+    h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col" }, text)))),
+    tableBody(rows));
+}
+
+/** The rows of a table; sixteen digits in groups are set as a value. */
+export function tableBody(rows) {
+  return h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first),
+    rest.map((cell) => h("td", { class: typeof cell === "string" && /^([0-9a-f]{4} ){3}/.test(cell)
+      ? "hk-value" : null }, cell)))));
+}
+
+/** Make a body's rows [key, what the row shows, how to make it], and make only those that differ. */
+export function keyed(body, wanted) {
+  body.shown ??= new Map();
+  const news = new Map();
+  wanted.forEach(([key, says, make], at) => {
+    const old = body.shown.get(key);
+    const row = old?.says === says ? old.row : make();
+    news.set(key, { says, row });
+    const there = body.children[at];
+    if (there === row) return;
+    if (there && there === old?.row) {
+      const had = there.contains(focused(there));
+      there.replaceWith(row);
+      if (had) row.querySelector("button:last-of-type, button")?.focus();
+    } else {
+      body.insertBefore(row, there ?? null);
+    }
+  });
+  body.shown = news;
+  while (body.children.length > wanted.length) body.lastChild.remove();
+}
+
+// What is set in monospaced type inside of a sentence: numbers, registers, labels, flags.
+const CODE = new RegExp(["0x[0-9a-f]+", "-?\\d+", "[xw](?:[12]?\\d|30|zr)", "sp", "[A-Z]\\w*_EL[0-3]",
+  "NZCV", "[a-z_.]*_[a-z0-9_]+(?:\\+0x[0-9a-f]+)?", "hvc|eret|svc|smc"].map(
+  (form) => `(?<![\\w.+-])(?:${form})(?!\\w)`).join("|"), "g");
+
+/** A sentence with its numbers, registers and labels as code. */
+export function sentenceNodes(text) {
+  const parts = [];
+  let end = 0;
+  for (const found of text.matchAll(CODE)) {
+    parts.push(text.slice(end, found.index), h("code", {}, found[0]));
+    end = found.index + found[0].length;
+  }
+  return [...parts, text.slice(end)].filter((part) => part !== "");
+}

@@ -1,0 +1,42 @@
+// Numbers as text: one spelling of each for the whole front end.
+
+export function number(text) {
+  return text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text);
+}
+
+/** Up to nine in decimal, else in hexadecimal. */
+export function plain(value) {
+  return value < 10n ? value.toString() : hex(value);
+}
+
+export function hex(value) {
+  return "0x" + value.toString(16);
+}
+
+/** Sixteen digits in groups of four, as the tables show a register. */
+export function grouped(value) {
+  return value.toString(16).padStart(16, "0").replace(/(.{4})(?=.)/g, "$1 ");
+}
+
+export function flags(pstate) {
+  return [..."NZCV"].map((letter, at) => ((pstate >> BigInt(31 - at)) & 1n ? letter : "-")).join("");
+}
+
+/** How two 64-bit words stand, as explain.compared says it. */
+export function compared(one, other) {
+  if (one === other) return "equal";
+  const unsigned = one < other;
+  const signed = BigInt.asIntN(64, one) < BigInt.asIntN(64, other);
+  const text = unsigned ? "lower" : "higher";
+  return unsigned === signed ? text
+    : `${text}, but as signed numbers ${signed ? "less" : "greater"}`;
+}
+
+/** A negative number as such, such as an error number; else "". */
+export function decimal(value) {
+  return value >> 12n === (1n << 52n) - 1n ? `= ${value - (1n << 64n)}` : "";
+}
+
+export function signed(value) {
+  return value > 0 ? `+${value}` : value < 0 ? `−${-value}` : "0";
+}

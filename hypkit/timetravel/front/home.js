@@ -1,0 +1,177 @@
+// Where a stepper lives in a notebook: it draws what it was given, and uses the kernel if there is one.
+
+import { Controls } from "./controls.js";
+import { DiffView } from "./diff.js";
+import { h } from "./dom.js";
+import { GONE } from "./facts.js";
+import { Reel } from "./reel.js";
+import { followTheme } from "./theme.js";
+import { View } from "./view.js";
+
+const SAVED = "These steps are not in the saved notebook: run the cell of this stepper again.";
+const NEEDS = "To choose another call, run this cell: it needs the kernel.";
+
+/** Draw data {meta, chunks} or {diff: rows, sides: [data, data]} into an element. */
+export function draw(data, el, options = {}) {
+  el.replaceChildren();
+  if (data.diff) return new DiffView(el, data.sides.map((side) => new Reel(side)), data.diff);
+  return new View(el, new Reel(data, options.fetch ?? null), options);
+}
+
+/** Base64 as an ArrayBuffer. */
+export function bytes(base64) {
+  return base64 === null ? null : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
+}
+
+/** A DataView or typed array of the widget protocol as an aligned buffer of its own. */
+function own(view) {
+  return view instanceof ArrayBuffer ? view
+    : view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+}
+
+/** One view of a stepper: in the output of a cell, or as a widget among others. */
+export class Home {
+  /**
+   * @param {HTMLElement} el
+   * @param {any} shared
+   * @param {any} embedded what was written into the output, or null
+   */
+  constructor(el, shared, embedded) {
+    this.el = el;
+    this.shared = shared;
+    /** @type {View | DiffView | null} */
+    this.view = null;
+    this.generation = embedded?.generation ?? 0;
+    /** @type {Map<number, {resolve: (b: ArrayBuffer) => void, reject: (e: Error) => void}>} */
+    this.asked = new Map();
+    el.classList.add("hk");
+    this.unfollow = followTheme(el);
+    this.above = h("div", {});
+    this.place = h("div", {});
+    this.status = h("p", { class: "hk-status", role: "status" });
+    el.append(this.above, this.place, this.status);
+    if (embedded) {
+      if (shared.step === null && embedded.step) shared.step = embedded.step;
+      shared.bookmarks ??= embedded.bookmarks ?? {};
+      this.guard(() => this.show(opened(embedded, bytes), embedded.waiting));
+    }
+    shared.homes.add(this);
+    if (shared.model) this.attach(shared.model);
+    else if (embedded?.machine) this.above.append(h("p", { class: "hk-needs" }, NEEDS));
+  }
+
+  guard(action) {
+    try {
+      action();
+    } catch (error) {
+      this.status.textContent = `Error: ${error.message ?? error}`;
+      this.status.classList.add("hk-bad");
+    }
+  }
+
+  /** The kernel's side is there. */
+  attach(model) {
+    this.model = model;
+    this.above.replaceChildren();
+    this.controls = model.get("choices")?.variants ? new Controls(this.above, model) : null;
+    this.heard = [["msg:custom", (message, buffers) => this.answer(message, buffers)],
+                  ["change:data", () => this.rebuild()]];
+    for (const [event, action] of this.heard) model.on(event, action);
+    const said = model.get("data");
+    if (said.generation === undefined) {
+      if (!this.view && !this.place.firstChild) model.send({ type: "data" });
+    } else if (said.generation !== this.generation || !this.place.firstChild) this.rebuild();
+  }
+
+  /** The kernel's side is gone; what is here stays. */
+  detach() {
+    for (const [event, action] of this.heard ?? []) this.model?.off(event, action);
+    this.controls?.close();
+    this.model = null;
+  }
+
+  close() {
+    this.detach();
+    this.unfollow();
+    this.view?.close?.();
+    this.shared.homes.delete(this);
+  }
+
+  rebuild() {
+    this.guard(() => {
+      const said = this.model.get("data");
+      this.status.textContent = "";
+      this.generation = said.generation ?? 0;
+      this.asked.clear();
+      const open = (part) => ({ meta: JSON.parse(part.meta), chunks: part.chunks.map(own) });
+      this.shared.step = this.model.get("step");
+      this.show(said.diff ? { diff: said.diff, sides: said.sides.map(open) } : said.meta ? open(said) : null,
+                said.waiting);
+    });
+  }
+
+  show(data, waiting) {
+    const tab = this.view instanceof View ? this.view.tab : null;
+    this.view?.close?.();
+    this.view = null;
+    if (!data) {
+      this.place.replaceChildren(h("p", { class: "hk-waiting" }, waiting ?? "Nothing to show yet."));
+      return;
+    }
+    const whole = data.diff || data.chunks.filter(Boolean).length === data.meta.chunks;
+    this.view = draw(data, this.place, {
+      fetch: whole ? null : (number) => this.fetch(number, data.meta.chunk),
+      start: this.shared.step ?? 0,
+      bookmarks: this.shared.bookmarks ?? this.model?.get("bookmarks") ?? {},
+      keep: (bookmarks) => this.shared.kept(bookmarks, this),
+      moved: (step) => this.shared.moved(step, this),
+      leave: () => this.leave(),
+    });
+    if (this.view instanceof DiffView) this.view.leave = () => this.leave();
+    else if (tab) this.view.openTab(tab);
+  }
+
+  /** Give the keys back to the notebook. */
+  leave() {
+    const host = /** @type {any} */ (this.el.getRootNode()).host ?? this.el;
+    host.closest(".jp-Notebook")?.focus({ preventScroll: true });
+  }
+
+  // -- steps that come later --
+
+  fetch(number, size) {
+    return new Promise((resolve, reject) => {
+      if (!this.model) throw new Error(SAVED);
+      try {
+        this.model.send({ type: "chunk", number, generation: this.generation });
+      } catch {
+        throw new Error(`steps around ${number * size} are not here, and ${GONE}`);
+      }
+      this.asked.set(number, { resolve, reject });
+    });
+  }
+
+  answer(message, buffers) {
+    const waiting = this.asked.get(message.number);
+    if (message.generation !== this.generation || !waiting) return;
+    this.asked.delete(message.number);
+    if (message.type === "chunk") waiting.resolve(own(buffers[0]));
+    else waiting.reject(new Error(message.error));
+  }
+
+  // -- what the other views and the kernel say --
+
+  stepped(step) {
+    if (this.view instanceof View && step !== this.view.step) this.view.guard(() => this.view.go(step));
+  }
+
+  noted(bookmarks) {
+    if (this.view instanceof View) this.view.takeNotes(bookmarks);
+  }
+}
+
+/** The data of an output or a file with its chunks as buffers; null where there is none yet. */
+export function opened(said, buffer) {
+  const open = (part) => ({ meta: part.meta, chunks: part.chunks.map(buffer) });
+  return said.diff ? { diff: said.diff, sides: said.sides.map(open) } : said.meta ? open(said) : null;
+}

@@ -1,0 +1,389 @@
+// The view of one trace: the strip, the buttons, what the step does, code, registers and panels.
+
+import { callPaths, path } from "./calls.js";
+import { focused, h, id, sentenceNodes } from "./dom.js";
+import { BRANCH, LEVELS } from "./facts.js";
+import { flags, hex } from "./format.js";
+import { HINT, actionOf, keyTables } from "./keys.js";
+import { Listing } from "./listing.js";
+import { PANELS } from "./panels/index.js";
+import { printable, printsFrom } from "./print.js";
+import { Registers } from "./registers.js";
+import { query } from "./search.js";
+import { Strip } from "./strip.js";
+import { toolbar } from "./toolbar.js";
+import { Traveller } from "./traveller.js";
+
+const COUNTED = 20_000; // steps in which all matches of a search are counted and marked
+
+export class View extends Traveller {
+  /**
+   * @param {HTMLElement} host
+   * @param {any} reel
+   * @param {any} options see Traveller
+   */
+  constructor(host, reel, options = {}) {
+    super(reel, options);
+    this.tab = PANELS[0].key;
+    this.address = null;
+    /** @type {import("./calls.js").Frame[] | null} */
+    this.paths = null;
+    this.build(host);
+    const start = this.step;
+    if (!reel.has(start)) this.step = 0; // what is shown until the steps have come
+    this.show();
+    if (start !== this.step) this.guard(() => this.go(start));
+  }
+
+  // -- building --
+
+  build(host) {
+    const { reel } = this;
+    this.search = h("input", { type: "search", class: "hk-search", "aria-label":
+      "Search for a label, a register, a value or words of a sentence", placeholder: "x9, 0x102, x10 == 1 …",
+      title: "A label, words, x9, 0x102, x10 == 0x102, write VTTBR_EL2, 0x4000-0x4fff. Enter: the next match; Shift and Enter: the one before",
+      onkeydown: this.on((event) => event.key === "Enter" && this.seek(event.shiftKey ? -1 : 1)),
+      oninput: () => !this.search.value && this.strip.show("match", []) });
+    this.goto = h("input", { type: "text", inputmode: "numeric", class: "hk-goto", "aria-label": `Step, 0 to ${reel.steps}`,
+      style: `width:${String(reel.steps).length + 2.5}ch`,
+      onchange: this.on(() => this.goTyped()) });
+    this.strip = new Strip(this);
+    this.level = h("span", { class: "hk-level" });
+    this.instruction = h("span", { class: "hk-instruction" });
+    this.where = h("span", { class: "hk-where" });
+    this.says = h("p", { class: "hk-says" });
+    this.heard = h("p", { class: "hk-heard", "aria-live": "polite", "aria-atomic": "true" });
+    this.branch = h("span", { class: "hk-branch" });
+    this.nzcv = h("span", { class: "hk-flags", title: "The condition flags: negative, zero, carry, overflow" });
+    this.status = h("p", { class: "hk-status", role: "status" }, HINT);
+    this.keys = h("div", { class: "hk-keys", hidden: true, role: "region", "aria-label": "Keys", tabindex: 0 }, keyTables());
+    this.listing = new Listing(this);
+    this.registers = new Registers(this);
+    this.paper = h("div", { class: "hk-paper" });
+    this.root = h("section", { class: "hk-view", tabindex: -1, "aria-label": `Stepper: ${reel.meta.title}`,
+      onkeydown: this.on((event) => this.key(event)),
+      onpointerdown: (event) => {
+        if (!event.target.closest(".hk-keys, .hk-corner")) this.keys.hidden = true;
+      } },
+      this.head(), reel.meta.note ? h("p", { class: "hk-note" }, reel.meta.note) : null, this.lost(),
+      this.strip.root,
+      h("div", { class: "hk-tools" }, toolbar(this, (key) => actionOf(this, key)),
+        h("span", { class: "hk-group" }, "step ", this.goto, ` of ${reel.steps}`),
+        h("span", { class: "hk-group hk-find" }, this.search,
+          h("button", { type: "button", title: "Next match (key f; F: the one before)",
+            onclick: this.on(() => this.landed(() => this.seek(1))) }, "Find"))),
+      this.keys,
+      h("div", { class: "hk-now" },
+        h("p", { class: "hk-here" }, this.level, this.instruction, this.branch, this.where, this.nzcv),
+        this.says, this.heard),
+      h("div", { class: "hk-grid" }, this.listing.root, this.registers.root, this.side()),
+      this.status);
+    host.append(this.root, this.paper);
+    this.close = printsFrom(this.paper, () => printable(reel, this.bookmarks));
+    this.strip.drawPins(this.bookmarks);
+    this.openTab(this.tab, false);
+  }
+
+  head() {
+    const { reel } = this;
+    const button = (text, key, says, action) => h("button", { type: "button", "aria-keyshortcuts": key,
+      "aria-label": says, title: `${says} (key ${key})`, onclick: this.on(action) }, text);
+    return h("header", { class: "hk-head" },
+      h("p", { class: "hk-title", title: reel.meta.title }, reel.meta.title),
+      h("p", { class: "hk-outcome", title: reel.meta.outcome }, sentenceNodes(reel.meta.outcome)),
+      h("span", { class: "hk-corner" },
+        button("Link", "l", "Copy a link to this step", () => this.copyLink()),
+        button("Maximise", "x", "Maximise, and back", () => this.maximise()),
+        button("Keys ?", "?", "List the keys", () => this.toggleKeys())));
+  }
+
+  /** A warning where the call lost what the host counts on. */
+  lost() {
+    const lost = this.reel.clobbered();
+    return lost.length ? h("p", { class: "hk-note" }, `⚠ ${lost.join(", ")}: not as before the call. `
+      + "The host's C code counts on x19 to x29 and SP coming back unchanged.") : null;
+  }
+
+  side() {
+    const tabId = id("tabs");
+    this.tabs = PANELS.map(({ key, name, letter, says }) => h("button", { type: "button", role: "tab",
+      id: `${tabId}-${key}`, "aria-controls": `${tabId}-panel`, "aria-keyshortcuts": letter,
+      title: `${says} (key ${letter})`, onclick: this.on(() => this.openTab(key)) }, name));
+    this.panel = h("div", { class: "hk-panel", role: "tabpanel", id: `${tabId}-panel`, tabindex: 0 });
+    return h("div", { class: "hk-side" },
+      h("div", { class: "hk-tabs", role: "tablist", "aria-label": "More about this step",
+        onkeydown: this.on((event) => this.tabKey(event)) }, this.tabs), this.panel);
+  }
+
+  tabKey(event) {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const at = (PANELS.findIndex(({ key }) => key === this.tab) + by + PANELS.length) % PANELS.length;
+    this.openTab(PANELS[at].key);
+    this.tabs[at].focus();
+  }
+
+  // -- what a reader can do here besides going elsewhere --
+
+  get hasFocus() {
+    return this.root.contains(focused(this.root));
+  }
+
+  toggleBreak(at) {
+    const on = !this.breakpoints.delete(at) && Boolean(this.breakpoints.add(at));
+    this.listing.showBreak(at, on);
+    const row = this.reel.rows[at];
+    this.say(`${on ? "Breakpoint on" : "No breakpoint on"} ${row.text}`
+      + (on && !row.runs ? ", which does not run in this trace." : "."));
+  }
+
+  nextRun(at) {
+    if (this.reel.rows[at].runs > 1) this.mark("run", (step) => this.reel.site(step).row === at);
+    return super.nextRun(at);
+  }
+
+  /** Mark the steps for which a test holds on the strip; gives them, or null for a long trace. */
+  mark(kind, test) {
+    const { reel } = this;
+    if (!reel.whole || reel.steps > COUNTED) return null;
+    const steps = [];
+    for (let step = 0; step < reel.steps; step++) if (test(step)) steps.push(step);
+    this.strip.show(kind, steps);
+    return steps;
+  }
+
+  /** Mark every read and every write of some bytes. */
+  markBytes(pa, size) {
+    const { reel } = this;
+    const touches = (store) => (step) => reel.accesses(step).some(
+      (a) => a.store === store && !a.fault && a.pa !== null && a.pa < pa + size && a.pa + a.size > pa);
+    const reads = this.mark("read", touches(false));
+    const writes = this.mark("write", touches(true));
+    this.say(reads === null ? "This trace is too long to mark them all."
+      : `${hex(BigInt(pa))}, ${size} bytes: read in ${inSteps(reads)}; written in ${inSteps(writes)}.`);
+  }
+
+  /** Mark every read and every write of a register. */
+  whence(name) {
+    const reads = this.mark("read", (step) => this.reel.row(step).reads.includes(name));
+    const writes = this.mark("write", (step) => this.reel.changed(step).includes(name));
+    this.say(reads === null ? "This trace is too long to mark them all."
+      : `${name}: read in ${inSteps(reads)}; written in ${inSteps(writes)}.`);
+  }
+
+  /** The search: to the next or the last match, round the end of the trace. */
+  async seek(by) {
+    const { reel } = this;
+    const text = this.search.value.trim();
+    if (!text) {
+      this.search.focus();
+      return;
+    }
+    const { test, worth, says } = query(reel, text);
+    const all = this.mark("match", test);
+    const from = this.step;
+    const found = await this.goFind(from + by, by, test, `“${text}”: ${says} is nowhere in this trace.`,
+      { worth, around: true });
+    if (found === null) return;
+    const count = all ? ` (${all.indexOf(found) + 1} of ${all.length})` : "";
+    const round = (found - from) * by <= 0 ? `, from the ${by > 0 ? "start" : "end"} again` : "";
+    this.say(`“${text}”: step ${found}${count}${round}. ${reel.sentence(found)}`);
+  }
+
+  async bookmark() {
+    const key = String(this.step);
+    if (!(key in this.bookmarks)) this.bookmarks[key] = "";
+    this.keep();
+    this.openTab("notes");
+    this.panel.querySelector(`[data-step="${key}"]`)?.focus();
+  }
+
+  keep() {
+    this.options.keep?.({ ...this.bookmarks });
+    this.strip.drawPins(this.bookmarks);
+  }
+
+  /** Take the notes of another view of the same trace. */
+  takeNotes(bookmarks) {
+    this.bookmarks = { ...bookmarks };
+    this.strip.drawPins(this.bookmarks);
+    if (this.tab === "notes") this.showPanel();
+  }
+
+  async copyLink() {
+    const text = this.options.link?.(this.step)
+      ?? `${this.reel.meta.title}, step ${this.step}: ${this.reel.sentence(this.step)}`;
+    try {
+      await navigator.clipboard.writeText(text);
+      this.say(`Copied: ${text}`);
+    } catch {
+      this.say(text);
+    }
+  }
+
+  async maximise() {
+    const home = this.root.closest(".hk");
+    if (document.fullscreenElement) await document.exitFullscreen();
+    else await home.requestFullscreen();
+    this.root.focus({ preventScroll: true });
+  }
+
+  toggleKeys() {
+    this.keys.hidden = !this.keys.hidden;
+    if (!this.keys.hidden) this.keys.focus({ preventScroll: true });
+    else this.root.focus({ preventScroll: true });
+  }
+
+  larger(by) {
+    // On the element whose width the style sheet asks for: larger letters, fewer columns. It outlives
+    // this view, and so does the size.
+    const { style } = this.root.closest(".hk");
+    const size = Number(style.getPropertyValue("--hk-size") || 1) * by;
+    style.setProperty("--hk-size", String(Math.max(0.7, Math.min(2, size))));
+    this.listing.show(this.step); // the current line has moved
+  }
+
+  /** Close the list of keys; else give the focus back to the page around the stepper. */
+  escape() {
+    if (!this.keys.hidden) {
+      this.toggleKeys();
+      return;
+    }
+    focused(this.root)?.blur();
+    this.options.leave?.();
+  }
+
+  key(event) {
+    // With a modifier a key means something to the page or the browser; so does Shift and Enter.
+    if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+    if (event.shiftKey && event.key === "Enter") return undefined;
+    const inField = event.target.closest("input, textarea, select");
+    // What is typed here means nothing to the page around: it has letters of its own for its cells.
+    if (event.key.length === 1 || inField) event.stopPropagation();
+    if (inField) {
+      if (event.key === "Escape") this.root.focus({ preventScroll: true });
+      return undefined;
+    }
+    if (event.target.closest(".hk-keys") && /^(Page|Home|End)/.test(event.key)) return undefined;
+    const action = actionOf(this, event.key);
+    if (!action) return undefined;
+    event.preventDefault();
+    event.stopPropagation();
+    return action();
+  }
+
+  // -- showing a step --
+
+  show() {
+    const { reel, step } = this;
+    const had = this.hasFocus;
+    const over = step >= reel.steps;
+    const level = reel.level(step);
+    this.root.dataset.level = level;
+    this.level.textContent = `${LEVELS[level].sign} ${reel.el(level)} ${LEVELS[level].who}`;
+    const says = reel.sentence(step);
+    this.says.replaceChildren(...sentenceNodes(says));
+    this.says.title = says;
+    this.instruction.textContent = over ? "" : reel.row(step).text;
+    this.point(step);
+    this.showWhere(over);
+    this.showBranch(over);
+    this.showFlags(over);
+    this.registers.show();
+    this.showPanel();
+    this.heard.textContent = this.spoken(over, level, says);
+    // Last: it asks where a line stands, and by then nothing else is left to be laid out again.
+    this.listing.show(step);
+    // Whatever had the focus may be gone; the keys must go on working.
+    if (had && !this.hasFocus) this.root.focus({ preventScroll: true });
+  }
+
+  /** What a screen reader says of a step. */
+  spoken(over, level, says) {
+    const { reel, step } = this;
+    if (over) return `After the last step, ${reel.levelText(level)}. ${says}`;
+    const changes = reel.changed(step).filter((name) => name !== "pstate").map(
+      (name) => `${name} is now ${hex(reel.registerAfter(name, step))}`);
+    return [`Step ${step}, ${reel.levelText(level)}, ${reel.row(step).text}.`, says,
+      changes.length ? `${changes.join(", ")}.` : "No register changes."].join(" ");
+  }
+
+  /** Point at a step, on the timeline and by its number. */
+  point(step) {
+    this.goto.value = String(step);
+    const level = this.reel.has(step) ? `, ${this.reel.levelText(this.reel.level(step))}` : "";
+    this.strip.point(step, `step ${step} of ${this.reel.steps}${level}`);
+  }
+
+  /** The path of calls down to the step, each a link to where it was entered. */
+  showWhere(over) {
+    const { reel, step } = this;
+    if (over) {
+      this.where.textContent = "after the last step";
+      return;
+    }
+    this.paths ??= callPaths(reel) ?? [];
+    const place = reel.addresses.symbolize(reel.pc(step)) ?? hex(reel.pc(step));
+    const [, ...inner] = path(this.paths[step] ?? null).reverse();
+    const crumbs = inner.reverse().flatMap((frame) => [h("button", { type: "button", class: "hk-crumb",
+      title: `Entered in step ${frame.at}: go there`, onclick: this.on(() => this.go(frame.at)) }, frame.name), " › "]);
+    this.where.replaceChildren(`step ${step} · `, ...crumbs, h("code", {}, place), ` · ${reel.phase(step)[0]}`);
+    this.where.title = `step ${step} · ${place}`;
+  }
+
+  showBranch(over) {
+    const { reel, step } = this;
+    this.branch.textContent = "";
+    if (over) return;
+    const row = reel.row(step);
+    if (row.sentence && row.kind & BRANCH && row.taken !== row.sentence && row.taken) {
+      this.branch.textContent = reel.went(step) ? "↪ taken" : "↓ not taken";
+    }
+  }
+
+  showFlags(over) {
+    const { reel, step } = this;
+    const before = flags(reel.register("pstate", step));
+    const after = over ? before : flags(reel.registerAfter("pstate", step));
+    this.nzcv.textContent = before === after ? `NZCV ${before}` : `NZCV ${before} → ${after}`;
+    this.nzcv.classList.toggle("hk-changed", before !== after);
+  }
+
+  // -- the panels --
+
+  openTab(key, draw = true) {
+    this.tab = key;
+    PANELS.forEach(({ key: name }, at) => {
+      this.tabs[at].setAttribute("aria-selected", String(name === key));
+      this.tabs[at].tabIndex = name === key ? 0 : -1;
+      if (name === key) this.panel.setAttribute("aria-labelledby", this.tabs[at].id);
+    });
+    if (draw) this.showPanel();
+  }
+
+  showPanel() {
+    // While a field of the notes is in use, it stays.
+    const inUse = focused(this.panel);
+    if (this.tab === "notes" && this.panel.contains(inUse) && inUse?.matches("input")) return;
+    const parts = PANELS.find(({ key }) => key === this.tab).nodes(this);
+    // What stands there already stays, and keeps the focus.
+    if (this.panel.children.length !== parts.length || this.panel.firstChild !== parts[0]) {
+      this.panel.replaceChildren(...parts);
+    }
+  }
+
+  openAddress(word) {
+    this.address = word;
+    this.openTab("address");
+    this.panel.focus({ preventScroll: true });
+  }
+}
+
+/** Steps as a short list in words. */
+function inSteps(found) {
+  if (!found.length) return "no step";
+  const shown = found.slice(0, 12).join(", ");
+  return `step${found.length > 1 ? "s" : ""} ${shown}${found.length > 12 ? ` and ${found.length - 12} more` : ""}`;
+}

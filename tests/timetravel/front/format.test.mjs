@@ -1,0 +1,73 @@
+// The front end's numbers and addresses on the cases that Python's twin is tested on:
+// `node --test tests/timetravel/front`, which tests/timetravel/test_front_end.py starts with the cases.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import test from "node:test";
+
+const front = new URL("../../../hypkit/timetravel/front/", import.meta.url);
+const { Reel } = await import(new URL("reel.js", front).href);
+const { compared, grouped, plain } = await import(new URL("format.js", front).href);
+const { query, typed } = await import(new URL("search.js", front).href);
+const { callPaths, path } = await import(new URL("calls.js", front).href);
+
+/** The cases that Python wrote: traces, addresses and pairs of words, with Python's answers. */
+const cases = JSON.parse(readFileSync(process.env.HYPKIT_CASES, "utf-8"));
+const bytes = (text) => Uint8Array.from(Buffer.from(text, "base64")).buffer;
+const reels = Object.fromEntries(Object.entries(cases.traces).map(
+  ([name, { meta, chunks }]) => [name, new Reel({ meta, chunks: chunks.map(bytes) })]));
+
+for (const [name, { sentences, levels }] of Object.entries(cases.traces)) {
+  test(`every sentence and level of ${name} is Python's`, () => {
+    const reel = reels[name];
+    assert.equal(reel.steps, sentences.length);
+    sentences.forEach((sentence, step) => assert.equal(reel.sentence(step), sentence, `step ${step}`));
+    levels.forEach((level, step) => assert.equal(reel.levelText(reel.level(step)), level, `step ${step}`));
+  });
+}
+
+test("an address has Python's space, physical address and name", () => {
+  const { addresses } = Object.values(reels)[0];
+  assert.ok(cases.addresses.length > 100);
+  for (const { address, space, pa, name } of cases.addresses) {
+    const va = BigInt(address);
+    assert.equal(addresses.space(va), space, address);
+    assert.equal(addresses.pa(va), pa, address);
+    assert.equal(addresses.symbolize(va), name, address);
+  }
+});
+
+test("a number is spelled and two are compared as Python does", () => {
+  for (const { one, other, compared: words, plain: text } of cases.words) {
+    assert.equal(compared(BigInt(one), BigInt(other)), words);
+    assert.equal(plain(BigInt(one)), text);
+    assert.equal(grouped(BigInt(one)).replaceAll(" ", ""), BigInt(one).toString(16).padStart(16, "0"));
+  }
+});
+
+test("a search takes registers, conditions, reads, writes and ranges", () => {
+  const reel = reels.call;
+  const steps = (text) => {
+    const { test: holds } = query(reel, text);
+    return Array.from({ length: reel.steps }, (_, step) => step).filter(holds);
+  };
+  for (const [text, wanted] of Object.entries(cases.searches)) assert.deepEqual(steps(text), wanted, text);
+  assert.throws(() => query(reel, "x99 == 1"), /x99 is no register of this trace/);
+  assert.throws(() => query(reel, "write nowhere"), /neither a register, a label nor an address/);
+  assert.throws(() => query(reel, "0x20-0x10"), /lower address first/);
+  assert.equal(typed("0xffff_0000"), 0xffff0000n);
+  assert.equal(typed("-1"), (1n << 64n) - 1n);
+  assert.equal(typed("x0"), null);
+});
+
+test("the path of calls goes from the host through the hypercall to the handler and back", () => {
+  const reel = reels.call;
+  const paths = callPaths(reel);
+  const names = (step) => path(paths[step]).map(({ name }) => name);
+  const handler = reel.sites.findIndex(({ pc }) => reel.addresses.symbolize(pc) === "__kvm_timer_set_cntvoff");
+  const step = Array.from({ length: reel.steps }, (_, at) => at).find((at) => reel.site(at) === reel.sites[handler]);
+  assert.equal(names(step).at(-1), "__kvm_timer_set_cntvoff");
+  assert.equal(names(step)[0], names(0)[0]);
+  assert.ok(names(step).includes("__kvm_call_hyp"), names(step).join(" > "));
+  assert.deepEqual(paths.map(({ at }, number) => at <= number), paths.map(() => true));
+});
