@@ -302,7 +302,8 @@ class Payload:
                     row.kind | row.vm << 9,
                     row.sentence.text,
                     row.sentence.taken,
-                    *_registers_of(row.word),
+                    " ".join(operation(row.word).inputs),
+                    " ".join(operation(row.word).outputs),
                 ]
                 for row in self.listing.rows
             ],
@@ -430,14 +431,6 @@ def _fields(register: str) -> list[list]:
     generic = register[:-1] + "x"
     found = sysregs.FIELDS.get(register) or sysregs.FIELDS.get(generic, [])
     return [list(entry) for entry in found]
-
-
-def _registers_of(word: int) -> tuple[str, str]:
-    """The registers that an instruction reads, and those that it writes, with blanks between."""
-    found = operation(word)
-    reads = dict.fromkeys(name for name, _ in found.reads)
-    writes = dict.fromkeys((*found.writes, *filter(None, [found.base])))
-    return " ".join(reads), " ".join(writes)
 
 
 def _table_runs(image: Image) -> list[list]:

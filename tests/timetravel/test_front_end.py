@@ -195,9 +195,7 @@ def test_the_types_of_the_modules_agree(node, tsc):
 def test_a_wrong_type_would_be_found(node, tsc, tmp_path):
     wrong = tmp_path / "wrong.js"
     format_js = (front_end.FRONT / "format.js").as_posix()
-    wrong.write_text(
-        f'import {{ hex }} from "{format_js}";\nhex(1n).flags();\n', encoding="utf-8"
-    )
+    wrong.write_text(f'import {{ hex }} from "{format_js}";\nhex(1n).flags();\n', encoding="utf-8")
     options = ("--allowJs", "--checkJs", "--noEmit", "--target", "ES2023", "--module", "ES2022")
     done = run(node, str(tsc), *options, "--moduleResolution", "bundler", str(wrong))
     assert "Property 'flags' does not exist" in done.stdout
