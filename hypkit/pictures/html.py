@@ -128,7 +128,11 @@ def table(
             )
             + "</colgroup>"
         )
-    fixed = "; table-layout: fixed; width: 100%; max-width: 66em" if wide else ""
+    fixed = (
+        "; table-layout: fixed; width: 100%; max-width: 66em; overflow-wrap: anywhere"
+        if wide
+        else ""
+    )
     title = f"<caption{_style('left')}>{words(caption)}</caption>" if caption else ""
     return (
         f'<table style="{_PLAIN}{fixed}">'

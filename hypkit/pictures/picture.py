@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # that it can be read even where the page guesses wrong.
 STYLE = (
     "<style>.hk-picture{max-width:100%;height:auto;color-scheme:light}"
-    '[data-jp-theme-light="false"] .hk-picture,.vscode-dark .hk-picture{color-scheme:dark}'
-    "@media print{.hk-picture{color-scheme:light}}</style>"
+    '@media screen{[data-jp-theme-light="false"] .hk-picture,.vscode-dark .hk-picture'
+    "{color-scheme:dark}}</style>"
 )
 
 
