@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-# Some end a line for one program and not for the next; the others look like a blank and are none.
+# Some end a line for one program and not for the next; the others look like a blank but are not.
 UNSEEN = "\r\f\v\x85\u2028\u2029\u00a0\u200b\ufeff"
 
 
 def wrong_character(text: str) -> tuple[int, int, str] | None:
-    """(line, column, sentence) for the first such character. A line ends at LF and nowhere else."""
+    """Return (line, column, sentence) for the first such character, None where there is none.
+
+    Lines and columns count from 1. A line ends at LF and nowhere else.
+    """
     for number, line in enumerate(text.split("\n"), 1):
         if line.isprintable():
             continue

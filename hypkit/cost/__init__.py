@@ -12,6 +12,7 @@ import numpy as np
 from hypkit.a64.decode import Instruction, decode
 from hypkit.a64.syndrome import VECTOR_LOWER_A64
 from hypkit.cost.pipeline import Timing, simulate
+from hypkit.errors import WrongValue
 from hypkit.kernel import tables
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
@@ -34,6 +35,7 @@ _NUMBER = {name: number for number, name in enumerate(PHASES)}
 HYP_PHASES = ("entry", "dispatch", "call", "return")
 
 LINE, PAGE = 64, 4096
+MAX_TIMED = 100_000  # steps: some ten seconds of the model
 # Labels of what a number selects a function from, and the bytes of a slot.
 TABLES = {table.label: table.size for table in tables.TABLES.values() if table.loaded} | {
     "host_hcall": 8  # that of a real kernel
@@ -308,6 +310,11 @@ def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Tim
             raise ValueError(f"phase {part!r}: there are {', '.join(PHASES)}")
     wanted = np.isin(phase_numbers(trace), [_NUMBER[part] for part in parts])
     steps = np.flatnonzero(wanted).tolist()
+    if len(steps) > MAX_TIMED:
+        raise WrongValue(
+            f"expected at most {MAX_TIMED:,} steps to time; got {len(steps):,}, which would take "
+            f"minutes: time a part of the call, as in timing(call.trace[:1000], {core!r})"
+        )
     words = [trace.word(step) for step in steps]
     instructions = list(zip(trace.pcs[:-1][wanted].tolist(), words, strict=True))
     first = dict(zip(instructions, steps, strict=True))

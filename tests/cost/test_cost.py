@@ -473,6 +473,14 @@ def test_the_cost_of_a_runaway_of_many_steps_is_that_of_a_short_one_times_as_man
     assert cost.phases["dispatch"].loads - 2 * times in (0, 1, 2, 3, 4)
 
 
+@needs_keystone
+def test_a_runaway_is_timed_in_part_only_and_says_so():
+    call = Machine("numbered", dispatcher=RUNAWAY, budget=150_000).hvc(0x100)
+    with pytest.raises(ValueError, match=r"expected at most 100,000 steps to time; got 149,\d\d\d"):
+        call.timing("cortex-a72")
+    assert timing(call.trace[:1000], "cortex-a72").cycles > 500
+
+
 def test_a_slice_of_a_trace_is_counted_as_it_stands(costs):
     trace = costs["numbered", CNTVOFF].trace
     assert count(trace[:0]) == Cost({}, Footprint(0, 0, 0, 0, 0, 0), {})

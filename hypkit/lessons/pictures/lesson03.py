@@ -13,7 +13,7 @@ _KINDS = ("returned", "panicked")  # other outcomes stopped the machine
 
 
 def show_doors(outcomes: Mapping[str, str]) -> Picture:
-    """Draw what came of a call that began at each instruction: a row a function, a box each.
+    """Draw the outcome of a call that began at each instruction: a row for each function.
 
     Args:
         outcomes: place ("label" or "label+0x4") -> outcome of the call, in the order of addresses.

@@ -20,7 +20,7 @@ KINDS = {
 
 
 def show_edges(found: Mapping[str, Mapping[int, str]]) -> Picture:
-    """Draw a column for each ABI, a row for each value of x0, and in the box what came of it.
+    """Draw a column for each ABI, a row for each value of x0, and its outcome in the box.
 
     Args:
         found: variant -> x0 -> "call", "stub", "stub error", "-ENOSYS" or "panic"; the same values
@@ -33,7 +33,7 @@ def show_edges(found: Mapping[str, Mapping[int, str]]) -> Picture:
         TypeError, ValueError: for what is no such dict, and for values that differ.
     """
     if not isinstance(found, Mapping) or not all(isinstance(k, Mapping) for k in found.values()):
-        raise WrongType(expected("a dict from variant to a dict from x0 to what came of it", found))
+        raise WrongType(expected("a dict from variant to a dict from x0 to its outcome", found))
     values = {key: tuple(kinds) for key, kinds in found.items()}
     if not values or len(set(values.values())) != 1:
         raise WrongValue("give the same values of x0 for every variant")
