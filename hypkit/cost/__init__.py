@@ -139,7 +139,9 @@ def phase_numbers(trace: Trace) -> np.ndarray:
 
     @cache
     def after(state: tuple[str, bool], code: int) -> tuple[str, bool]:
-        return _follow(*state, code & 1 == 1, *known[code >> 1])
+        phase, entered = state
+        begins, inside, of_kernel = known[code >> 1]
+        return _follow(phase, entered, code & 1 == 1, begins, inside, of_kernel)
 
     codes = site * 2 + (trace.els[:-1] == 1)
     states = accumulate(codes.tolist(), after, initial=("host", False))
@@ -278,9 +280,9 @@ def _footprint(trace: Trace, wanted: np.ndarray) -> Footprint:
     spread = {kind: _bytes(parts) for kind, parts in touched.items()}
     everything = np.unique(np.concatenate(list(spread.values())))
     return Footprint(
-        *(len(found) for found in spread.values()),
-        len(np.unique(everything // LINE)),
-        len(np.unique(everything // PAGE)),
+        **{kind: len(found) for kind, found in spread.items()},
+        lines=len(np.unique(everything // LINE)),
+        pages=len(np.unique(everything // PAGE)),
     )
 
 

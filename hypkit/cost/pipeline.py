@@ -322,7 +322,9 @@ class _Pipeline:
         while not isinstance(taken := self._room(price, cycle), list):
             full[cycle] = cycle + 1
             cycle = _beyond(full, cycle)
-        waits, holder = ("", None) if cycle == at else self._room(price, cycle - 1)
+        waits, holder = "", None
+        if cycle != at and not isinstance(blocked := self._room(price, cycle - 1), list):
+            waits, holder = blocked
         for pipe, cycles in taken:
             pipe.update(dict.fromkeys(range(cycle, cycle + cycles), row))
         return _Limit(cycle, waits, holder)

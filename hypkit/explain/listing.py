@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from hypkit.a64.decode import Instruction, decode, spelled
 from hypkit.a64.pagetables import PAGE_SIZE
+from hypkit.asm import Program
 from hypkit.cost import counts_as
 from hypkit.explain import templates
 from hypkit.kernel.addresses import image_pa
@@ -51,8 +52,10 @@ def _kind(instruction: Instruction) -> int:
 class Listing:
     """The functions that a trace passes through, instruction by instruction, with our comments."""
 
-    def __init__(self, image: Image, pcs: np.ndarray, words: dict[int, int]) -> None:
+    def __init__(self, image: Image, pcs: np.ndarray, words: Mapping[int, int]) -> None:
         self.image, self._words = image, words
+        # What was executed counts before what the image was loaded with: code can be rewritten.
+        self._executed = {self._key(pc): word for pc, word in words.items()}
         self.rows: list[Row] = []
         self.row_of: dict[int, int] = {}  # address of an executed instruction -> row
         self._memory = sorted(image.memory.items())
@@ -81,7 +84,7 @@ class Listing:
         pa = self.image.layout.pa(pc)
         return pc if pa is None else pa
 
-    def _place(self, program, address: int) -> int:
+    def _place(self, program: Program, address: int) -> int:
         return address if program.base == VM_IPA else image_pa(address)
 
     def _blocks(self) -> Iterator[dict[int, tuple[str, int, list[str]]]]:
@@ -102,6 +105,8 @@ class Listing:
                 yield block
 
     def _word(self, key: int) -> int | None:
+        if key in self._executed:
+            return self._executed[key]
         if VM_IPA <= key < VM_IPA + PAGE_SIZE:
             key += HEAP["vm_memory"][0] - VM_IPA
         for pa, data in self._memory:
@@ -147,6 +152,18 @@ class Listing:
             sentence,
             instruction,
             vm,
+        )
+
+    def rewritten(self, row: Row, text: str, word: int) -> Row:
+        """Return a row as it is with another word in its place; text: that instruction."""
+        instruction = decode(word)
+        return replace(
+            row,
+            word=word,
+            text=text,
+            kind=_kind(instruction),
+            sentence=templates.explain(instruction, text.partition(" ")[2]),
+            instruction=instruction,
         )
 
     @cached_property
@@ -205,7 +222,7 @@ def _comments(source: list[str], line: int, mnemonic: str) -> tuple[str, str]:
     spelled = " ".join(parts)
     if parts and (parts[0] != mnemonic and not mnemonic.startswith("b") or "=" in spelled):
         comment = f"{spelled}; {comment.strip()}" if comment.strip() else spelled
-    above = []
+    above: list[str] = []
     at = line - 2
     if not _code(text) or code.strip().startswith(("0", "1", "2", "3")) and not parts:
         return comment.strip(), ""

@@ -32,7 +32,6 @@ CONDITIONS = {
     "vs": "overflow",
     "vc": "no overflow",
 }
-_ALIASES = {"cs": "hs", "cc": "lo"}
 
 _FIXED = {
     "isb": "Waits until system register changes have taken effect.",
@@ -157,9 +156,9 @@ def plain(value: int) -> str:
 
 def explain(instruction: Instruction, operands: str) -> Sentence:
     """The sentence of an instruction; operands: as printed, with names for PC-relative targets."""
-    name, parts = instruction.mnemonic, _folded(_split(operands))
+    name, parts, op = instruction.mnemonic, _folded(_split(operands)), instruction.operation
     if instruction.memory is not None:
-        return _transfer(instruction.memory)
+        return _transfer(instruction.memory, parts)
     if name in _FIXED:
         return _always(_FIXED[name])
     if name == "tlbi":
@@ -173,8 +172,8 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
         what = "Goes to" if name == "br" else "Calls"
         end = " x30 keeps where to return to." if name == "blr" else ""
         return _always(f"{what} the address in {parts[0]}: {{goes}}.{end}")
-    if name.startswith("b."):
-        condition = CONDITIONS.get(_ALIASES.get(name[2:], name[2:]), name[2:])
+    if op.flow == "conditional" and op.condition:
+        condition = CONDITIONS.get(op.condition, "always")
         return Sentence(
             f"Not taken: the condition ({condition}) does not hold. Goes on below.",
             f"Taken: the condition ({condition}) holds. Goes to {target}.",
@@ -192,6 +191,8 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     if name == "mrs":
         register = parts[1].upper()
         end = ", {ec}" if register.startswith("ESR_EL") else ""
+        if register == "VTTBR_EL2":
+            end = ". Zero means that no VM is running, and the host asks"
         return Sentence(f"Reads {register} into {parts[0]}: {{after {_register(parts[0])}}}{end}.")
     if name == "msr":
         source = _value(parts[1])
@@ -199,18 +200,23 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
     if name in _FLAGS and len(parts) > 1:
         return _comparison(name, parts)
     if name in ("ccmp", "ccmn"):
-        condition = CONDITIONS.get(_ALIASES.get(parts[3], parts[3]), parts[3])
+        condition = CONDITIONS.get(op.condition, "always")
         does = "compares {0} with {1}" if name == "ccmp" else "adds {1} to {0} for the flags alone"
         return Sentence(
             f"If the last comparison said {condition}, "
             + does.replace("{0}", _value(parts[0])).replace("{1}", _value(parts[1]))
-            + f"; else sets the flags to {number(parts[2])}. Flags now: {{flags}}."
+            + f"; else sets the flags to {_flags(parts[2])}. Flags now: {{flags}}."
         )
     return _computation(name, parts)
 
 
-def _transfer(operand: MemoryOperand) -> Sentence:
-    """The sentence of a load or a store."""
+def _flags(operand: str) -> str:
+    """The flags that CCMP sets by a number: '#4' -> '-Z--'."""
+    return pstate.nzcv_text(int(operand.removeprefix("#"), 0) << 28)
+
+
+def _transfer(operand: MemoryOperand, parts: list[str]) -> Sentence:
+    """The sentence of a load or a store; parts: its operands as printed."""
     load = operand.kind == "load"
     does, way = ("Loads", "from") if load else ("Stores", "to")
     # A trace has no vector register, and nothing of what is loaded into the zero register.
@@ -227,7 +233,17 @@ def _transfer(operand: MemoryOperand) -> Sentence:
             else (f": {operand.status} = {{after {operand.status}}}, and 0 means that it did")
         )
         return Sentence(f"Stores {names} if the reservation still holds{told}.")
-    return Sentence(f"{does} {names} {way} {{place}}: {{values}}.")
+    return Sentence(f"{does} {names} {way} {{place}}: {{values}}{_moved(operand, parts)}.")
+
+
+def _moved(operand: MemoryOperand, parts: list[str]) -> str:
+    """How far the address register goes: '; sp goes down by 0x10', or '' where it stays."""
+    if not operand.writeback:
+        return ""
+    offset = re.search(r"#(-?)(\w+)\]?!?$", parts[-1])
+    if offset is None:
+        return ""
+    return f"; {operand.base} goes {'down' if offset[1] else 'up'} by {number(offset[2])}"
 
 
 def _comparison(name: str, parts: list[str]) -> Sentence:
@@ -344,7 +360,7 @@ def fill(text: str, moment: Moment) -> str:
                 return compared(one, other)
             case "ec":
                 values = [moment.after(name) for name in moment.changed if name != "pstate"]
-                ec = values[0] >> syndrome.ESR_EC_SHIFT & 0x3F if values else None
+                ec = values[0] >> syndrome.ESR_EC_SHIFT & 0x3F if values else -1
                 return syndrome.EC_NAMES.get(ec, "as before")
             case "changes":
                 return (

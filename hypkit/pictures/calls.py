@@ -11,7 +11,7 @@ import numpy as np
 from hypkit.call import Call
 from hypkit.cost import HYP_PHASES, PHASES, phase_numbers
 from hypkit.errors import WrongType, WrongValue, did_you_mean, expected
-from hypkit.explain.phrases import in_words
+from hypkit.explain.sentences import changes, in_words
 from hypkit.pictures.html import Column, Group, code, table, words
 from hypkit.pictures.palette import DIM, INK, LEVELS, PHASE, variant
 from hypkit.pictures.picture import Picture
@@ -391,14 +391,15 @@ HEAD, TAIL = 300, 100
 _COLUMNS = (
     Column("step", align="right", width="3.6em"),
     Column("EL", width="3em"),
-    Column("where", width="20%"),
-    Column("instruction", width="26%"),
-    Column("what it did"),
+    Column("where", width="17%"),
+    Column("instruction", width="22%"),
+    Column("changes", width="20%"),
+    Column("what it does"),
 )
 
 
 class PathTable:
-    """A call's steps as a table: step, exception level, place, instruction, what it did.
+    """A call's steps as a table: step, exception level, place, instruction, changes, sentence.
 
     shown: how many steps have a row.
     """
@@ -514,14 +515,13 @@ def _group(trace: Trace, phase: str, indices: list[int]) -> Group:
         step = trace[index]
         label = step.symbol or f"{step.pc:#x}"
         name, plus, offset = label.partition("+")
-        # The name of the page's first label would mislead: what matters is what the next one adds.
-        adrp = step.instruction.mnemonic == "adrp"
         rows.append(
             (
                 index,
                 f"EL{step.el}",
                 code(plus + offset if name == above else label),
-                code(step.instruction.text(step.pc) if adrp else step.text),
+                code(step.text),
+                words(changes(trace, index)),
                 words(in_words(trace, index)),
             )
         )

@@ -20,7 +20,7 @@ from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.a64.registers import REGISTERS
 from hypkit.cost import PHASES, TABLES, Counts, counted, phase_numbers
 from hypkit.errors import WrongValue
-from hypkit.explain import templates
+from hypkit.explain import sentences
 from hypkit.explain.listing import ERET, HVC, POOL, Listing
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.kernel.image import Image
@@ -88,19 +88,10 @@ class Payload:
     @cached_property
     def exceptions(self) -> dict[int, tuple[int, str]]:
         """Step -> (target EL, sentence), for exceptions other than an HVC."""
-        found = {}
-        for step, taken in self.trace.exceptions.items():
-            far = "" if taken.far is None else f"; FAR_EL{taken.target_el} = {taken.far:#x}"
-            offset = int(self.trace.pcs[step + 1]) & 0x7FF
-            found[step] = (
-                taken.target_el,
-                (
-                    f"Exception: {syndrome.esr_text(taken.esr)}{far}. "
-                    f"The core enters EL{taken.target_el} "
-                    f"at VBAR_EL{taken.target_el} + {offset:#x}."
-                ),
-            )
-        return found
+        return {
+            step: (taken.target_el, str(sentences.exception_sentence(self.trace, step)))
+            for step, taken in self.trace.exceptions.items()
+        }
 
     def _site_is(self, kind: int) -> np.ndarray:
         """For every step, whether its instruction is of that kind."""
@@ -369,62 +360,19 @@ class Payload:
 
         Small numbers look like the VM's addresses: they count as such only where vm is true.
         """
-        inside = VM_IPA <= value < VM_IPA + PAGE_SIZE
-        name = self.image.symbolize(value) if vm or not inside else None
-        if name is None:
-            small = f" ({value - (1 << 64)})" if value >> 12 == (1 << 52) - 1 else ""
-            return templates.plain(value) + small
-        space = "VM" if inside else self.image.layout.space(value)
-        return f"{space} address of {name}"
+        return sentences.what(self.image, value, vm)
 
     def place(self, va: int, pool: bool) -> str:
         """Where an access went, in words."""
-        if pool:
-            return "the literal pool"
-        name = self.image.symbolize(va) or ""
-        base, _, offset = name.partition("+")
-        if base in TABLES:
-            slot = int(offset or "0", 16) // TABLES[base]
-            return f"the table slot of hypercall {slot}"
-        if base == "hyp_stack":
-            return "the EL2 stack"
-        return self.what(va, vm=True)
+        return sentences.place(self.image, va, pool)
 
     def level(self, step: int) -> str:
         """The name of the level in which a step runs; len(self) is the state afterwards."""
-        if step < len(self):
-            level = int(self.levels[step])
-        else:
-            level = HYP if int(self.trace.els[step]) > self._host_el else HOST
-        return {HOST: f"EL{self._host_el} (host)", VM: "EL1 (VM)", HYP: "EL2 (hyp)"}[level]
+        return sentences.level(self.trace, step)
 
     def sentence(self, step: int) -> str:
         """What step *step* does, in one sentence."""
-        trace = self.trace
-        if step in self.exceptions:
-            return self.exceptions[step][1]
-        row = self.listing.rows[self.rows[self.site[step]]]
-        went = int(trace.pcs[step + 1]) != int(trace.pcs[step]) + 4
-        text = row.sentence.taken if went and row.sentence.taken is not None else row.sentence.text
-        mask = int(trace.masks[step + 1])
-        vm, next_vm = (self.level(at) == "EL1 (VM)" for at in (step, step + 1))
-        return templates.fill(
-            text,
-            templates.Moment(
-                lambda name: trace.register(name, step),
-                lambda name: trace.register(name, step + 1),
-                lambda value: self.what(value, vm),
-                lambda pc: self.what(pc, next_vm),
-                [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1],
-                [
-                    (self.place(access.va, row.instruction.memory.base is None), access.value)
-                    for access in trace[step].memory
-                    if access.faulted or access.value is not None
-                ],
-                int(trace.pcs[step + 1]),
-                self.level(step + 1),
-            ),
-        )
+        return sentences.in_words(self.trace, step, self.listing)
 
 
 def _fields(register: str) -> list[list]:

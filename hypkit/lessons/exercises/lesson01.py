@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypkit.a64 import syndrome
-from hypkit.explain.phrases import meaning
+from hypkit.explain.sentences import meaning
 from hypkit.kernel.memory_map import VM_IPA
 from hypkit.lessons.judge import Bench, Exercise, Wrong, after, call_function, number, shown
 

@@ -10,7 +10,7 @@ from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
 from hypkit.cost import Counts
-from hypkit.explain.phrases import meaning
+from hypkit.explain.sentences import meaning
 from hypkit.kernel.variants import ENOSYS, HYPERCALLS
 from hypkit.lessons.judge import Bench, Exercise, Wrong, call_function, number, shown
 from hypkit.machine.errors import MachineError
