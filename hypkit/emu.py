@@ -130,7 +130,7 @@ class Machine:
         if not isinstance(dispatcher, str | None):
             raise WrongType(f"dispatcher: {expected('an assembly text', dispatcher)}")
         variant_of(variant)  # complains about a key that is none
-        self.key, self.seed = variant, _seed(seed)
+        self.key, self.seed, self.dispatcher = variant, _seed(seed), dispatcher
         self.budget = budget
         self.layout = Layout.from_seed(self.seed)
         self.header = None if header is None else read_header(header)

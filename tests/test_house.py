@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hypkit"
 # hypkit, or a module at its top.
 ORDER = (
     "errors", "text", "facts", "a64", "asm", "kernel", "header", "trace", "machine", "cost", "explain",
-    "call", "emu", "linux", "pictures", "environment", "comparison", "lessons", "check", "timetravel",
-    "viz", "__init__",
+    "call", "emu", "linux", "pictures", "environment", "comparison", "timetravel", "attack",
+    "lessons", "check", "viz", "__init__",
 )  # fmt: skip
 PLACE = {room: place for place, room in enumerate(ORDER)}
 FRONT = ("pictures", "comparison", "lessons", "timetravel", "viz")  # may know widgets and pictures

@@ -213,7 +213,7 @@ class Cpu:
         self._state = np.zeros(S.SIZE, dtype=np.uint64)
         self._prepare_state()
         self._take_exception = shared.TAKE_EXCEPTION(native.address("take_exception"))
-        self._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
+        self._interrupts = self._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
         self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, "stray_hook")
         for address in exits:  # before an observer, so that it sees no exit
             self._add_hook(uc_const.UC_HOOK_CODE, "exit_hook", address, address)

@@ -48,7 +48,7 @@ def test_every_hook_has_an_address_and_nothing_else_has():
 def test_code_is_kept_where_it_can_be_written_and_read_back_under_its_key_only(folders):
     assert list(native._kept(b"key")) == []
     native._keep(b"key", b"code")
-    assert [path.name for path in folders[1].iterdir()] == ["hooks.o"]
+    assert [path.name for path in folders[1].iterdir()] == ["callbacks.o"]
     assert list(native._kept(b"key")) == [b"code"]
     assert list(native._kept(b"other")) == []
 
@@ -64,7 +64,7 @@ def test_code_is_kept_where_it_can_be_written_and_read_back_under_its_key_only(f
 )
 def test_code_that_was_spoilt_is_not_used(folders, spoil):
     native._keep(b"key", bytes(range(100)))
-    file = folders[1] / "hooks.o"
+    file = folders[1] / "callbacks.o"
     file.write_bytes(spoil(file.read_bytes()))
     assert list(native._kept(b"key")) == []
 

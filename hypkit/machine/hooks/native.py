@@ -1,7 +1,7 @@
 """The hooks as machine code: compiled once, kept on disk, loaded without the compiler.
 
 Importing numba takes as long as all the rest of a first call. So what numba makes of callbacks.py
-is kept as one object file, in the package's __pycache__ or, where that cannot be written, in the
+and watching.py is kept as one object file, in the package's __pycache__ or, where that cannot be written, in the
 user's cache folder; LLVM alone (llvmlite) puts it into memory.
 
 Whoever can write such a file runs code as its reader, and no digest can prevent that. So a kept file
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import stat
 import sys
@@ -32,48 +33,51 @@ SOURCES = (
     "machine/hooks/callbacks.py",
     "machine/hooks/native.py",
     "machine/hooks/state.py",
+    "machine/hooks/watch_state.py",
+    "machine/hooks/watching.py",
     "a64/pstate.py",
     "a64/syndrome.py",
     "a64/registers.py",
     "a64/pagetables.py",
     "kernel/addresses.py",
 )
-FILE = "hooks.o"
+# Each module of hooks is an object file of its own: what only an attack needs is not compiled before.
+MODULES = ("callbacks", "watching")
 _DIGEST = hashlib.sha256
 
 
 _loading = Turn("the machine's code is being loaded; wait until that is done")
-_engines: list[llvm.ExecutionEngine] = []  # one, for as long as the process lives
+_engines: dict[str, llvm.ExecutionEngine] = {}  # by module, for as long as the process lives
 _addresses: dict[str, int] = {}
 
 
-def address(name: str) -> int:
-    """Return the address of one of the functions of callbacks.HOOKS.
+def address(name: str, module: str = "callbacks") -> int:
+    """Return the address of one of the functions of a module's HOOKS, one of MODULES.
 
     Raises:
         KeyError: there is none of that name.
     """
     if name not in _addresses:
         with _loading:
-            if not _engines:
-                _engines.append(_load())
-            found = _engines[0].get_function_address(name)
+            if module not in _engines:
+                _engines[module] = _load(module)
+            found = _engines[module].get_function_address(name)
         if not found:
             raise KeyError(f"no compiled hook {name!r}")
         _addresses[name] = found
     return _addresses[name]
 
 
-def _load() -> llvm.ExecutionEngine:
+def _load(module: str) -> llvm.ExecutionEngine:
     """Return the machine code in memory, compiled if it was not kept."""
     machine = _target()
     key = _key()
-    code = next(_kept(key), None)
+    code = next(_kept(key, module), None)
     if code is None:
         if sys.stderr is not None:
             print("hypkit compiles its machine, this once: a few seconds ...", file=sys.stderr)
-        code = _compile(machine)
-        _keep(key, code)
+        code = _compile(machine, module)
+        _keep(key, code, module)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -112,17 +116,15 @@ def _key() -> bytes:
     return _DIGEST(b"".join(_DIGEST(part).digest() for part in parts)).digest()
 
 
-def _compile(machine: llvm.TargetMachine) -> bytes:
-    """An object file with every hook under its own name."""
-    from hypkit.machine.hooks import (
-        callbacks,  # the compiler: half a second, and some more to compile
-    )
-
+def _compile(machine: llvm.TargetMachine, module: str = "callbacks") -> bytes:
+    """An object file with every hook of a module under its own name."""
+    # The compiler: half a second, and some more to compile.
+    hooks = importlib.import_module(f"hypkit.machine.hooks.{module}").HOOKS
     whole = llvm.parse_assembly("")
-    for name, hook in callbacks.HOOKS.items():
-        module = llvm.parse_assembly(hook.inspect_llvm())
-        module.get_function(hook.native_name).name = name
-        whole.link_in(module)
+    for name, hook in hooks.items():
+        part = llvm.parse_assembly(hook.inspect_llvm())
+        part.get_function(hook.native_name).name = name
+        whole.link_in(part)
     return machine.emit_object(whole)
 
 
@@ -158,30 +160,30 @@ def _opened(path: Path | str, flags: int, folder: int | None = None) -> Iterator
         os.close(handle)
 
 
-def _content(folder: Path) -> bytes:
+def _content(folder: Path, file_name: str) -> bytes:
     """Return the kept file of a folder.
 
     Raises:
         OSError: there is none, or somebody else may have written it.
     """
     if not hasattr(os, "O_DIRECTORY"):
-        return (folder / FILE).read_bytes()
+        return (folder / file_name).read_bytes()
     # By handles: what was looked at is what is read.
     with (
         _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as place,
-        _opened(FILE, os.O_RDONLY, place) as file,
+        _opened(file_name, os.O_RDONLY, place) as file,
     ):
         if not _is_ours(place) or not _is_ours(file):
-            raise PermissionError(f"others may have written {folder / FILE}")
+            raise PermissionError(f"others may have written {folder / file_name}")
         with open(file, "rb", closefd=False) as stream:
             return stream.read()
 
 
-def _kept(key: bytes) -> Iterator[bytes]:
+def _kept(key: bytes, module: str = "callbacks") -> Iterator[bytes]:
     """Yield the code that was kept under this key, whole: a digest stands before it."""
     for folder in _folders():
         try:
-            data = _content(folder)
+            data = _content(folder, f"{module}.o")
         except OSError:
             continue
         digest, code = data[:32], data[32:]
@@ -189,7 +191,7 @@ def _kept(key: bytes) -> Iterator[bytes]:
             yield code
 
 
-def _keep(key: bytes, code: bytes) -> None:
+def _keep(key: bytes, code: bytes, module: str = "callbacks") -> None:
     """Write the code where it can be written; if nowhere, the next process compiles again."""
     for folder in _folders():
         draft = None
@@ -199,10 +201,14 @@ def _keep(key: bytes, code: bytes) -> None:
                 with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as place:
                     if not _is_ours(place):
                         continue
-            handle, draft = tempfile.mkstemp(prefix=f"{FILE}.", dir=folder)  # for this user alone
+            handle, draft = tempfile.mkstemp(
+                prefix=f"{module}.o.", dir=folder
+            )  # for this user alone
             with open(handle, "wb") as stream:
                 stream.write(_DIGEST(key + code).digest() + code)
-            os.replace(draft, folder / FILE)  # at once: another process sees all of it or nothing
+            os.replace(
+                draft, folder / f"{module}.o"
+            )  # at once: another process sees all of it or nothing
             return
         except OSError:
             continue

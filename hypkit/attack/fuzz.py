@@ -1,0 +1,408 @@
+"""A hostile host at full speed: what each of very many calls comes to, and the smallest of a kind."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import os
+import queue
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hypkit.a64.effects import operation
+from hypkit.a64.pagetables import AP_RO
+from hypkit.attack.hostile import Hostile
+from hypkit.attack.outcomes import Classifier, Outcome, Verdict
+from hypkit.attack.watch import SLICE, Watch
+from hypkit.call import Call
+from hypkit.emu import Machine
+from hypkit.header import Header
+from hypkit.machine.hooks.watch_state import R
+from hypkit.machine.mailbox import whole
+
+THREADS = min(2, os.cpu_count() or 1)  # each with a machine of its own
+MANY_CALLS = 200_000  # from here on a bar shows that there is progress
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is attacked: everything that a machine is made from."""
+
+    variant: str
+    seed: int
+    dispatcher: str | None = None
+    header: str | Mapping[str, str] | Header | None = None
+    # What EL1 writes beforehand: (its address, bytes, what it is in words).
+    writes: tuple[tuple[int, bytes, str], ...] = ()
+
+    def machine(self) -> Machine:
+        """A new machine, with what EL1 writes already written."""
+        machine = Machine(
+            self.variant, seed=self.seed, dispatcher=self.dispatcher, header=self.header
+        )
+        for va, data, _ in self.writes:
+            overwrite(machine, va, data)
+        return machine
+
+
+def overwrite(machine: Machine, va: int, data: bytes) -> None:
+    """Write as EL1 can with its own page tables: where it may only read, it makes them let it.
+
+    va: an image or linear address. Raises MachineError where EL1 has nothing mapped.
+    """
+    if not machine.translate(va, el=1).writable:
+        entry = machine.entry_of(va)
+        descriptor = int.from_bytes(machine.read(entry, 8, el=1), "little") & ~AP_RO
+        machine.poke(entry, descriptor.to_bytes(8, "little"))
+    machine.poke(va, data)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of outcome, how often it was met, and the smallest call that has it.
+
+    Attributes:
+        verdict: the class, and what it is about.
+        count: how many of the calls came to it.
+        request: x0 to x6 of the smallest.
+        before: calls that have to be made first, as they were made; () where none has to.
+        target: what was attacked.
+    """
+
+    verdict: Verdict
+    count: int
+    request: tuple[int, ...]
+    before: tuple[tuple[int, ...], ...] = field(repr=False, default=())
+    target: Target = field(repr=False, kw_only=True)
+
+    def call(self) -> Call:
+        """Make the call on a new machine, recorded."""
+        machine = self.target.machine()
+        for request in self.before:
+            machine.hvc(*request)
+        return machine.hvc(*self._sent)
+
+    def stepper(self) -> object:
+        """Open the call in the stepper."""
+        from hypkit.timetravel.widget import stepper
+
+        return stepper(self.call())
+
+    @property
+    def _sent(self) -> tuple[int, ...]:
+        """The request without the zeros at its end."""
+        last = max((n for n, value in enumerate(self.request) if value), default=0)
+        return self.request[: last + 1]
+
+    @property
+    def code(self) -> str:
+        """The line of Python that makes the call on a machine m."""
+        return f"m.hvc({', '.join(f'{value:#x}' for value in self._sent)})"
+
+    def __repr__(self) -> str:
+        detail = f", {self.verdict.detail}" if self.verdict.detail else ""
+        return f"Finding({self.verdict.outcome.words}{detail}: {self.code}, {self.count:,} times)"
+
+
+class Report:
+    """What came of an attack.
+
+    Attributes:
+        calls: how many calls were made.
+        counts: Outcome -> number of calls, every class that was met, the worst last.
+        leaks: how many calls left a hyp address in a register that the host can read.
+        findings: a Finding for each kind of outcome that a dispatcher must not let happen, the
+            worst first.
+        arguments: the same for what the functions do with arguments that they believe.
+        target: what was attacked; seed: of the hostile calls.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        seed: int,
+        calls: int,
+        counts: Counter[Outcome],
+        leaks: int,
+        findings: Sequence[Finding],
+        arguments: Sequence[Finding],
+    ) -> None:
+        self.target, self.seed, self.calls, self.leaks = target, seed, calls, leaks
+        self.counts = {outcome: counts[outcome] for outcome in sorted(counts)}
+        self.findings, self.arguments = tuple(findings), tuple(arguments)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the way to the functions held: no finding that is the dispatcher's."""
+        return not self.findings
+
+    @property
+    def worst(self) -> Outcome:
+        """The worst class that was met."""
+        return max(self.counts)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{outcome.words} {n:,}" for outcome, n in self.counts.items())
+        findings = "; no finding" if self.silent else f"; {len(self.findings)} findings"
+        return f"Report({self.target.variant}, {self.calls:,} calls: {counts}{findings})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{finding.verdict.outcome.words}</td><td><code>"
+            f"{html.escape(finding.verdict.detail)}</code></td>"
+            f"<td><code>{finding.code}</code></td><td>{finding.count:,}</td></tr>"
+            for finding in (*self.findings, *self.arguments)
+        )
+        return (
+            f"<p>{html.escape(repr(self))}</p><table><thead><tr><th scope='col'>outcome</th>"
+            "<th scope='col'>where</th><th scope='col'>smallest call</th>"
+            f"<th scope='col'>calls</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+
+
+def fuzz(
+    target: str | Machine | Target = "numbered",
+    calls: int = 100_000,
+    *,
+    seed: int = 0,
+    dispatcher: str | None = None,
+    header: str | Mapping[str, str] | Header | None = None,
+    x0: bool = True,
+    arguments: bool = True,
+    progress: bool = True,
+) -> Report:
+    """Attack a machine's boundary and say what each call came to.
+
+    Args:
+        target: a key of VARIANTS, or a machine, whose variant, seed, dispatcher and header are
+            taken (not its state), or a Target.
+        calls: how many hostile calls.
+        seed: of the calls and, with a key, of the machine; the same seed gives the same report.
+        dispatcher, header: a learner's own, as Machine takes them.
+        x0: whether x0 is hostile; else it is always one that the ABI has.
+        arguments: whether x1 to x6 are hostile; else they are pointers that are good.
+        progress: whether a bar shows for many calls.
+
+    Returns:
+        A Report.
+
+    Raises:
+        ValueError: for a machine that makes no hypercall, and for a number of calls below 1.
+        As Machine does, for what does not assemble, compile or boot.
+    """
+    number = whole("calls", calls)
+    if number < 1:
+        raise ValueError(f"expected a number of calls from 1 on; got {calls}")
+    goal = _target(target, whole("seed", seed), dispatcher, header)
+    with goal.machine() as machine:
+        if machine.image.variant.host_el == 2:
+            raise ValueError(f"a {machine.key} host is at EL2 itself: there is no boundary")
+        return _Attack(goal, machine, seed, number, x0, arguments).run(progress)
+
+
+def _target(
+    target: str | Machine | Target,
+    seed: int,
+    dispatcher: str | None,
+    header: str | Mapping[str, str] | Header | None,
+) -> Target:
+    if isinstance(target, Target):
+        return target
+    if isinstance(target, Machine):
+        text = dispatcher or target.dispatcher
+        return Target(target.key, target.seed, text, header or target.header)
+    return Target(target, seed, dispatcher, header)
+
+
+class _Attack:
+    """One attack: many calls in slices, their kinds, and one verdict a kind."""
+
+    def __init__(
+        self, target: Target, machine: Machine, seed: int, calls: int, x0: bool, arguments: bool
+    ) -> None:
+        self._target, self._seed, self._calls = target, seed, calls
+        self._hostile, self._x0, self._arguments = Hostile(machine), x0, arguments
+        # Functions take a VM, a vCPU, or numbers: which one takes which, by what x0 asks for.
+        self._good = self._hostile.good_arguments(machine)
+        self._classifier = Classifier(machine)
+        self._watch = Watch(machine)
+        self._verdicts: dict[bytes, Verdict] = {}
+
+    def run(self, progress: bool) -> Report:
+        counts: Counter[Outcome] = Counter()
+        # Verdict -> (how many, the smallest request, the calls made before it since the reset)
+        kinds: dict[Verdict, tuple[int, np.ndarray, np.ndarray]] = {}
+        leaks = 0
+        bar = tqdm(total=self._calls, disable=not progress or self._calls < MANY_CALLS)
+        with bar, self._watch:
+            for requests, records, starts in self._slices():
+                first, kind = self._classifier.kinds(requests, records)
+                numbers = np.bincount(kind, minlength=len(first))
+                for which, at in enumerate(first.tolist()):
+                    verdict = self._judge(requests[at], records[at])
+                    number = int(numbers[which])
+                    counts[verdict.outcome] += number
+                    leaks += number * verdict.leaked
+                    if verdict.sound and not verdict.by_arguments:
+                        continue
+                    if verdict.outcome is Outcome.HANDLED:
+                        continue
+                    plain = Verdict(verdict.outcome, verdict.detail, verdict.by_arguments, False)
+                    members = np.flatnonzero(kind == which)
+                    best = members[_sizes(requests[members]).argmin()]
+                    old = kinds.get(plain)
+                    if old is None or _sizes(requests[best : best + 1]) < _sizes(old[1][None]):
+                        since = starts[np.searchsorted(starts, best, "right") - 1]
+                        small = requests[best].copy(), requests[since:best].copy()
+                        kinds[plain] = (number + (old[0] if old else 0), *small)
+                    else:
+                        kinds[plain] = (old[0] + number, *old[1:])
+                bar.update(len(requests))
+            found = [self._smallest(verdict, *what) for verdict, what in kinds.items()]
+        found.sort(key=lambda f: (bool(f.before), -f.verdict.outcome, -f.count, f.request))
+        return Report(
+            self._target,
+            self._seed,
+            self._calls,
+            counts,
+            leaks,
+            [finding for finding in found if not finding.verdict.by_arguments],
+            [finding for finding in found if finding.verdict.by_arguments],
+        )
+
+    def _slices(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+        """(requests, records, which of them found the machine as it booted), slice by slice.
+
+        A slice depends on its number and on nothing before it: two threads, with a machine each,
+        make the same calls as one.
+        """
+        sizes = [min(SLICE, self._calls - start) for start in range(0, self._calls, SLICE)]
+        workers = min(THREADS, len(sizes))
+        idle: queue.SimpleQueue[Watch] = queue.SimpleQueue()
+        with contextlib.ExitStack() as stack:
+            idle.put(self._watch)
+            for _ in range(workers - 1):
+                machine = stack.enter_context(self._target.machine())
+                idle.put(stack.enter_context(Watch(machine)))
+
+            def made(number: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
+                random = np.random.default_rng((self._seed, number))
+                requests = self._requests(random, sizes[number])
+                watch = idle.get()
+                try:
+                    return requests, watch.run(requests), list(watch.starts)
+                finally:
+                    idle.put(watch)
+
+            pool = stack.enter_context(ThreadPoolExecutor(workers))
+            waiting = deque(pool.submit(made, number) for number in range(min(workers, len(sizes))))
+            for number in range(workers, len(sizes) + workers):
+                done = waiting.popleft().result() if waiting else None
+                if number < len(sizes):
+                    waiting.append(pool.submit(made, number))
+                if done is not None:
+                    yield done
+
+    def _requests(self, random: np.random.Generator, count: int) -> np.ndarray:
+        hostile = self._hostile
+        x0 = hostile.x0(random, count) if self._x0 else hostile.valid_x0(random, count)
+        if self._arguments:
+            return np.column_stack([x0, hostile.arguments(random, count)])
+        numbers, rows = self._good
+        places = np.searchsorted(numbers, x0).clip(0, len(numbers) - 1)
+        known = numbers[places] == x0
+        return np.column_stack([x0, np.where(known[:, None], rows[places], rows[0])])
+
+    def _judge(self, request: np.ndarray, record: np.ndarray) -> Verdict:
+        key = record[[R.WAY, R.TARGET, R.FLAGS, R.WHERE]].tobytes()
+        key += str(self._classifier.expected(int(request[0]))).encode()
+        if key not in self._verdicts:
+            transfer = None
+            if not int(record[R.TARGET]):
+                transfer = self._transfer(request)
+            self._verdicts[key] = self._classifier.verdict(request, record, transfer)
+        return self._verdicts[key]
+
+    def _transfer(self, request: np.ndarray) -> int | None:
+        """Where a call that reached no other program branched to by a register, None if nowhere.
+
+        A dispatcher for numbers may have code of its own there, such as what a table's empty slots
+        lead to.
+        """
+        with self._target.machine() as machine:
+            trace = machine.hvc(*map(int, request)).whole_trace
+        levels = trace.els
+        for step in trace:
+            facts = operation(step.word)
+            if step.el == 2 and facts.indirect and facts.flow in ("branch", "call"):
+                if trace.exceptions.get(step.index):  # there was nothing to execute
+                    return None
+                goal = int(trace.pcs[step.index + 1])
+                known = levels[step.index + 1] == 2
+                numbered = machine.image.variant.base is not None
+                return goal if known and not (numbered and self._classifier.own(goal)) else None
+        return None
+
+    def _verdict_of(self, requests: np.ndarray) -> Verdict:
+        """The verdict of the last of some calls made from the base on."""
+        records = self._watch.run(requests)
+        return self._judge(requests[-1], records[-1])
+
+    def _smallest(
+        self, verdict: Verdict, count: int, request: np.ndarray, before: np.ndarray
+    ) -> Finding:
+        def same(requests: np.ndarray) -> bool:
+            now = self._verdict_of(requests)
+            return (now.outcome, now.detail) == (verdict.outcome, verdict.detail)
+
+        needed = before[:0]
+        if not same(request[None]):
+            needed = _needed(before, lambda some: same(np.vstack([some, request[None]])))
+        for place in range(6, -1, -1):
+            for simpler in _simpler(int(request[place])):
+                trial = request.copy()
+                trial[place] = simpler
+                if same(np.vstack([needed, trial[None]])):
+                    request = trial
+                    break
+        sent = tuple(tuple(map(int, row)) for row in needed)
+        return Finding(verdict, count, tuple(map(int, request)), sent, target=self._target)
+
+
+def _sizes(requests: np.ndarray) -> np.ndarray:
+    """How large each request is to a reader: the significant bits of all its words."""
+    bits = np.zeros(len(requests), dtype=np.int64)
+    for shift in range(0, 64, 4):
+        bits += (requests >> np.uint64(shift) != 0).sum(axis=1)
+    return bits
+
+
+def _simpler(value: int) -> list[int]:
+    """Simpler numbers to try for one, the simplest first."""
+    tries = [0, 1, 8, value & 0xFFF, value & 0xFFFF_FFFF, value & ~0xFFF]
+    return [trial for trial in dict.fromkeys(tries) if trial < value]
+
+
+def _needed(before: np.ndarray, enough: object) -> np.ndarray:
+    """A small part of the calls before one that still has the effect (ddmin, Zeller 2002)."""
+    assert callable(enough)
+    if not enough(before):
+        return before
+    parts = 2
+    while len(before) > 1:
+        size = -(-len(before) // parts)
+        for start in range(0, len(before), size):
+            rest = np.delete(before, slice(start, start + size), axis=0)
+            if enough(rest):
+                before, parts = rest, max(parts - 1, 2)
+                break
+        else:
+            if parts >= len(before):
+                break
+            parts = min(2 * parts, len(before))
+    return before

@@ -1,0 +1,302 @@
+"""What each ABI lets a hostile host do, power by power."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tqdm.auto import tqdm
+
+from hypkit.attack.fuzz import Finding, Report, Target, fuzz
+from hypkit.attack.outcomes import Outcome, Verdict
+from hypkit.emu import Machine
+from hypkit.kernel.addresses import image_pa
+from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION
+from hypkit.kernel.variants import VARIANTS
+
+CALLS = 3_000  # hostile calls for a cell
+SEED = 2020
+Writes = tuple[tuple[int, bytes, str], ...]
+
+
+def _bytes(value: int) -> bytes:
+    return (value & (1 << 64) - 1).to_bytes(8, "little")
+
+
+def _words_read(machine: Machine, within: range) -> list[int]:
+    """The physical addresses in *within* of words that EL2 reads on its way to a function."""
+    name = next(iter(machine.image.variant.calls))
+    trace = machine.call(name).trace
+    found: dict[int, None] = {}
+    for step in trace:
+        if step.el == 2:
+            for access in step.memory:
+                pa = machine.layout.pa(access.va)
+                if access.kind == "load" and pa is not None and pa in within:
+                    found[pa] = None
+    return list(found)
+
+
+def _section(name: str) -> range:
+    section = SECTION[name]
+    return range(section.pa, section.pa + section.size)
+
+
+def _table(machine: Machine) -> range:
+    """The slots of the hypercall table, where it is data of EL1's: physical addresses."""
+    if "kvm_hcall_table" not in machine.image.symbols:
+        return range(0)
+    start = machine.image.pa("kvm_hcall_table")
+    if start not in _section(".rodata"):
+        return range(0)
+    return range(start, SECTION[".rodata"].pa + SECTION[".rodata"].size)
+
+
+def _variables(machine: Machine) -> Iterator[Writes]:
+    """Every word of EL1's that EL2 reads on its way, overwritten: but not the table's slots."""
+    table = _table(machine)
+    calls = list(machine.image.variant.calls)
+    apart = machine.image.pa(calls[1]) - machine.image.pa(calls[0])
+    for area in (".rodata", ".data"):
+        for pa in _words_read(machine, _section(area)):
+            if pa in table:
+                continue
+            value = int.from_bytes(machine._alive().ram.load(pa, 8), "little")
+            name = machine.image.symbolize(pa) or hex(pa)
+            for change in (8, -8, apart, 1 << 12, 1 << 40):
+                va = machine.layout.image_va(pa)
+                yield ((va, _bytes(value + change), f"{name} {change:+#x}"),)
+
+
+def _slots(machine: Machine) -> Iterator[Writes]:
+    """A slot of the table that EL2 reads, overwritten."""
+    for pa in _words_read(machine, _table(machine)):
+        value = int.from_bytes(machine._alive().ram.load(pa, 8), "little")
+        for change in (4, 8, -0x40):
+            va = machine.layout.image_va(pa)
+            yield ((va, _bytes(value + change), f"a table slot {change:+#x}"),)
+
+
+def _structures(machine: Machine) -> Iterator[Writes]:
+    """The pointer in a vCPU to its VM, and the VM's tables, overwritten."""
+    vcpu, kvm = HEAP["vcpu0"][0], HEAP["kvm0"][0]
+    wild = machine.layout.linear_va(SECTION[".hyp.text"].pa)
+    yield ((machine.layout.linear_va(vcpu + CONSTANTS["VCPU_KVM"]), _bytes(0x50), "vcpu0.kvm"),)
+    yield ((machine.layout.linear_va(vcpu + CONSTANTS["VCPU_KVM"]), _bytes(wild), "vcpu0.kvm"),)
+    yield ((machine.layout.linear_va(kvm), _bytes(1 << 48 | 0x1000), "kvm0.vttbr"),)
+
+
+def _hyp_tables(machine: Machine) -> Iterator[Writes]:
+    """EL2's own page-table entry for its dispatcher, made to map a page that EL1 fills."""
+    dispatcher = image_pa(machine.image.dispatcher.base)
+    page = dispatcher & -0x1000
+    own = HEAP["vm_memory"][0]
+    code = bytearray(machine._alive().ram.load(page, 0x1000))
+    at = dispatcher - page
+    code[at : at + 8] = (0xD2800CC0).to_bytes(4, "little") + (0xD69F03E0).to_bytes(4, "little")
+    entry = machine.entry_of(machine.layout.hyp_va(page), el=2)
+    descriptor = int.from_bytes(machine.read(entry, 8, el=1), "little")
+    changed = descriptor & ~0x0000_FFFF_FFFF_F000 | own
+    yield (
+        (machine.layout.linear_va(own), bytes(code), "a page of code"),
+        (entry, _bytes(changed), "EL2's entry for its dispatcher"),
+    )
+
+
+@dataclass(frozen=True)
+class Power:
+    """Something that a hostile host can do.
+
+    Attributes:
+        key: its short name, a column of the matrix.
+        words: what it is.
+        writes: from a machine, what EL1 writes beforehand, one set after the other; None if nothing.
+    """
+
+    key: str
+    words: str
+    writes: Callable[[Machine], Iterator[Writes]] | None = None
+
+
+POWERS = (
+    Power("x0", "chooses x0, with arguments that are good"),
+    Power("arguments", "chooses x1 to x6"),
+    Power("structures", "writes the structures that it passes", _structures),
+    Power("variables", "overwrites its own variables that EL2 reads", _variables),
+    Power("table", "overwrites a slot of a table in its read-only data", _slots),
+    Power("page tables", "overwrites EL2's page tables, which lie in its memory", _hyp_tables),
+    Power("stub", "makes a stub call"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one power comes to against one variant: the worst outcome, and its smallest example."""
+
+    variant: str
+    power: str
+    outcome: Outcome | None  # None: there is nothing for this power to act on
+    finding: Finding | None
+    reports: tuple[Report, ...] = ()
+
+    def stepper(self) -> object:
+        """Open the smallest example in the stepper; ValueError where there is none."""
+        if self.finding is None:
+            raise ValueError(f"{self.variant}, {self.power}: nothing was found to step through")
+        return self.finding.stepper()
+
+    def __repr__(self) -> str:
+        what = "nothing to act on" if self.outcome is None else self.outcome.words
+        example = f": {self.finding.code}" if self.finding else ""
+        return f"Cell({self.variant}, {self.power}: {what}{example})"
+
+
+class Matrix:
+    """Variants by powers. m["fnptr", "x0"] is a Cell."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells = {(cell.variant, cell.power): cell for cell in cells}
+        self.variants = tuple(dict.fromkeys(cell.variant for cell in cells))
+        self.powers = tuple(dict.fromkeys(cell.power for cell in cells))
+
+    def __getitem__(self, place: tuple[str, str]) -> Cell:
+        if place not in self.cells:
+            raise KeyError(
+                f"expected a variant and a power, such as {self.variants[0]!r}, "
+                f"{self.powers[0]!r}; got {place!r}"
+            )
+        return self.cells[place]
+
+    def __repr__(self) -> str:
+        width = max(len(o.words) for o in Outcome) + 2
+        head = f"{'':12}" + "".join(f"{power:{width}}" for power in self.powers)
+        rows = [head]
+        for variant in self.variants:
+            cells = (self[variant, power].outcome for power in self.powers)
+            words = ("-" if outcome is None else outcome.words for outcome in cells)
+            rows.append(f"{variant:12}" + "".join(f"{word:{width}}" for word in words))
+        return "\n".join(row.rstrip() for row in rows)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th scope='col'>{power}</th>" for power in self.powers)
+        body = ""
+        for variant in self.variants:
+            body += f"<tr><th scope='row'><code>{variant}</code></th>"
+            for power in self.powers:
+                cell = self[variant, power]
+                words = "–" if cell.outcome is None else cell.outcome.words
+                example = (
+                    f"<br><code>{html.escape(cell.finding.code)}</code>" if cell.finding else ""
+                )
+                body += f"<td>{words}{example}</td>"
+            body += "</tr>"
+        return (
+            "<table style='font-variant-ligatures:none'><caption>The worst that a host with one "
+            "power more can do, and the smallest call that does it</caption>"
+            f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def matrix(
+    variants: Sequence[str] | None = None,
+    *,
+    calls: int = CALLS,
+    seed: int = SEED,
+    progress: bool = True,
+) -> Matrix:
+    """Attack variants with one power after the other.
+
+    Args:
+        variants: keys of VARIANTS; by default all that have a boundary.
+        calls: hostile calls for each cell and each thing that EL1 writes.
+        seed: of the machines and of the calls.
+        progress: whether a bar shows how far it is.
+
+    Returns:
+        A Matrix.
+
+    Raises:
+        KeyError, ValueError: as fuzz does for a variant.
+    """
+    keys = list(variants or (key for key in VARIANTS if VARIANTS[key].host_el == 1))
+    cells = []
+    with tqdm(total=len(keys) * len(POWERS), disable=not progress) as bar:
+        for key in keys:
+            for power in POWERS:
+                cells.append(_cell(Target(key, seed), power, calls))
+                bar.update()
+    return Matrix(cells)
+
+
+def _cell(target: Target, power: Power, calls: int) -> Cell:
+    if power.key == "stub":
+        return _stub(target)
+    if power.writes is None:
+        report = fuzz(
+            target,
+            calls,
+            seed=target.seed,
+            x0=power.key == "x0",
+            arguments=power.key == "arguments",
+            progress=False,
+        )
+        return _worst(target, power, [report])
+    with target.machine() as machine:
+        worlds = list(power.writes(machine))
+    if power.key == "page tables":
+        return _remapped(target, power, worlds[0])
+    reports = [
+        fuzz(
+            dataclasses.replace(target, writes=writes),
+            calls,
+            seed=target.seed,
+            x0=False,
+            arguments=False,
+            progress=False,
+        )
+        for writes in worlds
+    ]
+    return _worst(target, power, reports)
+
+
+def _worst(target: Target, power: Power, reports: Sequence[Report]) -> Cell:
+    """The worst finding of some reports; without one the worst outcome that is no harm."""
+    if not reports:
+        return Cell(target.variant, power.key, None, None)
+    found = [f for report in reports for f in (*report.findings, *report.arguments)]
+    if not found:
+        harmless = max(
+            outcome
+            for report in reports
+            for outcome in report.counts
+            if outcome in (Outcome.HANDLED, Outcome.REFUSED)
+        )
+        return Cell(target.variant, power.key, harmless, None, tuple(reports))
+    worst = min(found, key=lambda f: (-f.verdict.outcome, len(f.before), sum(f.request)))
+    return Cell(target.variant, power.key, worst.verdict.outcome, worst, tuple(reports))
+
+
+def _stub(target: Target) -> Cell:
+    """A soft restart: code of the host's choosing at EL2 with the MMU off, as kexec needs it."""
+    with target.machine() as machine:
+        place = HEAP["vm_memory"][0]
+        request = (1, place, 0, 0, 0, 0, 0)
+        trace = machine.hvc(*request[:2]).whole_trace
+        ran = any(step.el == 2 and step.pc == place for step in trace)
+    outcome = Outcome.FOREIGN_CODE if ran else Outcome.REFUSED
+    verdict = Verdict(outcome, hex(place), False, False)
+    return Cell(target.variant, "stub", outcome, Finding(verdict, 1, request, target=target))
+
+
+def _remapped(target: Target, power: Power, writes: Writes) -> Cell:
+    """One call after EL2's entry for its dispatcher leads elsewhere: does it run what is there?"""
+    changed = dataclasses.replace(target, writes=writes)
+    with changed.machine() as machine:
+        call = machine.hvc(0x1000)
+        ran = call.x0 == 0x66
+    outcome = Outcome.FOREIGN_CODE if ran else Outcome.PANIC
+    verdict = Verdict(outcome, "a page of EL1's", False, False)
+    finding = Finding(verdict, 1, (0x1000, 0, 0, 0, 0, 0, 0), target=changed)
+    return Cell(target.variant, power.key, outcome, finding)

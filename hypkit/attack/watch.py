@@ -1,0 +1,338 @@
+"""A machine under attack: many hostile calls at full speed, and a record of each."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+from unicorn import arm64_const as uc_arm64
+from unicorn import unicorn_const as uc_const
+from unicorn.unicorn_py3.unicorn import uclib
+
+from hypkit.a64 import sysregs
+from hypkit.a64.pagetables import PAGE_SIZE
+from hypkit.emu import Machine
+from hypkit.kernel.addresses import DRAM_BASE, DRAM_SIZE, KIMAGE_PA, image_pa
+from hypkit.kernel.memory_map import HEAP, HEAP_PA, IMAGE_END, REQUESTS_PA, SECTION, TEXT_PA, VM_IPA
+from hypkit.machine import software_sysregs
+from hypkit.machine.errors import MachineError
+from hypkit.machine.exceptions import deliver
+from hypkit.machine.hooks import native
+from hypkit.machine.hooks import state as shared
+from hypkit.machine.hooks.state import S, Stop
+from hypkit.machine.hooks.watch_state import HOST_REGISTERS, F, R, W
+
+# EL2's registers that no handler may leave changed, and the bits that one may. DSSBS of SCTLR_EL2 is
+# __kvm_enable_ssbs's.
+GUARDED = {
+    "SP_EL2": (1 << 64) - 1,
+    "VBAR_EL2": (1 << 64) - 1,
+    "TTBR0_EL2": (1 << 64) - 1,
+    "TCR_EL2": (1 << 64) - 1,
+    "MAIR_EL2": (1 << 64) - 1,
+    "SCTLR_EL2": ~(1 << 44) & (1 << 64) - 1,
+    "HCR_EL2": (1 << 64) - 1,
+    "VTTBR_EL2": (1 << 64) - 1,
+    "CPTR_EL2": (1 << 64) - 1,
+    "MDCR_EL2": (1 << 64) - 1,
+    "TPIDR_EL2": (1 << 64) - 1,
+    "CNTHCTL_EL2": (1 << 64) - 1,
+}
+SLICE = 1 << 14  # calls whose records are looked at together
+STRETCH = 1 << 12  # calls that are posted together: they find the machine as it booted
+STACK = 0x200  # bytes of its stack that a call may use
+BUDGET = 20_000  # instructions that one call may take ...
+EXCEPTIONS = 50  # ... and exceptions, but for its HVC
+_ENDED = F.RETURNED | F.ABORT | F.PANICKED | F.RUNAWAY | F.STOPPED
+
+
+class Watch:
+    """A machine whose calls are watched. Its memory and registers are those of *machine*'s boot."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine, self.cpu = machine, machine._ready()
+        self.image = image = machine.image
+        layout = image.layout
+        self._wide = True  # whether anything at all may have been written
+        self.starts: list[int] = []  # calls of the last slice that found the machine as it booted
+        self._words = np.zeros(W.SIZE, dtype=np.uint64)
+        self.records = np.zeros((SLICE, R.SIZE), dtype=np.uint64)
+        # Every HVC that the host executes is known from here on.
+        machine.hvc(0xFF)
+        self.base = machine.snapshot()
+        entry = image.pa("__kvm_hyp_vector")
+        end = image_pa(image.dispatcher.base) + len(image.dispatcher.code)
+        text = SECTION[".hyp.text"]
+        words = self._words
+        words[W.STATE] = self.cpu._state.ctypes.data
+        words[W.ENTRY], words[W.ENTRY_END] = layout.hyp_va(entry), layout.hyp_va(end)
+        words[W.TEXT] = layout.hyp_va(text.pa)
+        words[W.TEXT_END] = layout.hyp_va(text.pa) + text.size
+        words[W.VM], words[W.VM_END] = VM_IPA, VM_IPA + PAGE_SIZE
+        words[W.WINDOW] = layout.hyp_va(DRAM_BASE)
+        words[W.WINDOW_END] = layout.hyp_va(DRAM_BASE) + DRAM_SIZE
+        words[W.BUDGET] = BUDGET
+        words[W.REQUESTS] = image.host_va(REQUESTS_PA)
+        own = []
+        for name in ("hyp_stack", "kvm_host_data_cpu0", "vcpu0", "vcpu1"):
+            pa, size, _ = HEAP[name]
+            own += [pa + size - STACK if name == "hyp_stack" else pa, pa + size]
+        self._own = np.array([*own, 0, 0], dtype=np.uint64)
+        # What a call may change without a word of the hooks: the image and what is allocated.
+        ram = self.cpu.ram
+        heap_end = max(pa + size for pa, size, _ in HEAP.values())
+        self._held = range(TEXT_PA, IMAGE_END), range(HEAP_PA, heap_end)
+        places = [ram.view(held.start, len(held)) for held in self._held]
+        self._places = [(place, place.copy()) for place in places if place is not None]
+        code = ram.view(KIMAGE_PA, SECTION[".rodata"].pa - KIMAGE_PA)
+        assert code is not None
+        self._code, self._code_base = code, code.copy()
+        self._seen = np.zeros(1 << 16, dtype=np.uint64)
+        view = ram.view(text.pa, text.size)
+        assert view is not None
+        words[W.TEXT_AT] = view.ctypes.data
+        words[W.OWN], words[W.SEEN] = self._own.ctypes.data, self._seen.ctypes.data
+        self._host_registers()
+        self._el2_registers()
+        self._gic_registers()
+        self._way_back()
+        self._one = np.zeros(1, dtype=np.uint64)
+        words[W.ONE_PTR], words[W.PC_ID] = self._one.ctypes.data, uc_arm64.UC_ARM64_REG_PC
+        words[W.READ] = shared.function_address("uc_reg_read")
+
+    def _host_registers(self) -> None:
+        """What the host must find again: x20 to x29 get values that nothing else has."""
+        words = self._words
+        ids = [getattr(uc_arm64, f"UC_ARM64_REG_{name.upper()}") for name in HOST_REGISTERS]
+        self._ids = np.array(ids, dtype=np.int32)
+        self._regs = np.zeros(len(ids), dtype=np.uint64)
+        self._ptrs = self._regs.ctypes.data + 8 * np.arange(len(ids), dtype=np.uint64)
+        canaries = [0xCA4A_0000_0000_0000 | n for n in range(20, 30)] + [self.cpu.read("sp")]
+        self._canaries = np.array(canaries, dtype=np.uint64)
+        words[W.HOST_IDS], words[W.HOST_PTRS] = self._ids.ctypes.data, self._ptrs.ctypes.data
+        words[W.HOST_REGS] = self._regs.ctypes.data
+        words[W.CANARIES] = self._canaries.ctypes.data
+
+    def _el2_registers(self) -> None:
+        words, cps = self._words, []
+        ids = []
+        for name in GUARDED:
+            if name == "SP_EL2":
+                ids.append(uc_arm64.UC_ARM64_REG_SP_EL2)
+                cps.append(shared.CpReg())
+            else:
+                op0, op1, crn, crm, op2 = sysregs.SYSREGS[name]
+                ids.append(uc_arm64.UC_ARM64_REG_CP_REG)
+                cps.append(shared.CpReg(crn=crn, crm=crm, op0=op0, op1=op1, op2=op2))
+        self._cps = (shared.CpReg * len(cps))(*cps)
+        value = shared.CpReg.val.offset
+        starts = [ctypes.addressof(cp) for cp in self._cps]
+        self._el2_values = np.array([start + value for start in starts], dtype=np.uint64)
+        self._el2_ptrs = np.array(
+            [
+                start + (value if name == "SP_EL2" else 0)
+                for name, start in zip(GUARDED, starts, strict=True)
+            ],
+            dtype=np.uint64,
+        )
+        self._el2_ids = np.array(ids, dtype=np.int32)
+        self._el2_masks = np.array(list(GUARDED.values()), dtype=np.uint64)
+        self._el2_base = np.array(self.el2_registers(), dtype=np.uint64)
+        words[W.EL2_IDS], words[W.EL2_PTRS] = self._el2_ids.ctypes.data, self._el2_ptrs.ctypes.data
+        words[W.EL2_REGS] = self._el2_values.ctypes.data
+        words[W.EL2_MASKS] = self._el2_masks.ctypes.data
+        words[W.EL2_BASE] = self._el2_base.ctypes.data
+        words[W.EL2_COUNT] = len(GUARDED)
+
+    def el2_registers(self) -> list[int]:
+        """The guarded registers of EL2 as they are, in the order of GUARDED."""
+        cpu = self.cpu
+        return [
+            cpu._uc.reg_read(uc_arm64.UC_ARM64_REG_SP_EL2) if name == "SP_EL2" else cpu.sysreg(name)
+            for name in GUARDED
+        ]
+
+    def _gic_registers(self) -> None:
+        words = self._words
+        self._ich_names = list(self.cpu.ich)
+        codes, masks = [], []
+        for name in self._ich_names:
+            op0, op1, crn, crm, op2 = sysregs.SYSREGS[name]
+            codes.append(op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2)
+            masks.append(software_sysregs._WRITABLE.get(name, 0))
+        self._ich_codes = np.array(codes, dtype=np.uint64)
+        self._ich_masks = np.array(masks, dtype=np.uint64)
+        self._ich_values = np.zeros(len(codes), dtype=np.uint64)
+        words[W.ICH_CODES] = self._ich_codes.ctypes.data
+        words[W.ICH_MASKS] = self._ich_masks.ctypes.data
+        words[W.ICH_VALUES] = self._ich_values.ctypes.data
+        words[W.ICH_COUNT] = len(codes)
+        words[W.ICH_VMCR] = self._ich_names.index("ICH_VMCR_EL2")
+
+    def _way_back(self) -> None:
+        """What an abort of EL2's leaves out: the host goes on at its next request."""
+        cpu, words = self.cpu, self._words
+        values: list[tuple[int, int]] = [
+            (uc_arm64.UC_ARM64_REG_SP_EL2, cpu._uc.reg_read(uc_arm64.UC_ARM64_REG_SP_EL2)),
+            (uc_arm64.UC_ARM64_REG_SP, cpu.read("sp")),
+        ]
+        values += [
+            (getattr(uc_arm64, f"UC_ARM64_REG_X{n}"), int(self._canaries[n - 20]))
+            for n in range(20, 30)
+        ]
+        values.append((uc_arm64.UC_ARM64_REG_PSTATE, cpu.read("pstate")))
+        self._back_values = np.array([value for _, value in values] + [0, 0], dtype=np.uint64)
+        self._back_cp = shared.CpReg(crn=4, crm=0, op0=3, op1=4, op2=0)  # SPSR_EL2
+        at = self._back_values.ctypes.data
+        pointers = [at + 8 * n for n in range(len(values))]
+        pointers += [ctypes.addressof(self._back_cp), at + 8 * len(values)]
+        self._back_values[len(values)] = self.image.host_pc("host_next")
+        ids = [register for register, _ in values]
+        ids += [uc_arm64.UC_ARM64_REG_CP_REG, uc_arm64.UC_ARM64_REG_PC]
+        self._back_ids = np.array(ids, dtype=np.int32)
+        self._back_ptrs = np.array(pointers, dtype=np.uint64)
+        words[W.BACK_IDS], words[W.BACK_PTRS] = (
+            self._back_ids.ctypes.data,
+            self._back_ptrs.ctypes.data,
+        )
+        words[W.BACK_COUNT] = len(ids)
+
+    # -- hooks --
+
+    def _hook(self, kind: int, name: str, first: int = 1, last: int = 0) -> ctypes.c_size_t:
+        handle = ctypes.c_size_t()
+        status = uclib.uc_hook_add(
+            self.cpu._uc._uch,
+            ctypes.byref(handle),
+            kind,
+            ctypes.c_void_p(native.address(name, "watching")),
+            ctypes.c_void_p(self._words.ctypes.data),
+            ctypes.c_uint64(first),
+            ctypes.c_uint64(last),
+        )
+        if status:
+            raise RuntimeError(f"the emulator refused the hook {name}: {status}")
+        return handle
+
+    def __enter__(self) -> Watch:
+        cpu, image = self.cpu, self.image
+        uch = cpu._uc._uch
+        if cpu._observing is not None:
+            uclib.uc_hook_del(uch, cpu._observing_handle)
+            cpu._observing = None
+        uclib.uc_hook_del(uch, cpu._interrupts)
+        begin, end = image.host_pc("host_call"), image.host_pc("host_called")
+        self._handles = [
+            self._hook(uc_const.UC_HOOK_INTR, "exception_taken"),
+            self._hook(uc_const.UC_HOOK_CODE, "call_begins", begin, begin),
+            self._hook(uc_const.UC_HOOK_CODE, "call_ends", end, end),
+            self._hook(uc_const.UC_HOOK_BLOCK, "block_begins"),
+            self._hook(uc_const.UC_HOOK_MEM_WRITE, "memory_written"),
+        ]
+        cpu.forget_code()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        uch = self.cpu._uc._uch
+        for handle in self._handles:
+            uclib.uc_hook_del(uch, handle)
+        self.cpu._interrupts = self.cpu._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
+        self.cpu.forget_code()
+        self.machine.restore(self.base)
+
+    # -- runs --
+
+    def run(self, requests: np.ndarray) -> np.ndarray:
+        """Make calls and give a record of each.
+
+        requests: uint64, shape (n, 7): x0 to x6. The records: uint64, shape (n, R.SIZE).
+        """
+        out = np.zeros((len(requests), R.SIZE), dtype=np.uint64)
+        for start in range(0, len(requests), SLICE):
+            part = requests[start : start + SLICE]
+            out[start : start + len(part)] = self._slice(part)
+        return out
+
+    def _slice(self, requests: np.ndarray) -> np.ndarray:
+        done = 0
+        self.starts = []
+        self._seen[:] = 0  # what a slice says must not depend on those before it
+        while done < len(requests):
+            self.starts.append(done)
+            self._reset()
+            made = self._stretch(requests[done : done + STRETCH], done)
+            if not made:
+                raise MachineError("the host made no call: its own code or memory is spoilt")
+            done += made
+            self._wide = self._may_be_anywhere(self.records[done - 1])
+        return self.records[: len(requests)]
+
+    def _may_be_anywhere(self, record: np.ndarray) -> bool:
+        """Whether the last call may have written what _places does not hold."""
+        flags, where = int(record[R.FLAGS]), int(record[R.WHERE])
+        if flags & F.WROTE and not any(where in place for place in self._held):
+            return True
+        return bool(flags & (F.OUTSIDE | F.STOPPED | F.RUNAWAY | F.PANICKED))
+
+    def _reset(self) -> None:
+        """Become the base again: only what may have changed is put back, for it is done often."""
+        cpu, saved = self.cpu, self.base.saved
+        if self._wide or cpu.ram.strayed.any():
+            self._wide = False
+            self.machine.restore(self.base)
+        else:
+            cpu._uc.context_restore(saved.context)
+            cpu._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
+            cpu.ich = dict(saved.ich)
+            spoilt = not np.array_equal(self._code, self._code_base)
+            for now, then in self._places:
+                now[:] = then
+            if spoilt:
+                cpu.forget_code()
+        for n in range(20, 30):
+            self.cpu.write(f"x{n}", int(self._canaries[n - 20]))
+        self._ich_values[:] = [self.cpu.ich[name] for name in self._ich_names]
+
+    def _stretch(self, requests: np.ndarray, done: int) -> int:
+        """Make calls until one leaves the machine in a state that is not to be built on."""
+        machine, cpu, words = self.machine, self.cpu, self._words
+        posted = machine._post(requests[:, 0], requests[:, 1:])
+        words[W.REQUESTS_AT] = posted.ctypes.data
+        words[W.CALLS] = words[W.STEPS] = 0
+        words[W.RECORD] = self.records[done:].ctypes.data
+        cpu.write("pc", self.image.host_pc("host_next"))
+        words[W.AT_EL2] = 0
+        state, exceptions, before = cpu._state, 0, 0
+        while True:
+            reason = cpu._start_until_something()
+            count = int(words[W.CALLS])
+            if count != before:
+                exceptions, before = 0, count
+            record = self.records[done + count - 1]
+            if reason is Stop.EXIT:
+                where = self.image.symbolize(cpu.read("pc"))
+                if where == "host_idle":
+                    return count
+                _add(record, F.PANICKED if where == "host_panicked" else F.STOPPED)
+                record[R.X0 : R.X0 + 4] = [cpu.read(f"x{n}") for n in range(4)]
+                return count
+            if reason is Stop.EXCEPTION:
+                self.cpu.ich = dict(zip(self._ich_names, self._ich_values.tolist(), strict=True))
+                exceptions += 1
+                if exceptions > EXCEPTIONS:
+                    _add(record, F.RUNAWAY)
+                    return count
+                try:
+                    deliver(cpu, int(state[S.INTNO]), -1)
+                except MachineError:
+                    _add(record, F.STOPPED)
+                    return count
+                self._ich_values[:] = [self.cpu.ich[name] for name in self._ich_names]
+                continue
+            if not int(record[R.FLAGS]) & _ENDED:
+                _add(record, F.STOPPED)
+            return count
+
+
+def _add(record: np.ndarray, flag: F) -> None:
+    record[R.FLAGS] = int(record[R.FLAGS]) | flag

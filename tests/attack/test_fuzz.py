@@ -1,0 +1,179 @@
+"""The attack: sound dispatchers give no finding, a hole is found, and a finding is what it says."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hypkit import VARIANTS, AsmError, Machine, attack
+from hypkit.attack import Outcome
+from hypkit.attack.fuzz import Target
+from hypkit.attack.hostile import Hostile
+from hypkit.attack.outcomes import Classifier
+from hypkit.attack.watch import Watch
+from hypkit.machine.hooks.watch_state import F, R
+from tests.attack import mutants
+
+NUMBERED = [key for key in VARIANTS if VARIANTS[key].numbers]
+
+
+def quick(variant, calls=6_000, **options):
+    return attack.fuzz(variant, calls, seed=2020, progress=False, **options)
+
+
+@pytest.mark.parametrize("variant", NUMBERED)
+def test_a_dispatcher_by_number_keeps_to_its_functions_whatever_x0_is(variant):
+    report = quick(variant)
+    assert report.silent, report.findings
+    assert set(report.counts) <= {
+        Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB, Outcome.PANIC, Outcome.EL2_CHANGED,
+        Outcome.LOST,
+    }  # fmt: skip
+    assert report.counts[Outcome.HANDLED] > 1_000 and report.counts[Outcome.REFUSED] > 1_000
+
+
+def test_a_pointer_runs_the_hyp_text_from_any_of_its_instructions_on():
+    report = quick("fnptr", 20_000)
+    entered = {
+        f.verdict.detail for f in report.findings if f.verdict.outcome is Outcome.MID_FUNCTION
+    }
+    assert len(entered) > 100
+    assert any(f.verdict.outcome is Outcome.OTHER for f in report.findings)
+
+
+@pytest.mark.parametrize("name", mutants.MUTANTS)
+def test_a_planted_hole_is_found(name):
+    variant, text = mutants.text(name)
+    report = quick(variant, 12_000, dispatcher=text)
+    assert not report.silent
+
+
+def test_the_planted_holes_are_of_eight_kinds_and_at_least_thirty():
+    assert len(mutants.MUTANTS) >= 30
+    assert len({kind for kind, *_ in mutants.MUTANTS.values()}) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "detail", "request_"),
+    [
+        ("numbered: one number too many", Outcome.PANIC, "at no address of the text", (0x10E,)),
+        ("jump_table: a number used twice", Outcome.OTHER, "__kvm_enable_ssbs", (0x1001,)),
+        ("smccc: a slot that is one instruction off", Outcome.MID_FUNCTION,
+         "__kvm_enable_ssbs+0x4", (0xC600_0007,)),
+        ("reviewed: a debug number returns mid-function", Outcome.MID_FUNCTION,
+         "__kvm_get_mdcr_el2+0x4", (0xDB,)),
+        ("relocated: a debug number writes VBAR_EL2", Outcome.EL2_CHANGED,
+         "a register of EL2's", (0xBEEF_0000_0000_5151,)),
+        ("jump_table: x27 counts the calls", Outcome.CLOBBERED, "__kvm_enable_ssbs", (0x1000,)),
+    ],
+)  # fmt: skip
+def test_the_smallest_call_of_a_finding_shows_it(name, outcome, detail, request_):
+    variant, text = mutants.text(name)
+    finding = quick(variant, 12_000, dispatcher=text).findings[0]
+    assert (finding.verdict.outcome, finding.verdict.detail) == (outcome, detail)
+    assert finding.request == (*request_, *[0] * (7 - len(request_))) and finding.before == ()
+
+
+def test_a_finding_opens_in_the_stepper_at_the_call_that_shows_it():
+    variant, text = mutants.text("smccc: a slot that is one instruction off")
+    finding = quick(variant, 12_000, dispatcher=text).findings[0]
+    call = finding.call()
+    start = call.trace.image.pa("__kvm_enable_ssbs")
+    layout = call.trace.image.layout
+    handler = [s for s in call.trace if (layout.pa(s.pc) or 0) - start in range(16)]
+    assert layout.pa(handler[0].pc) == start + 4
+    assert "smccc" in repr(finding.stepper())
+
+
+def test_the_same_seed_gives_the_same_report_and_another_seed_other_calls():
+    one, two = (attack.fuzz("fnptr", 20_000, seed=3, progress=False) for _ in range(2))
+    assert repr(one) == repr(two) and list(map(repr, one.findings)) == list(map(repr, two.findings))
+    assert attack.fuzz("fnptr", 20_000, seed=4, progress=False).counts != one.counts
+
+
+def test_a_hole_that_needs_calls_before_it_is_found_with_them():
+    opens = "dispatch_find:\n        cmp     x0, #0x5a\n"
+    with Machine("numbered", seed=2020) as machine:
+        text = machine.image.dispatcher.source
+    # __kvm_enable_ssbs leaves its mark in SCTLR_EL2, and only then the door is open.
+    door = opens + (
+        "        b.ne    7f\n        mrs     x9, sctlr_el2\n        tbz     x9, #44, 7f\n"
+        "        adr_l   x0, __kvm_get_mdcr_el2 + 4\n        b       dispatch_call\n7:\n"
+    )
+    report = quick("numbered", 30_000, dispatcher=text.replace("dispatch_find:\n", door))
+    (finding,) = (f for f in report.findings if f.verdict.outcome is Outcome.MID_FUNCTION)
+    assert finding.request[0] == 0x5A and [row[0] for row in finding.before] == [0x100]
+    assert finding.call().trace.find("__kvm_get_mdcr_el2") is None
+
+
+def test_what_a_function_does_with_its_arguments_is_no_finding_about_the_dispatcher():
+    report = quick("numbered", 20_000)
+    panics = {f.verdict.detail.split("+")[0] for f in report.arguments
+              if f.verdict.outcome is Outcome.PANIC}  # fmt: skip
+    assert "at __kvm_vcpu_run_nvhe" in panics and "at __vgic_v3_save_aprs" in panics
+    wrote = [f for f in report.arguments if f.verdict.outcome is Outcome.EL2_CHANGED]
+    assert wrote and all("wrote" in f.verdict.detail for f in wrote)
+    for finding in report.arguments[:4]:
+        assert finding.call().outcome in ("panicked", "returned", "runaway")
+
+
+def test_bulk_classes_are_what_recorded_calls_show_one_by_one():
+    """The outsider of the watch is the machine itself, asked call by call."""
+    for key in ("numbered", "jump_table", "relocated"):
+        target = Target(key, 7)
+        with target.machine() as machine, target.machine() as plain:
+            hostile, classifier = Hostile(machine), Classifier(machine)
+            random = np.random.default_rng(5)
+            x0 = hostile.x0(random, 150)
+            requests = np.column_stack([x0[x0 > 2], hostile.arguments(random, 150)[x0 > 2]])
+            base = plain.snapshot()
+            with Watch(machine) as watch:
+                for request in requests:
+                    (record,) = watch.run(request[None])
+                    plain.restore(base)
+                    call = plain.hvc(*map(int, request))
+                    flags = F(int(record[R.FLAGS]))
+                    assert bool(flags & F.RETURNED) == (call.outcome == "returned"), request
+                    assert bool(flags & (F.ABORT | F.PANICKED)) == (call.outcome == "panicked")
+                    if call.outcome == "returned":
+                        got = tuple(map(int, record[R.X0 : R.X0 + 4]))
+                        assert got == (call.x0, call.x1, call.x2, call.x3)
+                    asked = classifier.expected(int(request[0]))
+                    symbol = machine.image.symbolize(asked) if asked else None
+                    reached = bool(symbol) and call.whole_trace.find(symbol) is not None
+                    assert (int(record[R.TARGET]) == asked) == reached
+
+
+def test_the_machine_is_as_it_was_after_a_watch():
+    with Machine("numbered", seed=1) as machine:
+        machine.hvc(0xFF)
+        with Watch(machine) as watch:
+            watch.run(np.array([[0x10E, 0, 0, 0, 0, 0, 0]] * 3, dtype=np.uint64))
+        assert machine.call("__kvm_get_mdcr_el2").x0 == 6
+        assert machine.run([0x101] * 5).tolist() == [6] * 5
+
+
+def test_what_el1_writes_beforehand_is_part_of_what_is_attacked():
+    with Machine("numbered", seed=2020) as machine:
+        va = machine.address("kimage_voffset")
+        value = int.from_bytes(machine.read(va, 8, el=1), "little")
+    writes = ((va, (value - 8).to_bytes(8, "little"), "kimage_voffset - 8"),)
+    target = dataclasses.replace(Target("numbered", 2020), writes=writes)
+    report = attack.fuzz(target, 3_000, x0=False, arguments=False, progress=False)
+    assert not report.silent
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda: attack.fuzz("numbred"), KeyError, "numbered"),
+        (lambda: attack.fuzz("vhe"), ValueError, "at EL2 itself: there is no boundary"),
+        (lambda: attack.fuzz("numbered", 0), ValueError, "from 1 on; got 0"),
+        (lambda: attack.fuzz("numbered", 2.5), TypeError, "calls"),
+        (lambda: attack.fuzz("numbered", seed="x"), TypeError, "seed"),
+        (lambda: attack.fuzz("numbered", dispatcher="nonsense"), AsmError, "nonsense"),
+    ],
+)
+def test_a_wrong_argument_is_told(wrong, error, message):
+    with pytest.raises(error, match=message):
+        wrong()

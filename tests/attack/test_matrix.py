@@ -1,0 +1,56 @@
+"""What each ABI lets a hostile host do: the matrix that the lesson shows, cell by cell."""
+
+import pytest
+
+from hypkit.attack import Outcome, matrix
+
+CALLS = 1_500
+
+
+@pytest.fixture(scope="module")
+def found():
+    return matrix(["fnptr", "numbered", "jump_table", "relocated"], calls=CALLS, progress=False)
+
+
+def test_a_pointer_enters_any_instruction_and_a_number_only_its_functions(found):
+    assert found["fnptr", "x0"].outcome is Outcome.MID_FUNCTION
+    for key in ("numbered", "jump_table", "relocated"):
+        assert found[key, "x0"].outcome is Outcome.REFUSED
+        assert found[key, "x0"].finding is None
+
+
+def test_arguments_are_believed_by_all(found):
+    for key in found.variants:
+        assert found[key, "arguments"].outcome in (Outcome.PANIC, Outcome.EL2_CHANGED)
+        assert found[key, "arguments"].finding.verdict.by_arguments
+        assert found[key, "structures"].outcome is Outcome.PANIC
+
+
+def test_who_reads_a_word_of_el1_is_steered_by_who_writes_it(found):
+    assert found["numbered", "variables"].outcome is Outcome.MID_FUNCTION
+    for key in ("fnptr", "jump_table", "relocated"):
+        assert found[key, "variables"].outcome is None
+    assert found["numbered", "table"].outcome is Outcome.MID_FUNCTION
+    assert found["relocated", "table"].outcome is Outcome.MID_FUNCTION
+    assert found["jump_table", "table"].outcome is None
+
+
+def test_no_dispatcher_mends_the_page_tables_or_the_soft_restart(found):
+    for key in found.variants:
+        assert found[key, "page tables"].outcome is Outcome.FOREIGN_CODE
+        assert found[key, "stub"].outcome is Outcome.FOREIGN_CODE
+
+
+def test_a_cell_opens_in_the_stepper_and_an_empty_one_says_why_not(found):
+    assert "fnptr" in repr(found["fnptr", "x0"].stepper())
+    with pytest.raises(ValueError, match="jump_table, table: nothing was found to step"):
+        found["jump_table", "table"].stepper()
+    with pytest.raises(KeyError, match="expected a variant and a power, such as 'fnptr', 'x0'"):
+        found["fnptr", "luck"]
+
+
+def test_the_matrix_can_be_read_as_text_and_as_a_table(found):
+    text, page = repr(found), found._repr_html_()
+    assert text.splitlines()[1].startswith("fnptr") and "entered mid-function" in text
+    assert page.count("scope='row'") == 4 and page.count("scope='col'") == 7
+    assert "m.hvc(0x1, 0x40446000)" in page
