@@ -3,14 +3,16 @@
 Run as a script (`engine_child.py keystone|llvm SECONDS`); it imports nothing of hypkit, so that it
 starts quickly. One request is a JSON list of instructions on one line, one reply is a line per
 instruction: a number, or null where the engine refuses. LLVM ends the process at an instruction that
-it refuses, after a line that says where; the parent reads that line. The child ends when its
-standard input closes, and when a request has taken more than SECONDS of its processor time.
+it refuses, after a line that says where: it works in a fork of the child, and where there is no fork
+(Windows) the parent reads that line. The child ends when its standard input closes, and when a
+request has taken more than SECONDS of its processor time.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import sys
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 READY = '"ready"\n'
+LOCATED = re.compile(r"error: <inline asm>:(\d+):|<inline asm>:(\d+):\d+: error: ")
 Words = Callable[[list[str]], Iterator[int | None]]
 
 
@@ -70,6 +73,44 @@ def _llvm() -> Words:
     return words
 
 
+def located(line: str) -> int | None:
+    """Return the place, from 0, of the instruction that a line of LLVM's is about; None for any
+    other line."""
+    match = LOCATED.match(line)
+    return int(match.group(1) or match.group(2)) - 1 if match else None
+
+
+def _in_forks(words: Words, seconds: float) -> Words:
+    """Return the same function, which survives an instruction that ends the process."""
+
+    def forked(texts: list[str]) -> Iterator[int | None]:
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                signal.setitimer(signal.ITIMER_PROF, seconds)
+                os.dup2(write, 2)
+                os.write(write, json.dumps(list(words(texts))).encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        with os.fdopen(read, encoding="utf-8", errors="replace") as pipe:
+            said = pipe.read().splitlines()
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+            os.kill(os.getpid(), os.WTERMSIG(status))
+        refused = min((at for at in map(located, said) if at is not None), default=None)
+        if refused is not None:
+            if refused:
+                yield from forked(texts[:refused])
+            yield None
+        else:
+            yield from json.loads(said[-1])
+
+    return forked
+
+
 def _text_of(elf: bytes) -> tuple[bytes, list[int]]:
     """Return the bytes of .text in an ELF object, and the offsets of its relocations."""
     start, count, names = (*struct.unpack_from("<Q", elf, 40), *struct.unpack_from("<2H", elf, 60))
@@ -98,6 +139,8 @@ def serve(kind: str, seconds: float) -> None:
     except (ImportError, ValueError, OSError):
         pass  # Windows
     words = _keystone() if kind == "keystone" else _llvm()
+    if kind == "llvm" and hasattr(os, "fork"):
+        words = _in_forks(words, seconds)
     replies.write(READY)
     replies.flush()
     timer: Any = getattr(signal, "setitimer", None)  # not on Windows

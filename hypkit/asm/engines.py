@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -19,12 +18,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from hypkit.asm.engine_child import READY
+from hypkit.asm.engine_child import READY, located
 
 SECONDS = 10.0  # of the child's processor time, for one request
 PATIENCE = 120.0  # of the clock: a child that neither works nor answers, and Windows
 CHOICE = "HYPKIT_ENGINE"  # "keystone", "llvm", "none"; unset: what runs on this processor
-LOCATED = re.compile(r"error: <inline asm>:(\d+):|<inline asm>:(\d+):\d+: error: ")
 
 
 @dataclass(frozen=True)
@@ -156,8 +154,8 @@ class Engine:
             try:
                 word = json.loads(line)
             except ValueError:  # LLVM's own words about a line
-                located = LOCATED.match(line)
-                refused += [int(located.group(1) or located.group(2)) - 1] if located else []
+                place = located(line)
+                refused += [] if place is None else [place]
                 continue
             if word is None:
                 return words, "refused", None
