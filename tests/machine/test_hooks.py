@@ -136,7 +136,7 @@ def cache(folders):
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files here have no owner")
 @pytest.mark.parametrize("mode", [0o666, 0o622, 0o620, 0o602])
 def test_code_that_others_may_write_is_not_used(cache, mode):
-    (cache / "hooks.o").chmod(mode)
+    (cache / "callbacks.o").chmod(mode)
     assert list(native._kept(b"key")) == []
 
 
@@ -145,20 +145,20 @@ def test_code_that_others_may_write_is_not_used(cache, mode):
 def test_a_folder_that_others_may_write_is_neither_read_nor_written(cache, mode):
     cache.chmod(mode)
     assert list(native._kept(b"key")) == []
-    before = (cache / "hooks.o").stat().st_mtime_ns
+    before = (cache / "callbacks.o").stat().st_mtime_ns
     native._keep(b"key", b"code")
-    assert (cache / "hooks.o").stat().st_mtime_ns == before
+    assert (cache / "callbacks.o").stat().st_mtime_ns == before
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="files here have no owner")
 def test_code_of_another_user_is_not_used(cache, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    if (cache / "hooks.o").stat().st_uid:
+    if (cache / "callbacks.o").stat().st_uid:
         assert list(native._kept(b"key")) == []
     else:  # root's own is everybody's
-        os.chown(cache / "hooks.o", 4321, -1)
+        os.chown(cache / "callbacks.o", 4321, -1)
         assert list(native._kept(b"key")) == []
-        os.chown(cache / "hooks.o", 0, -1)
+        os.chown(cache / "callbacks.o", 0, -1)
         assert list(native._kept(b"key")) == [b"code"]
         os.chown(cache, 4321, -1)
         assert list(native._kept(b"key")) == []
@@ -166,8 +166,8 @@ def test_code_of_another_user_is_not_used(cache, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are not told apart here")
 def test_code_behind_a_link_is_not_used(cache):
-    (cache / "hooks.o").rename(cache / "elsewhere")
-    (cache / "hooks.o").symlink_to(cache / "elsewhere")
+    (cache / "callbacks.o").rename(cache / "elsewhere")
+    (cache / "callbacks.o").symlink_to(cache / "elsewhere")
     assert list(native._kept(b"key")) == []
 
 
