@@ -1,4 +1,4 @@
-"""The outside judges: where QEMU, GNU as, llvm-mca and Chromium are, and what they were asked.
+"""The outside judges: where QEMU, GNU as, gcc, llvm-mca and Chromium are, and what they were asked.
 
 A judge that is missing skips its test, unless HYPKIT_REQUIRE (a comma list of judges, set in CI)
 names it: then the test fails.
@@ -24,6 +24,7 @@ class Judge:
 JUDGES = {
     "qemu": Judge(("qemu-system-aarch64",), "qemu-system-arm"),
     "as": Judge(("aarch64-linux-gnu-as",), "binutils-aarch64-linux-gnu"),
+    "gcc": Judge(("aarch64-linux-gnu-gcc", "gcc"), "gcc-aarch64-linux-gnu"),
     "mca": Judge(("llvm-mca", *(f"llvm-mca-{v}" for v in range(30, 13, -1))), "llvm"),
     "browser": Judge(("chromium", "chromium-browser"), "chromium"),
 }

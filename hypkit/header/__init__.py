@@ -1,7 +1,7 @@
 """Learners' numbering headers: C text -> the numbers of the hypercalls and the table they lead to.
 
-The text is preprocessed and compiled (by pcpp and pycparser, in a child process that is given
-little time and memory). Nothing here knows how a header should look, except for the names that
+The text is compiled by clang, in a child process that is given little time and memory and no
+file but the learner's own: as gcc does it, in C11 with GNU's extensions, for arm64. Nothing here knows how a header should look, except for the names that
 the rest of the kernel uses:
 
     KVM_HOST_HCALL_NR(name)   the number by which the host makes a call
@@ -13,24 +13,24 @@ the rest of the kernel uses:
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from hypkit.errors import KitError
-from hypkit.header import compiler
-from hypkit.header.compiler import BASE, END, LIST, NUMBERS, SIZE
+from hypkit.header import front_end
+from hypkit.header.compiler import BASE, END, LIST, NUMBERS, SIZE, Numbers, compiled, preprocessed
+from hypkit.header.front_end import Ask, Ended
+from hypkit.header.sentences import Mistake, line_of, shortened
 from hypkit.kernel.variants import HYPERCALLS, SPARE, Numbering
 from hypkit.text import wrong_character
 
 __all__ = ["DEFINES", "ENUM", "Header", "HeaderError", "preprocess", "read_header"]
 
 MAX_TEXT = 64 * 1024  # characters of all files together
-SECONDS = 8.0  # a good header takes a fifth of a second
+T = TypeVar("T")
 
 _GUEST = Path(__file__).parents[1] / "kernel" / "guest"
 # The fourteen calls in both styles: to look at, and to change.
@@ -51,7 +51,7 @@ class HeaderError(KitError, ValueError):
 
     def __str__(self) -> str:
         head = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
-        return head + self.message + (f"\n    {self.text[:120]}" if self.text else "")
+        return head + self.message + (f"\n    {shortened(self.text, 120)}" if self.text else "")
 
     def __reduce__(self) -> tuple[object, ...]:
         return HeaderError, (self.message, self.file, self.line, self.text)
@@ -59,12 +59,17 @@ class HeaderError(KitError, ValueError):
 
 @dataclass(frozen=True, repr=False)
 class Header:
-    """What a header says. files: the text by file name; warnings: what a C compiler would grumble
-    about and accept; numbering: what a machine is built from."""
+    """What a header says.
+
+    files: the text by file name. numbering: what a machine is built from. warnings: what a C
+    compiler warns of and accepts. overridden: entries of the table that take the slot of an
+    earlier one, of which gcc says nothing without -Woverride-init.
+    """
 
     files: tuple[tuple[str, str], ...]
     numbering: Numbering
     warnings: tuple[str, ...] = field(default=())
+    overridden: tuple[str, ...] = field(default=())
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -109,11 +114,11 @@ def read_header(header: str | Mapping[str, str] | Header) -> Header:
     if isinstance(header, Header):
         return header
     files = _files(header)
-    found = _compiled(files, None)
-    numbering = Numbering(
-        found["base"], found["end"], tuple(found["slots"]), tuple(found["numbers"].items())
-    )
-    return Header(files, numbering, tuple(found["warnings"]))
+    found = _numbers(files)
+    if isinstance(found, HeaderError):
+        raise _again(found)
+    numbering = Numbering(found.base, found.end, found.slots, found.numbers)
+    return Header(files, numbering, found.warnings, found.overridden)
 
 
 def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
@@ -122,7 +127,15 @@ def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
     if not isinstance(text, str):
         raise TypeError(f"preprocess takes a text, not {type(text).__name__}")
     files = header.files if isinstance(header, Header) else _files(header)
-    return _compiled(files, text)["text"]
+    found = _preprocessed(files, text)
+    if isinstance(found, HeaderError):
+        raise _again(found)
+    return found
+
+
+def _again(error: HeaderError) -> HeaderError:
+    """A kept error anew: raised twice, one would carry both tracebacks."""
+    return HeaderError(error.message, error.file, error.line, error.text)
 
 
 def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -151,32 +164,38 @@ def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=128)
-def _run(job: str) -> str:
-    """The child's answer to a job; raises TimeoutExpired."""
-    done = subprocess.run(
-        [sys.executable, "-P", compiler.__file__],
-        input=job,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )  # Windows
-    return done.stdout
+def _numbers(files: tuple[tuple[str, str], ...]) -> Numbers | HeaderError:
+    """What the compiler makes of a header, also of a bad one: the same text is asked for again."""
+    return _asked(files, lambda texts, ask: compiled(texts, (*HYPERCALLS, *SPARE), ask))
 
 
-def _compiled(files: tuple[tuple[str, str], ...], text: str | None) -> dict:
-    what = {"handlers": [*HYPERCALLS, *SPARE]} if text is None else {"text": text}
+@lru_cache(maxsize=128)
+def _preprocessed(files: tuple[tuple[str, str], ...], text: str) -> str | HeaderError:
+    return _asked(files, lambda texts, ask: preprocessed(texts, text, ask))
+
+
+def _asked(
+    files: tuple[tuple[str, str], ...], question: Callable[[Mapping[str, str], Ask], T]
+) -> T | HeaderError:
+    """The answer to a question about a header, or what is wrong with the header."""
+    texts = dict(files)
     try:
-        answer = _run(json.dumps({"files": dict(files)} | what))
-    except subprocess.TimeoutExpired:
-        raise HeaderError(
-            f"the C compiler did not come to an end in {SECONDS:g} seconds: do the "
-            "macros grow without bounds?"
-        ) from None
-    try:
-        found = json.loads(answer)
-    except ValueError:
-        raise HeaderError("the C compiler crashed on this text") from None
-    if "message" in found:
-        raise HeaderError(found["message"], found["file"] or NUMBERS, found["line"], found["text"])
-    return found
+        with front_end.opened(texts) as ask:
+            return question(texts, ask)
+    except Mistake as mistake:
+        place = mistake.place
+        if not place.line or place.file not in texts:
+            return HeaderError(mistake.message, place.file if place.file in texts else NUMBERS)
+        line = line_of(texts, place).strip()
+        return HeaderError(mistake.message, place.file, place.line, line)
+    except Ended as ended:
+        return HeaderError(_ENDED[str(ended)])
+
+
+_ENDED = {
+    "slow": f"the C compiler did not come to an end in {front_end.SECONDS:g} seconds of work: do "
+    "the macros grow without bounds?",
+    "big": "after its macros are expanded this text is too big: do they grow without bounds?",
+    "crashed": "the C compiler gave up on this text: it takes too much memory, or is nested too "
+    "deeply",
+}

@@ -1,470 +1,423 @@
-"""A header compiled as a C compiler would: preprocessed by pcpp, parsed by pycparser, evaluated.
+"""The C texts that a header is tried in, and what clang's replies say about it.
 
-Run as a script this file is a child process: one job as JSON on standard input, one answer on
-standard output. So nothing that a text does to the two libraries, no macro that doubles itself and
-no shift by a billion, can hang or end the parent. The child imports nothing of hypkit but the file
-beside it: the kit takes ten times as long to load as a header takes to compile.
-
-The header is compiled twice, as in the kernel: once for its numbers, once inside the table.
+The header is compiled twice, as in the kernel: once for its numbers, once with its list inside the
+table. A number is read as the value of an enumerator, a slot by comparing it with every function,
+what the macros make of a text by a #pragma message.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
-import json
-import os
 import re
-import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-if __package__:
-    from hypkit.header.constants import Evaluator, Mistake, Unknown
-else:
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-    from constants import Evaluator, Mistake, Unknown
+from hypkit.errors import did_you_mean
+from hypkit.header import sentences
+from hypkit.header.front_end import Ask, Diagnostic, Ended, Place, Reply
+from hypkit.header.sentences import ENTRY, MAIN, Mistake, line_of
 
 NUMBERS, LIST = "kvm_hcalls.h", "kvm_hcall_list.h"
-OURS = "hypkit.c"  # what includes a header
-ENTRY = "KVM_HOST_HCALL"
 SIZE, BASE, END, NR = (f"{ENTRY}_{word}" for word in ("SIZE", "BASE", "END", "NR"))
 NOBODY = "kvm_hc_ni"
 MOST_SLOTS = 512
-MOST_INCLUDES, DEEPEST = 64, 16
-MOST_OUTPUT = 1 << 20
-MEMORY = 1 << 30
+
+# What every file of the kernel has from its build_bug.h.
+PRELUDE = """\
+#define __static_assert(expr, msg, ...) _Static_assert(expr, msg)
+#define static_assert(expr, ...) __static_assert(expr, ##__VA_ARGS__, #expr)
+#define BUILD_BUG_ON_MSG(cond, msg) _Static_assert(!(cond), msg)
+#define BUILD_BUG_ON(cond) BUILD_BUG_ON_MSG(cond, "BUILD_BUG_ON failed: " #cond)
+#define BUILD_BUG_ON_ZERO(e) ((int)(sizeof(struct { int:(-!!(e)); })))
+"""
+AS_TEXT = """\
+#define HYPKIT_TEXT_(...) #__VA_ARGS__
+#define HYPKIT_TEXT(...) HYPKIT_TEXT_(__VA_ARGS__)
+"""
+HEAD = PRELUDE + AS_TEXT
+INCLUDE = f'#include "{NUMBERS}"\n'
+_NO_ENTRY = "this is no entry of the table"
+# A line that is right wherever a declaration may stand: what is wrong here is left open above.
+SENTINEL = "struct hypkit_sentinel;\n"
+# A constant array's element is no constant expression; clang reads it all the same.
+FOLDED = '#pragma clang diagnostic ignored "-Wgnu-folding-constant"\n'
+# What gcc does not define for a .S file.
+ASSEMBLER = """\
+#undef __STDC_VERSION__
+#undef __STDC_UTF_16__
+#undef __STDC_UTF_32__
+"""
+ENTRIES = f"#undef {ENTRY}\n#define {ENTRY}(name) [{ENTRY}_IDX_##name] = name,\n"
 
 
-# --- Preprocessing ------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Numbers:
+    """What a header says: the range, the slots (None: nobody), the calls' numbers, the remarks."""
+
+    base: int
+    end: int
+    slots: tuple[str | None, ...]
+    numbers: tuple[tuple[str, int], ...]
+    warnings: tuple[str, ...]
+    overridden: tuple[str, ...]
 
 
-WANTED = dict.fromkeys(("define", "undef", "include", "ifdef", "ifndef"), "a name") | dict.fromkeys(
-    ("if", "elif"), "a condition"
-)
+# --- The numbers ----------------------------------------------------------------------------------
 
 
-def preprocessor(files: dict[str, str]):
-    """A pcpp preprocessor that can include *files* and nothing else."""
-    from pcpp import Preprocessor
+def compiled(files: Mapping[str, str], handlers: Sequence[str], ask: Ask) -> Numbers:
+    """Return what a header says to the host, to the assembler and to the table.
 
-    class Strict(Preprocessor):
-        includes = 0
+    Raises Mistake for a header that gcc would not compile, or that the kit has no use for.
+    """
+    probes = [SIZE, BASE, END, *(f"{NR}({name})" for name in handlers)]
+    probes += (f"{ENTRY}_IDX_{name}" for name in handlers)
+    head = HEAD + INCLUDE + SENTINEL
+    first = head.count("\n") + 1
+    values = "".join(f"enum {{ hypkit_{n} = ({probe}) }};\n" for n, probe in enumerate(probes))
+    texts = "".join(f"#pragma message(HYPKIT_TEXT({probe}))\n" for probe in probes)
+    reply = ask(head + values + texts)
+    _stop_at_the_first(reply, files, first)
+    spelled = {probes[(line - first) % len(probes)]: text for line, text in reply.messages}
+    where = dict(reply.macros)  # of several definitions the last counts
+    wrong: dict[str, Diagnostic] = {}
+    for error in reply.errors:
+        line = error.place.line - first
+        if error.place.file == MAIN and 0 <= line < 2 * len(probes):
+            wrong.setdefault(probes[line % len(probes)], error)
 
-        def on_error(self, file, line, message):
-            raise Mistake(said(message), file, line)
+    def value(probe: str, macro: str) -> int | None:
+        """The value of a probe, None where it has a name without one."""
+        error = wrong.get(probe)
+        if error is None:
+            return reply.values[f"hypkit_{probes.index(probe)}"]
+        if sentences.undeclared(error):
+            return None
+        blamed = sentences.innermost(error, files) or where.get(macro)
+        raise sentences.of_a_macro(probe, spelled.get(probe, probe), error, blamed, files)
 
-        def on_file_open(self, is_system_include, path):
-            name = os.path.basename(path)
-            if is_system_include or name not in files:
-                raise OSError
-            self.includes += 1
-            if self.includes > MOST_INCLUDES or self.include_depth > DEEPEST:
-                raise Mistake(
-                    f"{name} is included again and again: a file must not include "
-                    "itself without an end",
-                    name,
-                    0,
-                )
-            return io.StringIO(files[name])
+    def nameless(probe: str) -> str:
+        """The name without a value that keeps a probe from having one."""
+        return sentences.undeclared(wrong[probe]) or ""
 
-        def on_include_not_found(self, is_malformed, is_system_include, directory, path):
-            if is_malformed:
-                raise Mistake('#include wants a name: #include "kvm_hcall_list.h"', *here(self))
-            there = ", ".join(sorted(files))
-            raise Mistake(
-                f"there is no file {path!r} to include: the only files here are {there}",
-                *here(self),
-            )
+    def at(name: str) -> Place:
+        return where.get(name) or Place(NUMBERS, 0, 0)
 
-        def on_directive_handle(self, directive, tokens, if_passthru, preceding):
-            self.at = directive
-            given = any(token.value.strip() for token in tokens)
-            if directive.value in WANTED and not given:
-                raise Mistake(f"#{directive.value} wants {WANTED[directive.value]}", *here(self))
-            return super().on_directive_handle(directive, tokens, if_passthru, preceding)
-
-        def on_directive_unknown(self, directive, tokens, if_passthru, preceding):
-            rest = "".join(token.value for token in tokens).strip()
-            if directive.value in ("warning", "pragma"):
-                return True
-            what = {"error": f"#error {rest}", "line": "#line is not taken here"}.get(
-                directive.value, f"there is no directive #{directive.value}"
-            )
-            raise Mistake(what, directive.source, directive.lineno)
-
-        def define(self, tokens):
-            if isinstance(tokens, list):
-                if not tokens or tokens[0].type != self.t_ID:
-                    raise Mistake("#define wants a name first", *here(self))
-                old = self.macros.get(tokens[0].value)
-                super().define(tokens)
-                new = self.macros.get(tokens[0].value)
-                if old is not None and meaning(old) != meaning(new):
-                    self.redefined.append((tokens[0].value, new.source, new.lineno))
-            else:
-                super().define(tokens)
-
-    made = Strict()
-    made.redefined, made.at = [], None
-    made.line_directive = "#line"
-    made.auto_pragma_once_enabled = False  # the table wants the list again
-    for name in ("__DATE__", "__TIME__"):
-        made.undef(name)
-    made.redefined.clear()
-    return made
-
-
-def here(pre) -> tuple[str, int]:
-    return (pre.at.source, pre.at.lineno) if pre.at is not None else ("", 0)
-
-
-def meaning(macro) -> tuple[str, object]:
-    return " ".join("".join(token.value for token in macro.value).split()), macro.arglist
-
-
-def said(message: str) -> str:
-    """pcpp's messages in our words."""
-    found = re.match(r"Macro (\S+) requires (\d+) arguments but was passed (\d+)", message)
-    if found:
-        name, wants, has = found.groups()
-        return f"the macro {name} takes {wants} argument{'s' * (wants != '1')}, not {has}"
-    if message == "Bad macro definition":
-        return (
-            "after the name of a macro there must be a blank, or ( and the names of its parameters"
-        )
-    found = re.match(r"Unterminated (.*)", message)
-    if found:
-        return f"{found[1].strip()} has no #endif"
-    found = re.match(
-        r"Could not evaluate expression .*\(passed to evaluator: '(.*)'\)", message, re.DOTALL
-    )
-    if found:
-        return f"this condition cannot be worked out: {found[1].strip()[:60]}"
-    return message[0].lower() + message[1:].strip()[:200]
-
-
-def expanded(pre, text: str, name: str) -> str:
-    """*text* after the preprocessor, with #line marks."""
-    out = io.StringIO()
-
-    class Bounded:
-        def write(self, part):
-            if out.tell() + len(part) > MOST_OUTPUT:
-                raise Mistake(
-                    f"after its macros are expanded this text has more than "
-                    f"{MOST_OUTPUT:,} characters",
-                    *here(pre),
-                )
-            out.write(part)
-
-    try:
-        pre.parse(text, name)
-        pre.write(Bounded())
-    except (IndexError, AttributeError, TypeError) as error:  # a slip of pcpp's own
+    size = value(SIZE, SIZE)
+    if size is None:
+        if nameless(SIZE) == SIZE:
+            raise Mistake(f"{SIZE} is not there: nothing says how many slots the table has")
+        raise Mistake(sentences.no_value(nameless(SIZE), reply), at(SIZE))
+    if spelled.get(f"{NR}({handlers[0]})") == f"{NR}({handlers[0]})" and NR not in where:
         raise Mistake(
-            f"the preprocessor gives up here ({type(error).__name__})", *here(pre)
-        ) from None
-    return out.getvalue()
-
-
-# --- Parsing ------------------------------------------------------------------------------------
-
-
-# pycparser's complaints that need other words.
-PLAINER = {
-    "Invalid function definition": "the C compiler takes this for a function: is a #define "
-    "missing, or is the name of a macro misspelt?",
-    "Comments are not supported": "this comment has no */",
-}
-
-
-def parsed(text: str, name: str, files: dict[str, str]):
-    """pycparser's tree of a preprocessed text; *files* are what its lines were in the beginning."""
-    import pycparser
-
-    try:
-        return pycparser.CParser().parse(text, name)
-    except RecursionError:
-        raise
-    except Exception as error:  # its ParseError has moved from one module to another
-        # "kvm_hcalls.h:3:1: before: 14", or "hypkit.c: At end of input"
-        found = re.match(r"(.*?):(\d+)(?::\d+)?: (.*)", str(error), re.DOTALL)
-        if not found:
-            if "end of input" not in str(error).lower():
-                raise Mistake("this is not C", name) from None
-            for file, line, became in places(text):
-                if re.search(rf"\b{ENTRY}\s*\(", became):
-                    raise Mistake(f"the parenthesis after {ENTRY} has no end", file, line) from None
-            raise Mistake(
-                "the text ends too early: a brace, a parenthesis or a semicolon is missing", name
-            ) from None
-        file, line, what = found.groups()
-        before = re.match(r"before: (.*)", what, re.DOTALL)
-        token = before[1].strip()[:40] if before else ""
-        message = (
-            f"the C compiler did not expect {token!r} here"
-            if token
-            else next(
-                (plain for theirs, plain in PLAINER.items() if what.startswith(theirs)),
-                f"the C compiler does not understand this ({what[:80]})",
-            )
+            f"there is no macro {NR}(name): the host would not know how to make a number of a name"
         )
-        if token and token not in source_line(files, file, int(line)):
-            message += became_of(text, os.path.basename(file), int(line))
-        raise Mistake(message, file, int(line)) from None
-
-
-def became_of(text: str, file: str, line: int) -> str:
-    """What the macros made of a line, as the end of a sentence."""
-    became = " ".join(
-        " ".join(found for *place, found in places(text) if place == [file, line]).split()
-    )
-    return f": the macros make of this line `{became[:80]}`" if became else ""
-
-
-# --- The two uses of a header -------------------------------------------------------------------
-
-
-def compiled(files: dict[str, str], handlers: list[str]) -> dict[str, object]:
-    """What the header says to the host, to the assembler, and to the table."""
-    pre = preprocessor(files)
-    header = expanded(pre, f'#include "{NUMBERS}"\n', OURS)
-    evaluator = Evaluator()
-    evaluator.declare(parsed(header, NUMBERS, files))
-    where = {name: (macro.source, macro.lineno) for name, macro in pre.macros.items()}
-
-    def spelling(name: str) -> str:
-        lines = expanded(pre, f"{name}\n", OURS).split("\n")
-        return " ".join(" ".join(line for line in lines if not line.startswith("#line")).split())
-
-    def probe(name: str, macro: str) -> int:
-        place = where.get(macro, (NUMBERS, 0))
-        spelled = spelling(name)
-        try:
-            tree = parsed(f"enum {{ hypkit = ({spelled}) }};", "probe", {})
-        except Mistake:
-            raise Mistake(
-                f"{name} becomes {spelled[:60]!r}, which is no expression", *place
-            ) from None
-        try:
-            return evaluator.value(tree.ext[0].type.values.enumerators[0].value)
-        except Unknown as unknown:
-            unknown.file, unknown.line = os.path.basename(place[0] or ""), place[1]
-            raise
-        except Mistake as mistake:
-            raise Mistake(f"{name}: {mistake.message}", *place) from None
-
-    if SIZE not in pre.macros and SIZE not in evaluator.known:
-        raise Mistake(f"{SIZE} is not there: nobody says how many slots the table has", NUMBERS)
-    if NR not in pre.macros:
-        raise Mistake(
-            f"there is no macro {NR}(name): the host would not know how to make a number of a name",
-            NUMBERS,
-        )
-    if pre.macros[NR].arglist is None or len(pre.macros[NR].arglist) != 1:
-        raise Mistake(f"{NR} must take one argument, the name", *where[NR])
-    size = probe(SIZE, SIZE)
+    if not _takes_a_name(files, at(NR)):
+        raise Mistake(f"{NR} must take one argument, the name", at(NR))
     if not 1 <= size <= MOST_SLOTS:
         raise Mistake(
-            f"{SIZE} is {size}: the table of this kit has 1 to {MOST_SLOTS} slots",
-            *where.get(SIZE, (NUMBERS, 0)),
+            f"{SIZE} is {size}: the table of this kit has 1 to {MOST_SLOTS} slots", at(SIZE)
         )
-    defined = pre.macros.keys() | evaluator.known.keys()
-    slots = table(files, handlers, size, evaluator)
-    base = probe(BASE, BASE) if BASE in defined else 0
-    end = probe(END, END) if END in defined else base + size
-    found, missing = {}, None
     for name in handlers:
-        try:
-            found[name] = probe(f"{NR}({name})", NR) & (1 << 64) - 1
-        except Unknown as unknown:
-            missing = missing or (name, unknown)
-    if not found:
-        name, unknown = missing
+        index = reply.values.get(f"hypkit_{probes.index(f'{ENTRY}_IDX_{name}')}", 0)
+        if index >> 63 == 1 and (place := _listed(files, name)):  # clang would take it modulo 2^64
+            raise Mistake(f"{name} wants slot {index:#x} of the table, far after the end", place)
+    slots, of_table = _table(files, handlers, size, reply, ask)
+    numbers = {}
+    for name in handlers:
+        found = value(f"{NR}({name})", NR)
+        if found is not None:
+            numbers[name] = found & (1 << 64) - 1
+    if not numbers:
+        probe = f"{NR}({handlers[0]})"
         raise Mistake(
-            f"{NR}({name}) becomes {spelling(f'{NR}({name})')[:80]!r}, and nobody gives "
-            f"{unknown.name} a value",
-            *where[NR],
+            f"{probe} becomes {spelled.get(probe, probe)!r}, and nothing gives "
+            f"{nameless(probe)} a value",
+            at(NR),
         )
-    for what, value in ((BASE, base), (END, end)):
-        if value < 0:
-            raise Mistake(
-                f"{what} is {value}: numbers of calls are not negative",
-                *where.get(what, (NUMBERS, 0)),
-            )
-    warnings = [
-        f"{os.path.basename(source or '')}:{line}: {name} is defined again, with another value"
-        for name, source, line in pre.redefined
-    ]
+    limits: list[int] = []
+    for name, default in ((BASE, 0), (END, None)):
+        found = value(name, name)
+        if found is None:
+            if nameless(name) != name:
+                raise Mistake(sentences.no_value(nameless(name), reply), at(name))
+            found = limits[0] + size if default is None else default
+        if found < 0:
+            raise Mistake(f"{name} is {found}: numbers of calls are not negative", at(name))
+        limits.append(found)
+    warnings = sentences.warnings((reply, of_table), files)
     if not any(slots):
         warnings.append(
             "nothing stands in the table: does a guard (#ifndef, #pragma once) hide "
             "the text when it is included a second time?"
         )
-    return {"base": base, "end": end, "numbers": found, "slots": slots, "warnings": warnings}
+    return Numbers(
+        limits[0],
+        limits[1],
+        slots,
+        tuple(numbers.items()),
+        tuple(warnings),
+        tuple(sentences.overridden(of_table, files)),
+    )
 
 
-ENTRIES = f"""#include "{NUMBERS}"
-#undef {ENTRY}
-#define {ENTRY}(name) [{ENTRY}_IDX_##name] = name,
-"""
-TABLE = f"""int kvm_hcall_table[] = {{ [0] = {NOBODY},
-#include "%s"
-}};
-"""
+def _takes_a_name(files: Mapping[str, str], place: Place) -> bool:
+    """Whether a macro's definition has one parameter, or has no line to look at."""
+    line = line_of(files, place)
+    found = re.match(r"\w+(\([^)]*\))?", line[place.column - 1 :]) if line else None
+    return found is None or bool(found[1] and re.fullmatch(r"\(\s*\w+\s*\)", found[1]))
 
 
-def table(
-    files: dict[str, str], handlers: list[str], size: int, evaluator: Evaluator
-) -> list[str | None]:
-    """What stands in each slot: the initialiser of kvm_hcall_table, as C would take it."""
+def _stop_at_the_first(reply: Reply, files: Mapping[str, str], first: int) -> None:
+    """Raise for the first error in the learner's own text, or of what it leaves open."""
+    own = [error for error in reply.errors if error.place.file in files]
+    for error in [*own, *reply.errors]:
+        place = error.place
+        if place.file in files:
+            raise sentences.mistake(error, reply, files)
+        if place.file == MAIN and place.line == first - 1 or "'}'" in error.text:
+            raise sentences.left_open(error, reply, files)
+        if place.file != MAIN:
+            raise Mistake(f"the C compiler says: {error.text}")
+
+
+# --- The table ------------------------------------------------------------------------------------
+
+
+def _table(
+    files: Mapping[str, str], handlers: Sequence[str], size: int, numbers: Reply, ask: Ask
+) -> tuple[tuple[str | None, ...], Reply]:
+    """What stands in each slot, and what clang says of the table."""
     listed = LIST if LIST in files else NUMBERS
-    pre = preprocessor(files)
-    expanded(pre, ENTRIES, OURS)
-    text = expanded(pre, TABLE % listed, OURS)
+    known = [*handlers, NOBODY]
+    others = sorted(name for name in numbers.functions - {*known})
+    functions = "".join(f"void {name}(void);\n" for name in known if name not in numbers.functions)
+    head = HEAD + INCLUDE + functions + ENTRIES
+    table = f'static void *const kvm_hcall_table[{SIZE}] = {{\n#include "{listed}"\n}};\n'
+    slots = "".join(_slot_probe(slot, [*known, *others]) for slot in range(size))
     try:
-        tree = parsed(text, listed, files)
-    except Mistake as mistake:
-        for file, line, became in places(text):
-            if file not in files or not became.strip():
-                continue
-            if re.search(r"\b(enum|struct|typedef)\b|;", source_line(files, file, line)):
-                raise Mistake(
-                    "the table includes this text in the middle of its initialiser, "
-                    f"where only {ENTRY}(name) lines can stand; put the list of names "
-                    f"into a file of its own, {LIST}, or hide the rest behind "
-                    f"#ifndef {ENTRY}",
-                    file,
-                    line,
-                ) from None
-            if not mistake.line and re.search(r"=\s*(,|$)|\[\s*[=\]]", became):
-                raise Mistake(
-                    "this is no entry of the table" + became_of(text, file, line), file, line
-                ) from None
-        raise
-    slots: list[str | None] = [None] * size
-    following = 0
-    for item in tree.ext[-1].init.exprs:
-        entry = item
-        if type(item).__name__ == "NamedInitializer":
-            entry = item.expr
-            following = index_of(item, evaluator)
-        name, place = getattr(entry, "name", None), evaluator.at(entry)
-        if type(entry).__name__ != "ID":
-            raise Mistake(
-                "a slot of the table can hold the name of a function and nothing else", *place
-            )
-        if name not in handlers and name != NOBODY:
-            near = difflib.get_close_matches(name, handlers, 1, 0.6)
-            raise Mistake(
-                f"there is no function {name}"
-                + (f"; did you mean {near[0]}?" if near else ": the linker would not find it"),
-                *place,
-            )
-        if not 0 <= following < size:
-            what = (
-                "negative"
-                if following < 0
-                else (
-                    f"behind the end: the table has {size} slots, 0 to {size - 1}, because {SIZE} is "
-                    f"{size}"
-                )
-            )
-            raise Mistake(f"{name} wants slot {following} of the table, which is {what}", *place)
-        slots[following] = name if name != NOBODY else None
-        following += 1
-    return slots
-
-
-def index_of(item, evaluator: Evaluator) -> int:
-    designator = item.name[0]
-    if type(designator).__name__ == "ArrayDesignator":  # pycparser 3 wraps what 2 gave bare
-        designator = designator.expr
-    if len(item.name) != 1 or type(designator).__name__ == "FieldDesignator":
-        raise Mistake("this is no slot of the table", *evaluator.at(item.expr))
-    try:
-        return evaluator.value(designator)
-    except Unknown as unknown:
-        entry = getattr(item.expr, "name", "this function")
+        reply = ask(head + table + FOLDED + slots)
+    except Ended as ended:
         raise Mistake(
-            f"the table has no place for {entry}: {unknown.name} has no value",
-            *evaluator.at(item.expr),
+            "the C compiler gave up on the table: is there an entry far out of it?"
+            if str(ended) == "crashed"
+            else "the C compiler does not get to the table's end"
         ) from None
+    inside = head.count("\n") + 2  # the line of the list's #include
+    for error in reply.errors:
+        if error.place.file in files:
+            raise _table_mistake(error, reply, files, handlers, size, ask, head)
+        if error.place.file == MAIN and error.place.line in (inside, inside + 1):
+            raise sentences.left_open(error, reply, files)
+        raise Mistake(f"the C compiler says of the table: {error.text}")
+    found: list[str | None] = []
+    for slot in range(size):
+        number = reply.values.get(f"hypkit_{slot}", -1)
+        name = known[number - 1] if 0 < number <= len(known) else None
+        if number > len(known):
+            stranger = others[number - len(known) - 1]
+            raise _no_function(stranger, handlers, _entry_of(files[listed], stranger, listed))
+        if number < 0:
+            raise Mistake(
+                f"slot {slot} of the table holds something else: a slot can hold the name of a "
+                "function and nothing else",
+                Place(listed, 0, 0),
+            )
+        found.append(None if name == NOBODY else name)
+    return tuple(found), reply
 
 
-def places(text: str):
-    """(file, line, what stands there) of a preprocessed text's lines, by its #line marks."""
-    file, line = "", 0
-    for content in text.split("\n"):
-        mark = re.match(r'\s*#line (\d+)(?: "(.*)")?', content)
-        if mark:
-            file = os.path.basename(mark[2]) if mark[2] else file
-            line = int(mark[1]) - 1
-        else:
-            line += 1
-            yield file, line, content
+def _slot_probe(slot: int, names: Iterable[str]) -> str:
+    """An enumerator that says which function stands in a slot: 0 for none, -1 for no function."""
+    tests = "".join(
+        f"kvm_hcall_table[{slot}] == (void *){name} ? {number} : "
+        for number, name in enumerate(names, start=1)
+    )
+    return f"enum {{ hypkit_{slot} = {tests}kvm_hcall_table[{slot}] ? -1 : 0 }};\n"
 
 
-def source_line(files: dict[str, str], file: str, line: int) -> str:
-    lines = files.get(os.path.basename(file or ""), "").split("\n")
-    return lines[line - 1] if 0 < line <= len(lines) else ""
+def _entry_of(text: str, name: str, file: str) -> Place:
+    """The first line of a file that has a name in it."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if re.search(rf"\b{name}\b", line) and "#" not in line.split(name)[0]:
+            return Place(file, number, 0)
+    return Place(file, 0, 0)
 
 
-def answer(job: dict) -> dict:
-    """The answer to a job: {"files", "handlers"} or {"files", "text"} (only preprocessed)."""
-    files = job["files"]
-    try:
-        if "text" in job:
-            pre = preprocessor(files)
-            expanded(pre, f'#include "{NUMBERS}"\n', OURS)
-            kept = expanded(pre, job["text"], "text.S").split("\n")
-            return {
-                "text": "\n".join(
-                    line for line in kept if line.strip() and not line.startswith("#line")
-                )
-            }
-        return compiled(files, job["handlers"])
-    except Mistake as mistake:
-        line = mistake.line if mistake.file in files else 0
-        return {
-            "message": mistake.message,
-            "file": mistake.file if line else "",
-            "line": line,
-            "text": source_line(files, mistake.file, line).strip(),
-        }
-    except RecursionError:
-        return {"message": "this is nested too deeply", "file": "", "line": 0, "text": ""}
-    except MemoryError:
-        return {
-            "message": "this needs more memory than a header may take",
-            "file": "",
-            "line": 0,
-            "text": "",
-        }
-    except Exception as error:  # a text that one of the libraries cannot bear
-        return {
-            "message": f"the C compiler gives up ({type(error).__name__})",
-            "file": "",
-            "line": 0,
-            "text": "",
-        }
+def _listed(files: Mapping[str, str], name: str) -> Place | None:
+    """Where the list has an entry for a call."""
+    for file, text in files.items():
+        for number, line in enumerate(text.split("\n"), start=1):
+            if re.match(rf"\s*{ENTRY}\s*\(\s*{name}\s*\)", line):
+                return Place(file, number, 1)
+    return None
 
 
-def main() -> None:
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, ValueError, OSError):
-        pass  # Windows: the parent's clock has to do
-    job = json.load(sys.stdin)
-    reply = os.fdopen(os.dup(1), "w", encoding="ascii")
-    with open(os.devnull, "w") as nowhere:  # what a library prints is not for anyone
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    json.dump(answer(job), reply)
-    reply.close()
+def _no_function(name: str, handlers: Sequence[str], place: Place) -> Mistake:
+    near = did_you_mean(name, handlers).replace("'", "")
+    return Mistake(f"there is no function {name}{near or ': the linker would not find it'}", place)
 
 
-if __name__ == "__main__":
-    main()
+def _table_mistake(
+    error: Diagnostic,
+    reply: Reply,
+    files: Mapping[str, str],
+    handlers: Sequence[str],
+    size: int,
+    ask: Ask,
+    head: str,
+) -> Mistake:
+    """What is wrong with an entry of the table."""
+    place, line = error.place, line_of(files, error.place)
+    entry = re.search(rf"\b{ENTRY}\s*\(\s*(\w*)", line[max(place.column - 1, 0) :])
+    name = entry[1] if entry else ""
+    missing = sentences.undeclared(error)
+    if missing and missing == name:
+        return _no_function(name, handlers, place)
+    if missing and entry and not name:
+        return Mistake(
+            f"{_NO_ENTRY}: the macros make of this line `{_expanded(ask, head, line)}`", place
+        )
+    if missing and name and not error.text.startswith("call"):
+        return Mistake(f"the table has no place for {name}: {missing} has no value", place)
+    index = re.search(r"\((\d+)\) exceeds array bounds|value '(-\d+)' is negative", error.text)
+    if index:
+        what = (
+            "which is negative"
+            if index[2]
+            else f"which is after the end: the table has {size} slots, 0 to {size - 1}, because "
+            f"{SIZE} is {size}"
+        )
+        who = name or "this entry"
+        return Mistake(f"{who} wants slot {index[1] or index[2]} of the table, {what}", place)
+    if "int-conversion" in error.option or "initializing 'void *" in error.text:
+        return Mistake(
+            "a slot of the table can hold the name of a function and nothing else", place
+        )
+    if error.category == "Parse Issue" and not name:
+        if re.search(r"\b(enum|struct|union|typedef|static|extern)\b|_[Aa]ssert\b|;", line):
+            return Mistake(
+                "the table includes this text in the middle of its initialiser, where only "
+                f"{ENTRY}(name) lines can stand; put the list of names into a file of its own, "
+                f"{LIST}, or hide the rest behind #ifndef {ENTRY}",
+                place,
+            )
+    found = sentences.mistake(error, reply, files)
+    if error.category == "Parse Issue" and entry:
+        became = _expanded(ask, head, line)
+        if became:
+            what = _NO_ENTRY if "expression" in error.text else found.message
+            return Mistake(f"{what}: the macros make of this line `{became}`", place)
+    return found
+
+
+def _expanded(ask: Ask, head: str, line: str) -> str:
+    """What the macros make of a line, shortened with a mark; "" where that cannot be told."""
+    messages = ask(f"{head}#pragma message(HYPKIT_TEXT({line}))\n").messages
+    return sentences.shortened(messages[0][1], 80) if messages else ""
+
+
+# --- The preprocessor alone -----------------------------------------------------------------------
+
+# A comment, or what keeps a comment from being one.
+_COMMENT = re.compile(
+    r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL
+)
+# Of an assembly line: a string, a character, a quote without an end, what clang must not see.
+_PIECE = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|["\'][^\n]*|[()\\`]|[^"\'()\\`]+')
+_DIRECTIVE = re.compile(
+    r"\s*#\s*(define|undef|include|include_next|if|ifdef|ifndef|elif|elifdef|elifndef|else|endif|"
+    r"error|warning|pragma|line)\b"
+)
+_MARK = re.compile(r"` ?(\d+) ?`")
+
+
+def preprocessed(files: Mapping[str, str], text: str, ask: Ask) -> str:
+    """Return *text* after the C preprocessor, as a .S file that includes the header.
+
+    Clang expands each line as the argument of a macro that makes a string of it; what would break
+    out of the argument (a parenthesis without its other, a lone quote, a backslash) travels as a
+    mark. Blanks are as the preprocessor leaves them: one between words.
+
+    Raises Mistake for a directive or a macro call that is wrong.
+    """
+    functions = _function_macros([*files.values(), text])
+    kept: list[str] = []
+    main = [AS_TEXT, ASSEMBLER, INCLUDE]
+    first = sum(part.count("\n") for part in main)
+    lines = _without_comments(text).split("\n")
+    at = 0
+    while at < len(lines):
+        line, start = lines[at], at
+        at += 1
+        if _DIRECTIVE.match(line):
+            main.append(line + "\n")
+            continue
+        while _unfinished_call(line, functions) and at < len(lines):
+            line, at = f"{line} {lines[at].strip()}", at + 1
+        line = f"#pragma message(HYPKIT_TEXT({_guarded(line, kept)}))" if line.strip() else ""
+        main.append(line + "\n" * (at - start))
+    reply = ask("".join(main), "assembler-with-cpp")
+    for error in reply.errors:
+        if not sentences.of_the_preprocessor(error, line_of(files, error.place)):
+            continue  # it is not compiled
+        if error.place.file == MAIN and error.place.line > first:
+            found = sentences.mistake(error, reply, files)
+            raise Mistake(f"line {error.place.line - first} of the text: {found.message}")
+        raise sentences.mistake(error, reply, files)
+    made = (_MARK.sub(lambda mark: kept[int(mark[1])], message) for _, message in reply.messages)
+    return "\n".join(line for line in made if line.strip())
+
+
+def _without_comments(text: str) -> str:
+    """A text with its continued lines joined and a blank for each comment, as many lines as before."""
+    joined = re.sub(r"\\[ \t]*\n", "", text)
+
+    def plain(found: re.Match[str]) -> str:
+        part = found[0]
+        return part if part[0] in "\"'" else " " + "\n" * part.count("\n")
+
+    return _COMMENT.sub(plain, joined)
+
+
+def _function_macros(texts: Iterable[str]) -> set[str]:
+    """The names that any of the texts defines with parameters."""
+    return {name for text in texts for name in re.findall(r"(?m)^\s*#\s*define\s+(\w+)\(", text)}
+
+
+def _alone(pieces: Sequence[str]) -> dict[int, str]:
+    """The parentheses of a line that have no other, by their place."""
+    alone: dict[int, str] = {}
+    for place, piece in enumerate(pieces):
+        if piece == "(":
+            alone[place] = piece
+        elif piece == ")":
+            last = max((at for at in alone if alone[at] == "("), default=None)
+            if last is None:
+                alone[place] = piece
+            else:
+                del alone[last]
+    return alone
+
+
+def _unfinished_call(line: str, functions: set[str]) -> bool:
+    """Whether a line ends within the arguments of one of the macros *functions*."""
+    pieces = _PIECE.findall(line)
+    return any(
+        piece == "(" and place and (call := re.search(r"(\w+)\s*$", pieces[place - 1]))
+        and call[1] in functions
+        for place, piece in _alone(pieces).items()
+    )  # fmt: skip
+
+
+def _guarded(line: str, kept: list[str]) -> str:
+    """A line as a macro's argument: what would break out of it becomes a mark, and is *kept*."""
+    pieces = _PIECE.findall(line)
+    alone = _alone(pieces)
+    parts = []
+    for place, piece in enumerate(pieces):
+        open_quote = piece[0] in "\"'" and (len(piece) < 2 or piece[-1] != piece[0])
+        if place in alone or open_quote or piece in ("\\", "`"):
+            kept.append(piece)
+            piece = f"`{len(kept) - 1}`"
+        parts.append(piece)
+    return "".join(parts)
