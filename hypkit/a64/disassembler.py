@@ -32,6 +32,13 @@ def spelled(word: int) -> tuple[str, str] | None:
     return found and (found[2], found[3])
 
 
+@lru_cache(maxsize=1)
+def mnemonics() -> frozenset[str]:
+    """Return every A64 mnemonic that Capstone knows, of whatever version of the architecture."""
+    names = (_engine().insn_name(number) for number in range(1, 4000))
+    return frozenset(name.lower() for name in names if name)
+
+
 def registers(word: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the registers that a word reads and those that it writes, as Capstone lists them.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from hypkit.a64 import sysregs
+from hypkit.a64 import conditions, sysregs
 from hypkit.asm.expressions import Complaint, Unknown, Value, complain_relocation
 from hypkit.asm.source import split_commas
 
@@ -40,7 +40,7 @@ NAMED: dict[str, tuple[int, ...]] = (
 )
 # GNU as takes these names, Keystone has never heard of them (encodings: Arm ARM D17.2, D19.2).
 OTHER_NAMES = {
-    "cs": "hs", "cc": "lo", "ich_elrsr_el2": "s3_4_c12_c11_5", "vsesr_el2": "s3_4_c5_c2_3",
+    **conditions.OTHER_NAMES, "ich_elrsr_el2": "s3_4_c12_c11_5", "vsesr_el2": "s3_4_c5_c2_3",
     "disr_el1": "s3_0_c12_c1_1", "vdisr_el2": "s3_4_c12_c1_1", "id_aa64mmfr2_el1": "s3_0_c0_c7_2",
 }  # fmt: skip
 OPPOSITE = {"add": "sub", "adds": "subs", "cmp": "cmn"}

@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from hypkit.a64 import sysregs
+from hypkit.a64.conditions import NUMBERS
 from hypkit.asm.canonical import LOGICAL
 from hypkit.asm.encode import float_bits, is_bitmask, is_one_mov
 from hypkit.asm.expressions import Complaint
-from hypkit.asm.mnemonics import CONDITIONAL, shapes, unknown, written
+from hypkit.asm.mnemonics import shapes, unknown, written
 
 NO_ENGINE = "this machine has no engine to assemble it"
 WHICH_ENGINE = (
@@ -375,7 +376,7 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
             )
         if integer(other) is not None:
             yield 1, f"msr writes what a register holds: put {other} into one first"
-        names = [n.lower() for n in sysregs.SYSREGS]
+        names = [name.lower() for name in sysregs.SYSREGS]
         if reg in names or (READ_ONLY if name == "msr" else WRITE_ONLY).match(reg):
             way = "read" if name == "mrs" else "written"
             yield index, f"{reg} cannot be {way} with {name}"
@@ -388,7 +389,7 @@ def _names(name: str, ops: tuple[str, ...]) -> Finding:
         )
     if name in ("csel", "csinc", "csinv", "csneg", "cset", "csetm", "cinc", "cinv", "cneg", "ccmp",
                 "ccmn") and ops:  # fmt: skip
-        if f"b.{ops[-1]}" not in CONDITIONAL and ops[-1] != "nv":
+        if ops[-1] not in NUMBERS:
             yield (
                 len(ops) - 1,
                 f"{ops[-1]!r} is not a condition: eq ne hs lo mi pl vs vc hi ls ge lt gt le",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from hypkit.a64 import effects
 from hypkit.asm.expressions import ESCAPES, MASK64, Complaint, Value
 from hypkit.asm.source import split_commas
 
@@ -12,7 +13,7 @@ from hypkit.asm.source import split_commas
 Plain = Callable[[str, int, str], int]
 
 MAX_CODE = 1 << 21  # bytes a unit may grow to
-NOP = (0xD503201F).to_bytes(4, "little")
+NOP = effects.NOP.to_bytes(4, "little")
 SIZES = {".byte": 1, ".hword": 2, ".2byte": 2, ".short": 2, ".word": 4, ".4byte": 4, ".long": 4,
         ".int": 4, ".quad": 8, ".8byte": 8, ".xword": 8, ".dword": 8, ".inst": 4}  # fmt: skip
 NUMERIC_ESCAPE = re.compile(r"[0-7]{1,3}|x[0-9a-fA-F]+")

@@ -7,13 +7,9 @@ import contextlib
 import re
 from collections.abc import Sequence
 
+from hypkit.a64.conditions import NUMBERS
 from hypkit.asm.canonical import REGISTERS, Evaluate, Operand, immediate, value_of
 from hypkit.asm.expressions import MASK64, Complaint, Unknown, complain_relocation, signed
-
-CONDITIONS = (
-    "eq ne hs lo mi pl vs vc hi ls ge lt gt le al nv".split()
-)  # number = position; cs and cc are other names of hs and lo
-CONDITION = {name: i for i, name in enumerate(CONDITIONS)} | {"cs": 2, "cc": 3}
 
 # The hint space, C6.2.97, and two barriers that Keystone 0.9.2 lacks.
 PLAIN_WORDS = {
@@ -129,9 +125,9 @@ def is_pc_relative(mnemonic: str, ops: Sequence[Operand]) -> bool:
 def branch_condition(mnemonic: str) -> int | None:
     """Return the condition's number of `b.eq` or, as GNU as takes it, `beq`."""
     if mnemonic.startswith("b."):
-        return CONDITION.get(mnemonic[2:])
+        return NUMBERS.get(mnemonic[2:])
     if len(mnemonic) == 3 and mnemonic[0] == "b" and mnemonic != "bal":
-        return CONDITION.get(mnemonic[1:])
+        return NUMBERS.get(mnemonic[1:])
     return None
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import re
 from collections.abc import Sequence
 
-import capstone
-
+from hypkit.a64.conditions import NUMBERS
+from hypkit.a64.disassembler import mnemonics
 from hypkit.asm.encode import branch_condition
 from hypkit.asm.expressions import Complaint
 
@@ -67,7 +66,7 @@ OTHERS = set(
     "dcps2 dcps3 fmov fadd fsub fmul fdiv fcmp fcsel scvtf ucvtf fcvtzs fcvtzu movi dup umov ld1 "
     "st1 ldnp stnp crc32b crc32x".split()
 )
-CONDITIONAL = {f"b.{c}" for c in "eq ne hs lo mi pl vs vc hi ls ge lt gt le al cs cc".split()}
+CONDITIONAL = {f"b.{condition}" for condition in NUMBERS if condition != "nv"}
 NEWER = re.compile(
     r"(?P<lse>(ld|st)(add|clr|eor|set|smax|smin|umax|umin)(a|l|al)?[bh]?$|swp(a|l|al)?[bh]?$"
     r"|casp?(a|l|al)?[bh]?$)"
@@ -102,14 +101,6 @@ def written(name: str) -> str:
     return " or ".join(f"`{shape}`" for shape in shapes(name))
 
 
-@functools.cache
-def architecture() -> frozenset[str]:
-    """Return every A64 mnemonic that Capstone knows, of whatever version of the architecture."""
-    engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
-    names = (engine.insn_name(number) for number in range(1, 4000))
-    return frozenset(name.lower() for name in names if name)
-
-
 def known(name: str) -> bool:
     """Return whether hypkit itself has something to say of a mnemonic."""
     return name in SHAPES or name in OTHERS or branch_condition(name) is not None
@@ -126,7 +117,7 @@ def unknown(name: str, ops: Sequence[tuple[str, int]], macros: Sequence[str]) ->
             f"{name} is {NEWER_TEXT[kind]}: this assembler, and the Cortex-A72 that the "
             "machine is, are Armv8.0"
         )
-    if name in architecture():
+    if name in mnemonics():
         return None
     names = [*SHAPES, *OTHERS, *CONDITIONAL, *macros]
     close = difflib.get_close_matches(name, names, 1, 0.7) if len(name) < 40 else []
