@@ -1,6 +1,7 @@
 """The assembler front: good text, bad text, the child process, and life without Keystone."""
 
 import contextlib
+import io
 import os
 import pickle
 import random
@@ -26,6 +27,7 @@ from hypkit.asm import (
     mnemonics,
     recorded,
 )
+from hypkit.asm.engines import Engine
 from hypkit.asm.source import macro_arguments
 from hypkit.kernel import programs
 from hypkit.kernel.variants import VARIANTS
@@ -412,7 +414,7 @@ def test_when_the_child_was_killed_the_next_call_starts_another():
 @needs_keystone
 @posix
 def test_a_child_that_hangs_is_ended_and_said_to_be_slow():
-    child = engines.Engine()
+    child = Engine()
     assert child.words(["nop"]) == ([WORD["nop"]], "")
     os.kill(child._process.pid, signal.SIGSTOP)
     assert child.words(["nop"], patience=0.3) == ([], "slow")
@@ -422,7 +424,7 @@ def test_a_child_that_hangs_is_ended_and_said_to_be_slow():
 
 @needs_keystone
 def test_text_that_crashes_keystone_ends_the_child_and_not_us():
-    child = engines.Engine()
+    child = Engine()
     got, why = child.words(["nop", ".text", "ret"])
     assert (got, why) == ([WORD["nop"]], "crashed")
     assert child.words(["nop", "ret"]) == ([WORD["nop"], WORD["ret"]], "")
@@ -492,17 +494,17 @@ def alive(pid: int) -> bool:
 @needs_keystone
 @posix
 def test_ctrl_c_while_keystone_works_leaves_no_stale_answer(monkeypatch):
-    child = engines.Engine()
+    child = Engine()
     child.words(["nop"])
-    real = engines.Engine._read
+    real = Engine._read
 
     def interrupted(process, count):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engines.Engine, "_read", staticmethod(interrupted))
+    monkeypatch.setattr(Engine, "_read", staticmethod(interrupted))
     with pytest.raises(KeyboardInterrupt):
         child.words(["nop"])
-    monkeypatch.setattr(engines.Engine, "_read", staticmethod(real))
+    monkeypatch.setattr(Engine, "_read", staticmethod(real))
     assert child.words(["ret"]) == ([WORD["ret"]], "")
     child.close()
 
@@ -545,7 +547,7 @@ def test_without_keystone_branches_hints_and_data_still_assemble(no_keystone):
 def test_a_keystone_that_does_not_load_counts_as_none(monkeypatch, tmp_path):
     (tmp_path / "keystone.py").write_text("raise ImportError('broken')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    child = engines.Engine()
+    child = Engine()
     assert child.words(["nop"]) == ([], "absent")
     child.close()
 
@@ -577,3 +579,69 @@ def test_encodings_are_recorded_and_read_back(tmp_path, monkeypatch):
     monkeypatch.setattr(recorded, "data_path", lambda name: path)
     assert asm.encodings() == seen
     asm.encodings.cache_clear()
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", "7", '{"ret": "nonsense"}', '{"ret": 5}', '{"ret": "-1"}', '{"ret": "1d65f03c0"}',
+    '{"ret": null}', "\x7fELF", '["ret"]', "[" * 100_000, '{"r\u00e9t": "d65f03c0"}',
+])  # fmt: skip
+def test_a_spoilt_file_of_recorded_encodings_is_named(text, tmp_path, monkeypatch):
+    path = tmp_path / "encodings.json"
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(recorded, "data_path", lambda name: path)
+    recorded.encodings.cache_clear()
+    with pytest.raises(ValueError, match="encodings.json is damaged: expected instructions") as e:
+        assemble("ret")
+    assert str(path) in str(e.value)
+    recorded.encodings.cache_clear()
+
+
+def test_a_missing_file_of_recorded_encodings_is_no_mistake(monkeypatch):
+    def missing(name):
+        raise FileNotFoundError(name)
+
+    monkeypatch.setattr(recorded, "data_path", missing)
+    recorded.encodings.cache_clear()
+    assert recorded.encodings() == {}
+    recorded.encodings.cache_clear()
+
+
+@pytest.mark.parametrize(("machine", "wish", "key"), [
+    ("x86_64", "", "keystone"), ("AMD64", "", "keystone"), ("arm64", "", "llvm"),
+    ("aarch64", "", "llvm"), ("ARM64", "", "llvm"), ("riscv64", "", None), ("x86_64", "none", None),
+    ("arm64", "keystone", "keystone"), ("x86_64", "llvm", "llvm"), ("x86_64", "LLVM", "llvm"),
+])  # fmt: skip
+def test_the_engine_is_the_one_that_speaks_a64_on_this_processor(monkeypatch, machine, wish, key):
+    monkeypatch.setattr(engines.platform, "machine", lambda: machine)
+    monkeypatch.setenv("HYPKIT_ENGINE", wish)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: name)
+    assert engines.chosen() == key
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    assert engines.chosen() is None
+
+
+def test_a_wish_for_an_engine_that_there_is_not_is_told(monkeypatch):
+    monkeypatch.setenv("HYPKIT_ENGINE", "gas")
+    with pytest.raises(ValueError, match="HYPKIT_ENGINE must be keystone, llvm or none; got 'gas'"):
+        assemble("sub x27, x26, #4003")
+
+
+LLVM_SAYS = """\
+"ready"
+warning: <inline asm>:1:1: unpredictable
+ldp x0, x0, [x1]
+^
+1
+error: <inline asm>:3:1: unrecognized instruction mnemonic
+frob x0
+^
+"""
+
+
+def test_what_llvm_says_of_a_line_before_it_ends_is_understood():
+    class Process:
+        stdout = io.StringIO(LLVM_SAYS.removeprefix('"ready"\n'))
+
+    assert Engine._read(Process(), 4) == ([1], "crashed", 2)
+    Process.stdout = io.StringIO("<inline asm>:2:5: error: no\n")  # older releases
+    assert Engine._read(Process(), 4) == ([], "crashed", 1)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hypkit.asm import assemble
 from tests.judges import judge
 from tests.oracle import mc, mutants_as
 
@@ -19,14 +20,24 @@ def test_lines_of_the_peers_suite_are_read_and_those_of_other_cores_left_out(tmp
     assert mc.cases(tmp_path) == {"nop": {0xD503201F}, "aese v0.16b, v1.16b": {0x4E284820}}
 
 
-def test_a_wrong_word_of_the_peers_suite_is_found(tmp_path, capsys):
+def test_a_wrong_word_of_the_peers_suite_is_found(tmp_path, capsys, monkeypatch):
     judge("as")
     (tmp_path / "a.s.cs").write_text(LINES)
     assert mc.main([str(tmp_path)]) == 0
     assert "equal: 2" in capsys.readouterr().out
-    (tmp_path / "b.s.cs").write_text("0x00,0x00,0x00,0x00 = hvc #0\n0x1,0x2 = short\n")
-    result = mc.run(tmp_path)
-    assert result.counts["equal"] == 3 and not result.wrong  # GNU as is heard as well
+    monkeypatch.setattr(mc, "assemble", lambda text: assemble("hvc #1"))
+    assert mc.main([str(tmp_path)]) == 1
+    assert "nop: got d4000022, expected d503201f" in capsys.readouterr().out
+
+
+def test_a_raw_exception_and_a_difference_among_the_mutants_are_found(monkeypatch, capsys):
+    judge("as")
+    monkeypatch.setattr(mutants_as, "assemble", lambda text: assemble("hvc #1"))
+    assert mutants_as.main(["--cases", "30", "--seed", "1"]) == 1
+    assert "--- differs: got 220000d4" in capsys.readouterr().out
+    monkeypatch.setattr(mutants_as, "assemble", lambda text: 1 // 0)
+    assert mutants_as.main(["--cases", "2", "--seed", "1"]) == 1
+    assert "--- raw exception: ZeroDivisionError" in capsys.readouterr().out
 
 
 def test_without_the_suite_the_command_says_what_it_expected(tmp_path, capsys):
