@@ -185,6 +185,7 @@ AT_EL2 = {
     "stlr to text": "adr x10, dispatch\n stlr x5, [x10]",
     "ldar of nothing": "mov x10, #0x1000\n ldar x5, [x10]",
     "ldar of nothing, unaligned": "mov x10, #0x1001\n ldar x5, [x10]",
+    "ldxr of nothing, unaligned": "mov x10, #0x1001\n ldxr x5, [x10]",
     "stlr below sp": "mov x10, sp\n sub sp, sp, #24\n stlr x5, [sp]\n mov sp, x10",
     "stlr below sp, unaligned": "sub sp, sp, #20\n stlr x5, [sp]",
     # The processor's own registers.

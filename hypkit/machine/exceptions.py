@@ -51,6 +51,7 @@ class Core(Protocol):
     ) -> None: ...
 
 
+EXCLUSIVE_MASK, EXCLUSIVE = 0x3F00_0000, 0x0800_0000  # load/store exclusive and ordered (C4.1.88)
 HCR_TSC = 1 << 19  # SMC of EL1 goes to EL2
 
 
@@ -138,12 +139,12 @@ def unaligned(cpu: Core, step: int) -> None:
 
 def _abort(cpu: Core, pc: int, el: int, step: int, *, fetch: bool) -> None:
     """Derive what Unicorn does not say: address, kind and level of the fault, the syndrome."""
-    operand = None
+    operand, exclusive = None, False
     if fetch:
         va, size, write = pc, 4, False
     else:
         word = cpu.mmu.fetch(pc, el) or 0
-        operand = decode(word).memory
+        operand, exclusive = decode(word).memory, word & EXCLUSIVE_MASK == EXCLUSIVE
         if operand is not None:
             va = operand.address(pc, lambda name: 0 if name == "xzr" else cpu.read(name))
             size, write = operand.size, operand.kind == "store"
@@ -155,7 +156,10 @@ def _abort(cpu: Core, pc: int, el: int, step: int, *, fetch: bool) -> None:
                 f"a data abort, but what the instruction {word:#010x} accesses "
                 "could not be worked out"
             )
-    found = _first_fault(cpu, va, size, el, write, fetch)
+    if exclusive and va % size:  # looked at before the page tables are (B2.5.2, J1.1.3)
+        found: tuple[int, int, bool] | None = (va, syndrome.FSC_ALIGNMENT, False)
+    else:
+        found = _first_fault(cpu, va, size, el, write, fetch)
     if found is None:
         raise MachineError(_unexplained(cpu, pc, va, el, fetch))
     far, fsc, stage2 = found
