@@ -59,9 +59,18 @@ class Rung:
 def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMENTS) -> Rung:
     """Run one call on a machine of that variant and count it.
 
-    key: of VARIANTS, or numbered with suggestions; call: a hypercall's name; arguments: numbers, or
-    names of the guest's structures. KeyError for a key or a name that there is not, ValueError for
-    a call that does not come back: its counts would be those of a failure.
+    Args:
+        key: of VARIANTS, or numbered with suggestions ("numbered+adr_l").
+        call: a hypercall's name.
+        arguments: numbers, or names of the guest's structures.
+
+    Returns:
+        A Rung: instructions, loads, bytes and modelled cycles.
+
+    Raises:
+        KeyError: for a variant or a hypercall that does not exist.
+        TypeError: for an argument of a wrong kind.
+        ValueError: for a call that does not return: its counts would be those of a failure.
     """
     if not isinstance(key, str):
         raise TypeError(f"a variant is named by its key, such as 'numbered', not {key!r}")
@@ -122,11 +131,11 @@ class Ladder:
         self.rungs, self.call = tuple(rungs), call
 
     def rows(self) -> list[tuple[str | int | None, ...]]:
-        """(key, then one number a column of COLUMNS) for each rung."""
+        """Return (key, then one number a column of COLUMNS) for each rung."""
         return [(rung.variant.key, *(read(rung) for _, _, read in COLUMNS)) for rung in self.rungs]
 
     def savings(self) -> list[tuple[str | int | None, ...]]:
-        """What each rung but the first spares against the one before, in the form of rows().
+        """Return what each rung but the first spares against the one before, in the form of rows().
 
         Negative where it takes more, None where one of the two has no such number.
         """
@@ -176,9 +185,20 @@ def climb(
     call: str = CALL,
     arguments: Sequence[int | str] = ARGUMENTS,
 ) -> Ladder:
-    """Measure these variants with one call; by default all ten, in the order of the story.
+    """Measure variants with one call, in the order given; by default all, in that of the story.
 
-    TypeError for keys that are no list, ValueError for an empty one; else as measure raises.
+    Args:
+        keys: keys of VARIANTS, or numbered with suggestions ("numbered+adr_l").
+        call: a hypercall's name.
+        arguments: numbers, or names of the guest's structures.
+
+    Returns:
+        A Ladder: a Rung for each key.
+
+    Raises:
+        KeyError: for a variant or a hypercall that does not exist.
+        TypeError: for keys that are no list, and other arguments of a wrong kind.
+        ValueError: for no keys at all, and for a call that does not return.
     """
     if isinstance(keys, str) or not isinstance(keys, Iterable):
         raise TypeError(f"keys is a list of variants' keys, not {keys!r}")

@@ -64,12 +64,13 @@ class Arg:
 
     @property
     def pointer(self) -> bool:
-        """True for a kernel virtual address, which the handler must convert."""
+        """Return whether this is a kernel virtual address, which the handler must convert."""
         return self.type.endswith("*")
 
     @property
     def example(self) -> int | str:
-        """What to pass to try the call: the label of a guest structure for a pointer, or a number.
+        """Return what to pass to try the call: the label of a guest structure for a pointer, or a
+        number.
 
         FactError for a pointer to a structure that the guest does not have.
         """
@@ -89,22 +90,22 @@ class Function:
 
     @property
     def label(self) -> str:
-        """The label of the handler in the guest's text."""
+        """Return the label of the handler in the guest's text."""
         return self.name
 
     @property
     def example(self) -> tuple[int | str, ...]:
-        """Arguments that make the handler do its work, as `Machine.call` takes them."""
+        """Return the arguments that make the handler do its work, as `Machine.call` takes them."""
         return tuple(arg.example for arg in self.args)
 
     @property
     def pointers(self) -> tuple[str, ...]:
-        """The labels of the guest structures that its pointers stand for, in their order."""
+        """Return the labels of the guest structures that its pointers stand for, in their order."""
         return tuple(str(arg.example) for arg in self.args if arg.pointer)
 
     @property
     def prototype(self) -> str:
-        """The C declaration."""
+        """Return the C declaration."""
         args = ", ".join(f"{a.type}{'' if a.pointer else ' '}{a.name}" for a in self.args)
         return f"{self.returns or 'void'} {self.name}({args or 'void'})"
 
@@ -123,7 +124,7 @@ class Hypercall(Function):
 
     @property
     def smccc_id(self) -> int:
-        """The whole function id of Linux 5.10."""
+        """Return the whole function id of Linux 5.10."""
         return abi_numbers()["smccc_base"] + self.smccc
 
     def __repr__(self) -> str:
@@ -171,7 +172,8 @@ class Forward:
     any: Mapping[str, int] = field(default_factory=dict)
 
     def saved(self, producer: str, operand: str) -> int:
-        """Cycles before its latency is over that `operand` may read a result of `producer`."""
+        """Return how many cycles before its latency is over `operand` may read a result of
+        `producer`."""
         early = self.cycles.get(operand, 0) if producer in self.from_ else 0
         return max(early, self.any.get(operand, 0))
 
@@ -197,6 +199,7 @@ class Core:
 
     @property
     def in_order(self) -> bool:
+        """Return whether the core issues its micro-ops in the order of the program."""
         return self.order == "in"
 
     def __repr__(self) -> str:
@@ -224,11 +227,12 @@ class Measurement:
 
     @property
     def confidence(self) -> str:
+        """Return how sure we are of the number: one of CONFIDENCE."""
         return self.source.confidence
 
     @property
     def text(self) -> str:
-        """The number with its unit, as a lesson prints it: "68-76 cycles"."""
+        """Return the number with its unit, as a lesson prints it: "68-76 cycles"."""
         ends = [self.number] if self.high is None else [self.number, self.high]
         return "-".join(f"{end:,}" for end in ends) + f" {self.unit}"
 
@@ -265,7 +269,7 @@ class Suggestion:
 
     @property
     def in_review(self) -> bool:
-        """False for the flaws that the review did not name but version 2 mended."""
+        """Return False for the flaws that the review did not name but version 2 mended."""
         return not self.what.startswith("Not in the review")
 
     def __repr__(self) -> str:
@@ -290,7 +294,8 @@ class McaFigure:
 
     @property
     def own(self) -> bool:
-        """True where LLVM used the core's own table, or the one that data/cores.toml names too."""
+        """Return True where LLVM used the core's own table, or the one that data/cores.toml names
+        too."""
         return self.table in (self.core, core(self.core).like)
 
     def __repr__(self) -> str:
@@ -302,12 +307,13 @@ class McaFigure:
 
 @cache
 def hypercalls() -> tuple[Hypercall, ...]:
-    """The fourteen hypercalls in the order of version 1."""
+    """Return the fourteen hypercalls in the order of version 1."""
     return _entries("hypercalls.toml", "hypercall", Hypercall, unique="index")
 
 
 def hypercall(which: str | int) -> Hypercall:
-    """The hypercall of that name or of that index in version 1; KeyError names what there is."""
+    """Return the hypercall of that name or of that index in version 1; KeyError names what there
+    is."""
     for call in hypercalls():
         if which in (call.name, call.index) and not isinstance(which, bool):
             return call
@@ -317,7 +323,8 @@ def hypercall(which: str | int) -> Hypercall:
 
 @cache
 def spare() -> tuple[Function, ...]:
-    """Functions of EL2 that no hypercall reaches until a learner's header gives them a number."""
+    """Return the functions of EL2 that no hypercall reaches until a learner's header gives them a
+    number."""
     return _entries("hypercalls.toml", "spare", Function, unique="name")
 
 
@@ -328,27 +335,28 @@ def function(name: str) -> Function:
 
 @cache
 def structures() -> Mapping[str, str]:
-    """Pointer type -> label of the structure in the guest that such a pointer is tried with."""
+    """Return the labels of guest structures by the type of pointer that they are tried for."""
     name = "hypercalls.toml"
     return toml.value(Mapping[str, str], toml.key(_read(name), "structure", name), name)
 
 
 @cache
 def stubs() -> tuple[Stub, ...]:
-    """The calls of the boot stub, by number."""
+    """Return the calls of the boot stub, by number."""
     return _entries("hypercalls.toml", "stub", Stub, unique="number")
 
 
 @cache
 def abi_numbers() -> Mapping[str, int]:
-    """The plain numbers of the ABIs: v1_base, v2_base, stub_error, enosys, smccc_base, ..."""
+    """Return the plain numbers of the ABIs: v1_base, v2_base, stub_error, enosys, smccc_base,
+    ..."""
     name = "hypercalls.toml"
     return toml.value(Mapping[str, int], toml.key(_read(name), "abi", name), f"{name}: abi")
 
 
 @cache
 def cores() -> Mapping[str, Core]:
-    """The cores of the pipeline model by key; "ideal" is not a core but a lower bound."""
+    """Return the cores of the pipeline model by key; "ideal" is not a core but a lower bound."""
     name = "cores.toml"
     data = _read(name)
     known = toml.key(data, "core", name, dict)
@@ -386,7 +394,7 @@ def _check_core(core: Core, where: str) -> None:
 
 
 def core(key: str) -> Core:
-    """The core of that key; KeyError names the keys there are."""
+    """Return the core of that key; KeyError names the keys there are."""
     try:
         return cores()[key]
     except (KeyError, TypeError):
@@ -394,29 +402,30 @@ def core(key: str) -> Core:
 
 
 def modelled() -> tuple[str, ...]:
-    """The keys of the real cores, in the file's order: from the smallest to the widest."""
+    """Return the keys of the real cores, in the file's order: from the smallest to the widest."""
     return tuple(key for key in cores() if key != "ideal")
 
 
 def published(*, recalled: bool = False) -> tuple[Measurement, ...]:
-    """The published measurements; those from memory only if `recalled` asks for them."""
+    """Return the published measurements; those from memory only if `recalled` asks for them."""
     return _known(_published(), recalled)
 
 
 def history(*, recalled: bool = False) -> tuple[Event, ...]:
-    """The steps of the story in order; those from memory only if `recalled` asks for them."""
+    """Return the steps of the story in order; those from memory only if `recalled` asks for
+    them."""
     return _known(_history(), recalled)
 
 
 @cache
 def suggestions() -> tuple[Suggestion, ...]:
-    """The remarks on version 1 and their fate."""
+    """Return the remarks on version 1 and their fate."""
     return _entries("history.toml", "suggestion", Suggestion, unique="key")
 
 
 @cache
 def mca_figures() -> tuple[McaFigure, ...]:
-    """llvm-mca's own figures for the dispatch paths, as recorded."""
+    """Return llvm-mca's own figures for the dispatch paths, as recorded."""
     return _entries("mca.toml", "figure", McaFigure)
 
 

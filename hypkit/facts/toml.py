@@ -24,7 +24,7 @@ class FactError(KitError, ValueError):
 
 
 def read(path: Path, name: str) -> dict[str, Any]:
-    """The TOML file at `path`, called `name` in errors."""
+    """Return the TOML file at `path`, called `name` in errors."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # TOML's own, and text that is not UTF-8
@@ -32,8 +32,8 @@ def read(path: Path, name: str) -> dict[str, Any]:
 
 
 def key(table: Mapping[str, Any], name: str, where: str, want: type = object) -> Any:
-    """The value of a key that must be there; want: dict or list, where it must be a table or a list
-    of them.
+    """Return the value of a key that must be there; want: dict or list, where it must be a table or
+    a list of them.
     """
     if name not in table:
         raise FactError(f"{where}: key {name!r} is missing")
@@ -43,7 +43,8 @@ def key(table: Mapping[str, Any], name: str, where: str, want: type = object) ->
 
 
 def build(kind: type, entry: Any, where: str, named: Mapping[str, Any] | None = None) -> Any:
-    """The dataclass `kind` from a TOML table: every key known, every value of the declared type.
+    """Return the dataclass `kind` from a TOML table: every key known, every value of the declared
+    type.
 
     A text stands for an object of `named` where a field wants one of that object's class.
     """

@@ -1,8 +1,8 @@
 """Learners' numbering headers: C text -> the numbers of the hypercalls and the table they lead to.
 
-The text is compiled by clang, in a child process that is given little time and memory and no
-file but the learner's own: as gcc does it, in C11 with GNU's extensions, for arm64. Nothing here knows how a header should look, except for the names that
-the rest of the kernel uses:
+The text is compiled by clang, in a child process that is given little time and memory and no file
+but the learner's own: as gcc does it, in C11 with GNU's extensions, for arm64. Nothing here knows
+how a header should look, except for the names that the rest of the kernel uses:
 
     KVM_HOST_HCALL_NR(name)   the number by which the host makes a call
     KVM_HOST_HCALL(name)      an entry of the list; the table makes of it
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hypkit.errors import KitError
-from hypkit.header import front_end
+from hypkit.header import clang_child, front_end
 from hypkit.header.compiler import BASE, END, LIST, NUMBERS, SIZE, Numbers, compiled, preprocessed
 from hypkit.header.front_end import Ask, Ended
 from hypkit.header.sentences import Mistake, line_of, shortened
@@ -73,18 +73,18 @@ class Header:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Call -> the number by which the host makes it."""
+        """Return Call -> the number by which the host makes it."""
         return dict(self.numbering.numbers)
 
     @property
     def slots(self) -> tuple[str | None, ...]:
-        """The table: a name, or None where kvm_hc_ni is left, which answers -ENOSYS."""
+        """Return the table: a name, or None where kvm_hc_ni is left, which answers -ENOSYS."""
         return self.numbering.slots
 
     @property
     def generated(self) -> str:
-        """The header that the build makes of this one for the assembler: plain numbers only, as
-        the kernel's asm-offsets."""
+        """Return the header that the build makes of this one for the assembler: plain numbers only,
+        as the kernel's asm-offsets."""
         values = {BASE: self.numbering.base, END: self.numbering.end, SIZE: len(self.slots)}
         return "".join(f"#define {name} {value:#x}\n" for name, value in values.items())
 
@@ -106,10 +106,19 @@ class Header:
 
 
 def read_header(header: str | Mapping[str, str] | Header) -> Header:
-    """Compile a header: one text, which both the numbers and the table include; or two by name,
-    {"kvm_hcalls.h": the numbers, "kvm_hcall_list.h": the list for the table}.
+    """Compile a header, as gcc does: C11 with GNU's extensions, for arm64.
 
-    Raises HeaderError for a text that does not compile, TypeError for what is no text.
+    Args:
+        header: one text, which both the numbers and the table include; or two by name,
+            {"kvm_hcalls.h": the numbers, "kvm_hcall_list.h": the list for the table}. Beside C
+            they may use static_assert and BUILD_BUG_ON, as files of the kernel may.
+
+    Returns:
+        A Header: the numbers, the slots of the table, and what the compiler warns of.
+
+    Raises:
+        HeaderError: for a text that does not compile, with its line and a sentence.
+        TypeError: for what is no text; ValueError for files of other names.
     """
     if isinstance(header, Header):
         return header
@@ -122,8 +131,19 @@ def read_header(header: str | Mapping[str, str] | Header) -> Header:
 
 
 def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
-    """*text* after the C preprocessor, in a file that includes the header: what an assembler gets
-    to see of a .S file. Raises as read_header."""
+    """Return a text after the C preprocessor: what an assembler gets to see of a .S file.
+
+    Args:
+        text: assembly with directives and macros of C.
+        header: what it includes first; as for read_header.
+
+    Returns:
+        The lines that are left, one blank between words, without the header's own.
+
+    Raises:
+        HeaderError: for a directive or a macro call that is wrong, in the header or the text.
+        TypeError, ValueError: as read_header.
+    """
     if not isinstance(text, str):
         raise TypeError(f"preprocess takes a text, not {type(text).__name__}")
     files = header.files if isinstance(header, Header) else _files(header)
@@ -134,7 +154,7 @@ def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
 
 
 def _again(error: HeaderError) -> HeaderError:
-    """A kept error anew: raised twice, one would carry both tracebacks."""
+    """Return a kept error anew: raised twice, one would carry both tracebacks."""
     return HeaderError(error.message, error.file, error.line, error.text)
 
 
@@ -165,7 +185,8 @@ def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=128)
 def _numbers(files: tuple[tuple[str, str], ...]) -> Numbers | HeaderError:
-    """What the compiler makes of a header, also of a bad one: the same text is asked for again."""
+    """Return what the compiler makes of a header, also of a bad one: the same text is asked for
+    again."""
     return _asked(files, lambda texts, ask: compiled(texts, (*HYPERCALLS, *SPARE), ask))
 
 
@@ -177,7 +198,7 @@ def _preprocessed(files: tuple[tuple[str, str], ...], text: str) -> str | Header
 def _asked(
     files: tuple[tuple[str, str], ...], question: Callable[[Mapping[str, str], Ask], T]
 ) -> T | HeaderError:
-    """The answer to a question about a header, or what is wrong with the header."""
+    """Return the answer to a question about a header, or what is wrong with the header."""
     texts = dict(files)
     try:
         with front_end.opened(texts) as ask:
@@ -193,9 +214,12 @@ def _asked(
 
 
 _ENDED = {
-    "slow": f"the C compiler did not come to an end in {front_end.SECONDS:g} seconds of work: do "
-    "the macros grow without bounds?",
-    "big": "after its macros are expanded this text is too big: do they grow without bounds?",
-    "crashed": "the C compiler gave up on this text: it takes too much memory, or is nested too "
-    "deeply",
+    clang_child.SLOW: "the C compiler did not come to an end in "
+    f"{front_end.SECONDS:g} seconds of work: do the macros grow without bounds?",
+    clang_child.BIG: "after its macros are expanded this text is too big: do they grow without "
+    "bounds?",
+    clang_child.ABSENT: "there is no C compiler here: the package libclang is not installed, or "
+    "does not load",
+    clang_child.CRASHED: "the C compiler gave up on this text: it takes too much memory, or is "
+    "nested too deeply",
 }

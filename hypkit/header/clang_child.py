@@ -43,7 +43,7 @@ ARGUMENTS = (
 )
 
 # How a request ends that is given up.
-SLOW, BIG = "slow", "big"
+SLOW, BIG, CRASHED, ABSENT = "slow", "big", "crashed", "absent"
 
 
 class Watch(threading.Thread):
@@ -74,12 +74,12 @@ class Watch(threading.Thread):
 
 
 def base(name: str | None) -> str:
-    """The last part of a path, whichever way its slashes lean."""
+    """Return the last part of a path, whichever way its slashes lean."""
     return re.split(r"[\\/]", name or "")[-1]
 
 
 def place(location: Any) -> dict[str, Any]:
-    """Where a location lies: file without its folder, 1-based line and column."""
+    """Return where a location lies: file without its folder, 1-based line and column."""
     file = location.file
     return {
         "file": base(file.name) if file else "",
@@ -89,7 +89,7 @@ def place(location: Any) -> dict[str, Any]:
 
 
 def diagnostic(found: Any) -> dict[str, Any]:
-    """A diagnostic and its notes."""
+    """Return a diagnostic and its notes."""
     return {
         "severity": found.severity,
         "text": found.spelling,
@@ -150,7 +150,7 @@ def parse(clang: Any, main: str, files: dict[str, str], language: str) -> dict[s
 
 
 def serve(seconds: float) -> None:
-    """Answer requests, {"main", "files", "language"} as for parse, a line each, until there are none."""
+    """Answer requests, a line each with what parse wants by name, until there are none."""
     try:
         import resource
 
@@ -162,19 +162,23 @@ def serve(seconds: float) -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # nothing that C++ code prints may reach the reply pipe
         os.dup2(nowhere.fileno(), 2)
-    import clang.cindex
+    try:
+        from clang import cindex
 
+        cindex.Index.create()
+    except Exception:  # not installed, or its library does not load
+        cindex = None
     watch = Watch(replies, seconds)
     watch.start()
     for line in sys.stdin:
         request = json.loads(line)
         watch.begin()
         try:
-            answer = parse(clang.cindex, **request)
-        except clang.cindex.TranslationUnitLoadError:
-            answer = {"ended": "crashed"}
+            answer = {"ended": ABSENT} if cindex is None else parse(cindex, **request)
         except MemoryError:
             answer = {"ended": BIG}
+        except Exception:  # TranslationUnitLoadError: clang's own recovery from a crash
+            answer = {"ended": CRASHED}
         watch.end()
         replies.write(json.dumps(answer) + "\n")
         replies.flush()

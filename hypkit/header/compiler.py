@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hypkit.errors import did_you_mean
-from hypkit.header import sentences
+from hypkit.header import clang_child, sentences
 from hypkit.header.front_end import Ask, Diagnostic, Ended, Place, Reply
 from hypkit.header.sentences import ENTRY, MAIN, Mistake, line_of
 
@@ -86,17 +86,20 @@ def compiled(files: Mapping[str, str], handlers: Sequence[str], ask: Ask) -> Num
             wrong.setdefault(probes[line % len(probes)], error)
 
     def value(probe: str, macro: str) -> int | None:
-        """The value of a probe, None where it has a name without one."""
+        """Return the value of a probe, None where it has a name without one."""
         error = wrong.get(probe)
         if error is None:
-            return reply.values[f"hypkit_{probes.index(probe)}"]
+            found = reply.values.get(f"hypkit_{probes.index(probe)}")
+            if found is None:
+                raise Mistake(f"{probe} has no value here: does the text change what enum means?")
+            return found
         if sentences.undeclared(error):
             return None
         blamed = sentences.innermost(error, files) or where.get(macro)
         raise sentences.of_a_macro(probe, spelled.get(probe, probe), error, blamed, files)
 
     def nameless(probe: str) -> str:
-        """The name without a value that keeps a probe from having one."""
+        """Return the name without a value that keeps a probe from having one."""
         return sentences.undeclared(wrong[probe]) or ""
 
     def at(name: str) -> Place:
@@ -161,7 +164,7 @@ def compiled(files: Mapping[str, str], handlers: Sequence[str], ask: Ask) -> Num
 
 
 def _takes_a_name(files: Mapping[str, str], place: Place) -> bool:
-    """Whether a macro's definition has one parameter, or has no line to look at."""
+    """Return whether a macro's definition has one parameter, or has no line to look at."""
     line = line_of(files, place)
     found = re.match(r"\w+(\([^)]*\))?", line[place.column - 1 :]) if line else None
     return found is None or bool(found[1] and re.fullmatch(r"\(\s*\w+\s*\)", found[1]))
@@ -186,7 +189,7 @@ def _stop_at_the_first(reply: Reply, files: Mapping[str, str], first: int) -> No
 def _table(
     files: Mapping[str, str], handlers: Sequence[str], size: int, numbers: Reply, ask: Ask
 ) -> tuple[tuple[str | None, ...], Reply]:
-    """What stands in each slot, and what clang says of the table."""
+    """Return what stands in each slot, and what clang says of the table."""
     listed = LIST if LIST in files else NUMBERS
     known = [*handlers, NOBODY]
     others = sorted(name for name in numbers.functions - {*known})
@@ -199,7 +202,7 @@ def _table(
     except Ended as ended:
         raise Mistake(
             "the C compiler gave up on the table: is there an entry far out of it?"
-            if str(ended) == "crashed"
+            if str(ended) == clang_child.CRASHED
             else "the C compiler does not get to the table's end"
         ) from None
     inside = head.count("\n") + 2  # the line of the list's #include
@@ -227,7 +230,8 @@ def _table(
 
 
 def _slot_probe(slot: int, names: Iterable[str]) -> str:
-    """An enumerator that says which function stands in a slot: 0 for none, -1 for no function."""
+    """Return an enumerator that says which function stands in a slot: 0 for none, -1 for no
+    function."""
     tests = "".join(
         f"kvm_hcall_table[{slot}] == (void *){name} ? {number} : "
         for number, name in enumerate(names, start=1)
@@ -236,7 +240,7 @@ def _slot_probe(slot: int, names: Iterable[str]) -> str:
 
 
 def _entry_of(text: str, name: str, file: str) -> Place:
-    """The first line of a file that has a name in it."""
+    """Return the first line of a file that has a name in it."""
     for number, line in enumerate(text.split("\n"), start=1):
         if re.search(rf"\b{name}\b", line) and "#" not in line.split(name)[0]:
             return Place(file, number, 0)
@@ -244,7 +248,7 @@ def _entry_of(text: str, name: str, file: str) -> Place:
 
 
 def _listed(files: Mapping[str, str], name: str) -> Place | None:
-    """Where the list has an entry for a call."""
+    """Return where the list has an entry for a call."""
     for file, text in files.items():
         for number, line in enumerate(text.split("\n"), start=1):
             if re.match(rf"\s*{ENTRY}\s*\(\s*{name}\s*\)", line):
@@ -266,7 +270,7 @@ def _table_mistake(
     ask: Ask,
     head: str,
 ) -> Mistake:
-    """What is wrong with an entry of the table."""
+    """Return what is wrong with an entry of the table."""
     place, line = error.place, line_of(files, error.place)
     entry = re.search(rf"\b{ENTRY}\s*\(\s*(\w*)", line[max(place.column - 1, 0) :])
     name = entry[1] if entry else ""
@@ -311,7 +315,8 @@ def _table_mistake(
 
 
 def _expanded(ask: Ask, head: str, line: str) -> str:
-    """What the macros make of a line, shortened with a mark; "" where that cannot be told."""
+    """Return what the macros make of a line, shortened with a mark; "" where that cannot be
+    told."""
     messages = ask(f"{head}#pragma message(HYPKIT_TEXT({line}))\n").messages
     return sentences.shortened(messages[0][1], 80) if messages else ""
 
@@ -328,7 +333,7 @@ _DIRECTIVE = re.compile(
     r"\s*#\s*(define|undef|include|include_next|if|ifdef|ifndef|elif|elifdef|elifndef|else|endif|"
     r"error|warning|pragma|line)\b"
 )
-_MARK = re.compile(r"` ?(\d+) ?`")
+_MARK = re.compile(r"` ?(\d{1,9}) ?`")
 
 
 def preprocessed(files: Mapping[str, str], text: str, ask: Ask) -> str:
@@ -352,8 +357,10 @@ def preprocessed(files: Mapping[str, str], text: str, ask: Ask) -> str:
         if _DIRECTIVE.match(line):
             main.append(line + "\n")
             continue
-        while _unfinished_call(line, functions) and at < len(lines):
+        while (name := _unfinished_call(line, functions)) and at < len(lines):
             line, at = f"{line} {lines[at].strip()}", at + 1
+        if name:
+            raise Mistake(f"line {start + 1} of the text: the parenthesis after {name} has no end")
         line = f"#pragma message(HYPKIT_TEXT({_guarded(line, kept)}))" if line.strip() else ""
         main.append(line + "\n" * (at - start))
     reply = ask("".join(main), "assembler-with-cpp")
@@ -364,12 +371,17 @@ def preprocessed(files: Mapping[str, str], text: str, ask: Ask) -> str:
             found = sentences.mistake(error, reply, files)
             raise Mistake(f"line {error.place.line - first} of the text: {found.message}")
         raise sentences.mistake(error, reply, files)
-    made = (_MARK.sub(lambda mark: kept[int(mark[1])], message) for _, message in reply.messages)
+
+    def unmarked(mark: re.Match[str]) -> str:
+        return kept[int(mark[1])] if int(mark[1]) < len(kept) else mark[0]
+
+    made = (_MARK.sub(unmarked, message) for _, message in reply.messages)
     return "\n".join(line for line in made if line.strip())
 
 
 def _without_comments(text: str) -> str:
-    """A text with its continued lines joined and a blank for each comment, as many lines as before."""
+    """Return a text with its continued lines joined and a blank for each comment, as many lines as
+    before."""
     joined = re.sub(r"\\[ \t]*\n", "", text)
 
     def plain(found: re.Match[str]) -> str:
@@ -380,12 +392,12 @@ def _without_comments(text: str) -> str:
 
 
 def _function_macros(texts: Iterable[str]) -> set[str]:
-    """The names that any of the texts defines with parameters."""
+    """Return the names that any of the texts defines with parameters."""
     return {name for text in texts for name in re.findall(r"(?m)^\s*#\s*define\s+(\w+)\(", text)}
 
 
 def _alone(pieces: Sequence[str]) -> dict[int, str]:
-    """The parentheses of a line that have no other, by their place."""
+    """Return the parentheses of a line that have no other, by their place."""
     alone: dict[int, str] = {}
     for place, piece in enumerate(pieces):
         if piece == "(":
@@ -399,18 +411,19 @@ def _alone(pieces: Sequence[str]) -> dict[int, str]:
     return alone
 
 
-def _unfinished_call(line: str, functions: set[str]) -> bool:
-    """Whether a line ends within the arguments of one of the macros *functions*."""
+def _unfinished_call(line: str, functions: set[str]) -> str:
+    """Return the one of the macros *functions* within whose arguments a line ends, or ""."""
     pieces = _PIECE.findall(line)
-    return any(
-        piece == "(" and place and (call := re.search(r"(\w+)\s*$", pieces[place - 1]))
-        and call[1] in functions
-        for place, piece in _alone(pieces).items()
-    )  # fmt: skip
+    for place, piece in _alone(pieces).items():
+        call = re.search(r"(\w+)\s*$", pieces[place - 1]) if piece == "(" and place else None
+        if call and call[1] in functions:
+            return call[1]
+    return ""
 
 
 def _guarded(line: str, kept: list[str]) -> str:
-    """A line as a macro's argument: what would break out of it becomes a mark, and is *kept*."""
+    """Return a line as a macro's argument: what would break out of it becomes a mark, and is
+    *kept*."""
     pieces = _PIECE.findall(line)
     alone = _alone(pieces)
     parts = []

@@ -19,7 +19,7 @@ PATIENCE = 120.0  # of the clock, for a child that does not run at all
 
 
 class Ended(Exception):
-    """Clang did not come to an answer: "slow", "big" or "crashed"."""
+    """Clang did not come to an answer: one of clang_child's reasons."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Diagnostic:
 class Reply:
     """What clang made of a text.
 
-    messages: the main text's own #pragma messages, (line, text), in order. values: of the main text's
-    enumerators. macros: where the files define which name, in order. functions: those that the files
-    declare.
+    messages: the main text's own #pragma messages, (line, text), in order. values: of the main
+    text's enumerators. macros: where the files define which name, in order. functions: those that
+    the files declare.
     """
 
     messages: tuple[tuple[int, str], ...]
@@ -60,7 +60,7 @@ class Reply:
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        """The diagnostics that stop a compilation, first things first."""
+        """Return the diagnostics that stop a compilation, first things first."""
         return tuple(one for one in self.diagnostics if one.error)
 
 
@@ -127,7 +127,7 @@ class Child:
             line = ""
         finally:
             timer.cancel()
-        return reply(json.loads(line) if line.endswith("\n") else {"ended": "crashed"})
+        return reply(json.loads(line) if line.endswith("\n") else {"ended": clang_child.CRASHED})
 
     def close(self) -> None:
         """End the process."""
@@ -143,7 +143,7 @@ class Child:
 
 @contextmanager
 def opened(files: Mapping[str, str]) -> Iterator[Ask]:
-    """A clang of its own for a header: it can include *files* and nothing else."""
+    """Return a clang of its own for a header: it can include *files* and nothing else."""
     child = Child()
     try:
         yield lambda main, language="c": child.ask(main, files, language)

@@ -46,7 +46,7 @@ def undeclared(error: Diagnostic | None) -> str | None:
 
 
 def wrong_arguments(error: Diagnostic | None) -> bool:
-    """Whether an error is about the number of a macro's arguments."""
+    """Return whether an error is about the number of a macro's arguments."""
     return error is not None and "function-like macro invocation" in error.text
 
 
@@ -66,7 +66,8 @@ def innermost(error: Diagnostic, files: Mapping[str, str]) -> Place | None:
 
 
 def _before(place: Place, files: Mapping[str, str]) -> Place:
-    """The last line with C before a place at the start of a line: clang saw there what was amiss."""
+    """Return the last line with C before a place at the start of a line: clang saw there what was
+    amiss."""
     line = line_of(files, place)
     if line[: place.column - 1].strip():
         return place
@@ -78,8 +79,8 @@ def _before(place: Place, files: Mapping[str, str]) -> Place:
 
 
 def of_the_preprocessor(error: Diagnostic, line: str) -> bool:
-    """Whether an error at a line is the preprocessor's: not about declarations, nor about how a
-    number is spelled, which only #if has to know."""
+    """Return whether an error at a line is the preprocessor's: not about declarations, nor about
+    how a number is spelled, which only #if has to know."""
     if error.category in ("Parse Issue", "Semantic Issue"):
         return False
     return bool(re.match(r"\s*#", line)) or not re.search(
@@ -115,25 +116,25 @@ _PLAINER = (
      "the condition that its size hangs on does not hold"),
     (r"array size is negative", r"an array of negative size: so the condition that its size hangs "
      "on does not hold"),
-    (r"(?:anonymous )?bit-field (?:'(\w+)' )?has negative width.*", r"a bit-field of negative "
+    (r"(?:anonymous )?bit-field (?:'(\w+)' )?has negative width", r"a bit-field of negative "
      "width: so the condition that its width hangs on does not hold"),
-    (r"duplicate case value.*", r"two cases of one value: so the condition that the second hangs "
+    (r"duplicate case value", r"two cases of one value: so the condition that the second hangs "
      "on does not hold"),
     (r"integer constant expression must have integer type, not '(.*)'", r"a whole number is "
      r"needed here, not a value of type '\1'"),
     (r"pragma message requires parenthesized string|expected string literal in pragma message",
      r"the macros leave a parenthesis in this line without its other"),
-    (r"shift count (>= width of type|is negative).*", r"a shift by this many bits has no value in C: "
-     "write 1UL for 64 bits, and less than its width"),
-    (r"unexpected '(.)' before.*", r"the C compiler did not expect '\1' here"),
+    (r"shift count (>= width of type|is negative)", r"a shift by this many bits has no value in "
+     "C: write 1UL for 64 bits, and less than its width"),
+    (r"unexpected '(.)' before", r"the C compiler did not expect '\1' here"),
     (r"expected expression", r"a value is missing here"),
-    (r"expected identifier", r"a name is missing here"),
     (r"expected identifier or '\('", r"the C compiler expected a name or ( here"),
+    (r"expected identifier", r"a name is missing here"),
     (r"integer literal is too large to be represented in any integer type", r"this number does "
      "not fit into 64 bits"),
     (r"unknown type name '(\w+)'", r"the C compiler takes \1 for a type, and there is none of this "
      "name: is a word misspelt, or its #define missing?"),
-    (r"enumeration types with a fixed underlying type.*", r"an enum with a type of its own (enum "
+    (r"enumeration types with a fixed underlying type", r"an enum with a type of its own (enum "
      "x : unsigned) is C23; the kernel is written in C11: leave the type out"),
 )  # fmt: skip
 
@@ -164,10 +165,10 @@ def mistake(error: Diagnostic, reply: Reply, files: Mapping[str, str]) -> Mistak
         text == "expression is not an integral constant expression"
     ):
         return Mistake(_not_constant(error), place)
-    if "default to 'int'" in text or "defaults to 'int'" in text or text in _DECLARATOR:
+    if "defaults to 'int'" in text or text in _DECLARATOR:
         return Mistake(_FUNCTION, _before(place, files))
     for theirs, ours in _PLAINER:
-        if found := re.fullmatch(theirs + ("" if theirs.endswith(")") else ".*"), text):
+        if found := re.match(theirs, text):
             return Mistake(found.expand(ours), place)
     return Mistake(f"the C compiler says: {shortened(text, _LONG)}", place)
 
@@ -198,7 +199,7 @@ def no_value(name: str, reply: Reply, place: Place = _NOWHERE, call: bool = Fals
 
 
 def _arguments(error: Diagnostic, files: Mapping[str, str]) -> str:
-    """The sentence for a macro call with the wrong arguments."""
+    """Return the sentence for a macro call with the wrong arguments."""
     note = next((n for n in error.notes if re.match(r"macro '\w+' defined here", n[0])), None)
     name = note[0].split("'")[1] if note else ""
     if error.text.startswith("unterminated"):
@@ -212,13 +213,13 @@ def _arguments(error: Diagnostic, files: Mapping[str, str]) -> str:
 
 
 def _parameters(line: str, column: int) -> int | None:
-    """How many parameters the definition of a macro at a column of a line has."""
+    """Return how many parameters the definition of a macro at a column of a line has."""
     found = re.match(r"\w+\(([^)]*)\)", line[column - 1 :])
     return len([part for part in found[1].split(",") if part.strip()]) if found else None
 
 
 def _given(line: str, name: str) -> int | None:
-    """How many arguments the first call of a macro in a line has."""
+    """Return how many arguments the first call of a macro in a line has."""
     found = re.search(rf"\b{name}\s*\(", line)
     depth, count = 0, 1
     for character in line[found.end() - 1 :] if found else "":
@@ -230,7 +231,8 @@ def _given(line: str, name: str) -> int | None:
 
 
 def _not_constant(error: Diagnostic) -> str:
-    """The sentence for an expression that the compiler cannot work out, by the reason it notes."""
+    """Return the sentence for an expression that the compiler cannot work out, by the reason it
+    notes."""
     for text, _ in error.notes:
         if "division by zero" in text:
             return "division by zero: this has no value"

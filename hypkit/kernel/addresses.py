@@ -58,7 +58,7 @@ class Layout:
 
     @classmethod
     def from_seed(cls, seed: int) -> Layout:
-        """The layout of *seed*; seed 0 is the plain one: no KASLR, no random tag."""
+        """Return the layout of *seed*; seed 0 is the plain one: no KASLR, no random tag."""
         if not isinstance(seed, int):
             raise TypeError(f"seed is a whole number, not {type(seed).__name__}")
         if seed < 0:  # Random would take its absolute value: two seeds, one machine
@@ -74,73 +74,78 @@ class Layout:
 
     @cached_property
     def kimage_voffset(self) -> int:
-        """Image VA minus PA."""
+        """Return the image VA minus PA."""
         return KIMAGE_VADDR + self.kaslr_offset - KIMAGE_PA
 
     @cached_property
     def physvirt_offset(self) -> int:
-        """PA minus linear VA, as an unsigned 64-bit word (Linux keeps it as s64)."""
+        """Return the PA minus the linear VA, as an unsigned 64-bit word (Linux keeps it as s64)."""
         return DRAM_BASE - PAGE_OFFSET & MASK64
 
     @cached_property
     def lm_offset(self) -> int:
-        """Image VA minus linear VA: kimage_voffset + physvirt_offset."""
+        """Return the image VA minus linear VA: kimage_voffset + physvirt_offset."""
         return self.kimage_voffset + self.physvirt_offset & MASK64
 
     def image_va(self, pa: int) -> int:
+        """Return the image address of a physical one."""
         return pa + self.kimage_voffset & MASK64
 
     def linear_va(self, pa: int) -> int:
+        """Return the address in the linear map of a physical one."""
         return pa - self.physvirt_offset & MASK64
 
     def hyp_va(self, pa: int) -> int:
+        """Return the hyp address of a physical one."""
         return self.kern_hyp_va(self.linear_va(pa))
 
     def lm_alias(self, image_va: int) -> int:
-        """The linear-map name of an image address."""
+        """Return the linear-map name of an image address."""
         return image_va - self.lm_offset & MASK64
 
     # -- kern_hyp_va: kvm_compute_layout of va_layout.c --
 
     @property
     def dram_size(self) -> int:
-        """Bytes of RAM, from DRAM_BASE on."""
+        """Return the size of RAM in bytes, from DRAM_BASE on."""
         return DRAM_SIZE
 
     @property
     def page_offset(self) -> int:
-        """The linear address of the first byte of RAM."""
+        """Return the linear address of the first byte of RAM."""
         return self.linear_va(DRAM_BASE)
 
     @property
     def private(self) -> Mapping[int, int]:
-        """Page of a hyp address -> physical page, for what kern_hyp_va does not lead to."""
+        """Return physical pages by page of a hyp address, for what kern_hyp_va does not lead to."""
         return {}
 
     @cached_property
     def tag_lsb(self) -> int:
-        """The lowest bit that no two linear addresses differ in: the tag starts here."""
+        """Return the lowest bit that no two linear addresses differ in: the tag starts here."""
         start = self.linear_va(DRAM_BASE)
         return (start ^ self.linear_va(DRAM_BASE + DRAM_SIZE) - 1).bit_length()
 
     @cached_property
     def va_mask(self) -> int:
+        """Return the bits of a linear address that its hyp address keeps: those below the tag."""
         return (1 << self.tag_lsb) - 1
 
     @cached_property
     def tag_val(self) -> int:
-        """The tag: bit 47 is the idmap's bit 47 inverted, so hyp addresses never meet the idmap."""
+        """Return the tag: bit 47 is the idmap's bit 47 inverted, so hyp addresses never meet the
+        idmap."""
         hyp_va_msb = ~KIMAGE_PA >> VA_BITS - 1 & 1
         return hyp_va_msb << VA_BITS - 1 - self.tag_lsb | self.random_tag
 
     def kern_hyp_va(self, va: int) -> int:
-        """What the five patched instructions compute. They translate, they check nothing."""
+        """Return what the five patched instructions compute. They translate, they check nothing."""
         return va & self.va_mask | self.tag_val << self.tag_lsb
 
     # -- back again --
 
     def space(self, va: int) -> str | None:
-        """Which of SPACES an address belongs to by its bits, or None when it fits none."""
+        """Return which of SPACES an address belongs to by its bits, or None when it fits none."""
         if DRAM_BASE <= va < DRAM_BASE + DRAM_SIZE:
             return "physical"
         if va >= PAGE_END:
@@ -151,7 +156,7 @@ class Layout:
         return "hyp" if va >> self.tag_lsb == self.tag_val else None
 
     def pa(self, va: int) -> int | None:
-        """The physical address that *va* names in its space, or None when it names none."""
+        """Return the physical address that *va* names in its space, or None when it names none."""
         match self.space(va):
             case "physical":
                 return va
@@ -164,7 +169,7 @@ class Layout:
         return None
 
     def names(self, address: int) -> dict[str, int]:
-        """The four names of the byte at *address* (given in any space): space -> address.
+        """Return the four names of the byte at *address* (given in any space): space -> address.
 
         Arithmetic only: whether anything is mapped there is for the page tables to say. Raises
         ValueError for an address that names no byte of RAM.

@@ -37,7 +37,7 @@ from hypkit.kernel.memory_map import (
 
 
 def page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
-    """The tables of EL1, EL2 and stage 2. vhe: whether the host lives at EL2 as well."""
+    """Return the tables of EL1, EL2 and stage 2. vhe: whether the host lives at EL2 as well."""
     tables = PageTables(TABLE_POOL, TABLE_POOL_END)
     for name in ("idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd"):
         pa, size, _ = HEAP[name]

@@ -34,12 +34,12 @@ class Image:
 
     @property
     def entry(self) -> int:
-        """The physical address of the first instruction after reset."""
+        """Return the physical address of the first instruction after reset."""
         return TEXT_PA
 
     @cached_property
     def symbols(self) -> dict[str, int]:
-        """Every label of the kernel image at its image address, and of the heap likewise."""
+        """Return every label of the kernel image at its image address, and of the heap likewise."""
         labels = {
             name: address + self.layout.kaslr_offset
             for program in self.kernel
@@ -50,46 +50,48 @@ class Image:
 
     @cached_property
     def variant(self) -> Variant:
-        """The variant, with a learner's numbering where there is one."""
+        """Return the variant, with a learner's numbering where there is one."""
         return _numbered(self.key, self.numbering)
 
     def host_va(self, pa: int) -> int:
-        """The host's pointer to a byte of RAM: linear, or a hyp address if the host is at EL2."""
+        """Return the host's pointer to a byte of RAM: linear, or a hyp address if the host is at
+        EL2."""
         layout = self.layout
         return layout.hyp_va(pa) if self.variant.host_el == 2 else layout.linear_va(pa)
 
     def host_pc(self, label: str) -> int:
-        """Where the host executes a label: in the image, or at its hyp address."""
+        """Return where the host executes a label: in the image, or at its hyp address."""
         pa = self.pa(label)
         return self.layout.hyp_va(pa) if self.variant.host_el == 2 else self.layout.image_va(pa)
 
     @property
     def kernel(self) -> tuple[Program, ...]:
-        """The programs of the kernel image, in the order of their addresses."""
+        """Return the programs of the kernel image, in the order of their addresses."""
         return self.programs[:VM]
 
     @property
     def vm(self) -> Program:
-        """The program of the VM, at its address in the VM's memory."""
+        """Return the program of the VM, at its address in the VM's memory."""
         return self.programs[VM]
 
     @property
     def phase_rule(self) -> Callable[[Any], Sequence[str]] | None:
-        """What tells the phase of every step of a trace; None: the labels of hypkit.cost."""
+        """Return what tells the phase of every step of a trace; None: the labels of hypkit.cost."""
         return None
 
     @property
     def places(self) -> tuple[list[int], list[str]]:
-        """Where names begin, physical and ascending, and the names; "" where none holds on."""
+        """Return where names begin, physical and ascending, and the names; "" where none holds
+        on."""
         return self._sorted
 
     @property
     def named(self) -> tuple[tuple[int, int], ...]:
-        """The ranges of physical memory that have names: (start, end) of each."""
+        """Return the ranges of physical memory that have names: (start, end) of each."""
         return NAMED
 
     def table_pages(self) -> Iterator[tuple[int, bytes]]:
-        """The page tables as they are at boot: (physical address, bytes) of whole pages."""
+        """Return the page tables as they are at boot: (physical address, bytes) of whole pages."""
         first, end = HEAP["idmap_pg_dir"][0], HEAP["hyp_stack"][0]
         for pa, data in sorted(self.memory.items()):
             if first <= pa < end and not len(data) % PAGE_SIZE:
@@ -97,11 +99,11 @@ class Image:
 
     @property
     def dispatcher(self) -> Program:
-        """The dispatcher's program."""
+        """Return the dispatcher's program."""
         return self.programs[DISPATCHER]
 
     def pa(self, symbol: str) -> int:
-        """The physical address of a label; KeyError names it when there is none."""
+        """Return the physical address of a label; KeyError names it when there is none."""
         try:
             return self.symbols[symbol] - self.layout.kimage_voffset
         except KeyError:
@@ -118,7 +120,8 @@ class Image:
         return [address for address, _ in pairs], [name for _, name in pairs]
 
     def symbolize(self, address: int) -> str | None:
-        """'name' or 'name+0x4' for an address of any space, None outside of what NAMED lists."""
+        """Return 'name' or 'name+0x4' for an address of any space, None outside of what NAMED
+        lists."""
         pa = self.layout.pa(address)
         addresses, names = self._sorted
         if VM_IPA <= address < VM_IPA + PAGE_SIZE:
@@ -141,12 +144,13 @@ class Image:
         return lines
 
     def line(self, address: int) -> tuple[str, int] | None:
-        """(file of kernel/guest, 1-based line) that the instruction at *address* comes from."""
+        """Return (file of kernel/guest, 1-based line) that the instruction at *address* comes
+        from."""
         pa = address if VM_IPA <= address < VM_IPA + PAGE_SIZE else self.layout.pa(address)
         return None if pa is None else self._lines.get(pa)
 
     def source(self, name: str) -> str:
-        """The text of one of the programs; KeyError names those there are."""
+        """Return the text of one of the programs; KeyError names those there are."""
         texts = {program.name: program.source for program in self.programs}
         if name not in texts:
             raise KeyError(f"no program {name!r}; there are: {', '.join(texts)}")
@@ -160,7 +164,7 @@ class Image:
 def load(
     key: str, layout: Layout, dispatcher: str | None = None, numbering: Numbering | None = None
 ) -> Image:
-    """The image of a variant under a layout: relocated, patched, page tables built.
+    """Return the image of a variant under a layout: relocated, patched, page tables built.
 
     dispatcher and numbering: as in build. Raises as build does, and KeyError for a key that is no
     variant's.

@@ -30,7 +30,7 @@ DISPATCHER, VM = 8, -1
 def build(
     key: str, dispatcher: str | None = None, numbering: Numbering | None = None
 ) -> tuple[Program, ...]:
-    """The linked programs of a variant at the default address, before any layout is applied.
+    """Return the linked programs of a variant at the default address, before any layout is applied.
 
     dispatcher: a learner's text instead of the variant's own; numbering: what a learner's header
     says. Raises AsmError for a mistake in the one, and for a number of the other that an
@@ -56,7 +56,7 @@ def _heap_symbols() -> dict[str, int]:
 
 
 def _numbered(key: str, numbering: Numbering | None) -> Variant:
-    """The variant with a learner's numbering, if there is one."""
+    """Return the variant with a learner's numbering, if there is one."""
     chosen = variant(key)
     if numbering is None:
         return chosen
@@ -66,7 +66,8 @@ def _numbered(key: str, numbering: Numbering | None) -> Variant:
 
 
 def _number_words(chosen: Variant) -> dict[str, int]:
-    """The instructions that a learner's numbers stand in, so that no assembler has to be there."""
+    """Return the instructions that a learner's numbers stand in, so that no assembler has to be
+    there."""
     if chosen.numbering is None:
         return {}
     words = {}
@@ -85,7 +86,7 @@ def _number_words(chosen: Variant) -> dict[str, int]:
 
 
 def _halves(value: int) -> list[tuple[int, int]]:
-    """The lowest 16 bits of a number, and what else of it is not zero: (shift, 16 bits)."""
+    """Return the lowest 16 bits of a number, and what else of it is not zero: (shift, 16 bits)."""
     return [
         (shift, value >> shift & 0xFFFF)
         for shift in (0, 16, 32, 48)
@@ -153,7 +154,7 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
 
 
 def _host_call(name: str, number: int) -> str:
-    """What a C compiler makes of a host call: it takes as many moves as the number needs."""
+    """Return what a C compiler makes of a host call: it takes as many moves as the number needs."""
     moves = (
         f"movk    x0, #{part}, lsl #{shift}" if shift else f"movz    x0, #{part}"
         for shift, part in _halves(number)
@@ -173,7 +174,7 @@ def _not_implemented(dispatcher: str) -> str:
 
 
 def _chosen_lines(text: str, options: frozenset[str]) -> str:
-    """The lines of a template that its `.if option` ... `.else` ... `.endif` leave standing.
+    """Return the lines of a template that its `.if option` ... `.else` ... `.endif` leave standing.
 
     Every other `.if` is the assembler's, and stays with its `.else` and `.endif`.
     """

@@ -61,8 +61,8 @@ class Variant:
     """One way of dispatching a hypercall: its guest files, its numbers, and where it comes from.
 
     dispatcher, host and boot are files of kernel/guest without their endings. base is the number of
-    order[0], or None where x0 is an address. table: what a number is looked up in (kernel/tables), or
-    None. gap: slots before the first.
+    order[0], or None where x0 is an address. table: what a number is looked up in (see
+    kernel/tables), or None. gap: slots before the first.
     options: see OPTIONS. host_el: where the host runs. result: the register an answer comes in.
     rejects: what x0 holds after a number that is none, None where there is no such thing.
     numbering: a learner's, in place of base, order and gap.
@@ -88,17 +88,17 @@ class Variant:
 
     @property
     def calls(self) -> tuple[str, ...]:
-        """What the host can call by name."""
+        """Return what the host can call by name."""
         return HYPERCALLS if self.numbering is None else tuple(self.numbers)
 
     @property
     def slots(self) -> tuple[str | None, ...]:
-        """What stands in the table, None where nothing does."""
+        """Return what stands in the table, None where nothing does."""
         return (None,) * self.gap + self.order if self.numbering is None else self.numbering.slots
 
     @property
     def limits(self) -> tuple[int, int]:
-        """The number of the table's first slot, and the one after its last."""
+        """Return the number of the table's first slot, and the one after its last."""
         if self.numbering is not None:
             return self.numbering.base, self.numbering.end
         base = (self.base or 0) - self.gap
@@ -106,7 +106,7 @@ class Variant:
 
     @property
     def numbers(self) -> dict[str, int]:
-        """Hypercall -> its number; empty where x0 is an address."""
+        """Return the numbers by hypercall; empty where x0 is an address."""
         if self.numbering is not None:
             return dict(self.numbering.numbers)
         if self.base is None:
@@ -133,7 +133,7 @@ _NUMBERED = Variant(
 def _with_options(
     options: frozenset[str], *, key: str, title: str, about: str, source: str, date: str
 ) -> Variant:
-    """The patch with some of the review's suggestions taken."""
+    """Return the patch with some of the review's suggestions taken."""
     free = "no_base" in options
     return replace(
         _NUMBERED,
@@ -261,7 +261,7 @@ VARIANTS = MappingProxyType({variant.key: variant for variant in _ALL})
 
 
 def variant(key: str) -> Variant:
-    """The variant of that key, or the patch with suggestions: "numbered+adr_l+cached".
+    """Return the variant of that key, or the patch with suggestions: "numbered+adr_l+cached".
 
     KeyError names the keys and the suggestions there are.
     """
@@ -291,7 +291,7 @@ def _variant(key: str, no_text: bool) -> Variant:
 
 
 def review_combinations() -> Iterator[str]:
-    """The keys of the patch with every set of suggestions, none and all among them: 32."""
+    """Return the keys of the patch with every set of suggestions, none and all among them: 32."""
     for size in range(len(OPTIONS) + 1):
         for options in combinations(OPTIONS, size):
             yield "+".join(("numbered", *options))
