@@ -21,12 +21,12 @@ PARTS = {
     "ipywidgets": ("ipywidgets", "buttons and sliders in the notebook"),
     "anywidget": ("anywidget", "views you can step through"),
 }
-OPTIONAL = "Keystone (optional)"
+OPTIONAL = "engine (optional)"
 MADD = ("madd x1, x2, x3, x4", 0x9B031041)
-KEYSTONE_FOR = "assembles instructions that you write yourself"
-KEYSTONE_MISSING = (
-    "not available here (it has no build for arm64): the few exercises in which "
-    "you write assembly need another computer, all else works"
+ENGINE_FOR = "assembles instructions that you write yourself"
+ENGINE_MISSING = (
+    "nothing here assembles what you write yourself; expected Keystone (x86-64) or llvmlite "
+    f"(arm64): {INSTALL}. All else works"
 )
 
 
@@ -51,7 +51,7 @@ class Environment:
 
     @property
     def sentence(self) -> str:
-        """The result in a sentence; Keystone does not count."""
+        """The result in a sentence; the assembler's engine does not count."""
         if self.ready:
             return "All is well: the lessons can begin."
         return f"Something is missing: {INSTALL}, then restart the kernel and run this cell again."
@@ -61,7 +61,7 @@ class Environment:
         return "\n".join([*rows, self.sentence])
 
     def _repr_html_(self) -> str:
-        # A line for each row: the test of the notebooks leaves out Keystone's, and no other.
+        # A line for each row: the test of the notebooks leaves out the engine's, and no other.
         rows = [(part.name, part.state, Html(_code(part.words))) for part in self.parts]
         shown = table(("part", "here?", "what for"), rows)
         return f"{shown}\n<p><strong>{_code(self.sentence)}</strong></p>"
@@ -85,7 +85,7 @@ def environment() -> Environment:
     for module, (name, purpose) in PARTS.items():
         parts.append(_part(module, name, purpose))
     parts.append(_machine())
-    parts.append(_keystone())
+    parts.append(_engine())
     return Environment(tuple(parts))
 
 
@@ -118,12 +118,12 @@ def _machine() -> Part:
     )
 
 
-def _keystone() -> Part:
-    """Keystone is asked for one instruction: one that is installed may still not load."""
+def _engine() -> Part:
+    """The assembler's engine is asked for one instruction: one that is installed may still not load."""
     try:
         from hypkit.asm import engine
 
         works = engine.present() and engine.words([MADD[0]]) == ([MADD[1]], "")
     except Exception:  # the assembler may lack a part that has been named already
         works = False
-    return Part(OPTIONAL, OK if works else MISSING, KEYSTONE_FOR if works else KEYSTONE_MISSING)
+    return Part(OPTIONAL, OK if works else MISSING, ENGINE_FOR if works else ENGINE_MISSING)
