@@ -296,7 +296,7 @@ def _memory(word: int) -> Operation | None:
     if back:
         kind += "_wb"
     elif operand.index:
-        kind += "_reg"
+        kind += "_reg_half" if operand.size == 2 else "_reg"
     elif load and pair and not operand.wide:
         kind += "_w"
     address = [(operand.base or "", "index_base" if operand.index else "")]

@@ -180,14 +180,12 @@ class Forward:
 
 @dataclass(frozen=True, repr=False)
 class Core:
-    """One core of data/cores.toml: width and window in micro-ops, units, price by class."""
+    """One core of data/cores.toml: width in micro-ops, units, price by class."""
 
     key: str
     title: str
     order: str
     width: int
-    window: int
-    mispredict: int
     source: Source
     note: str
     units: Mapping[str, int]

@@ -169,7 +169,7 @@ def test_facts_are_read_once_and_cannot_be_changed():
 
 SOURCE = '[source.s]\ntitle = "t"\nwhere = "w"\nconfidence = "read"\n'
 CORE = (
-    SOURCE + "[core.c]\ntitle = 't'\norder = 'in'\nwidth = 2\nwindow = 0\nmispredict = 1\n"
+    SOURCE + "[core.c]\ntitle = 't'\norder = 'in'\nwidth = 2\n"
     "source = 's'\nnote = ''\nunits = { alu = 1 }\n"
     "[core.c.class]\nmove = { latency = 1, units = { alu = 1 } }\n"
 )

@@ -161,12 +161,14 @@ CLASSES = {
     "div64": "udiv x1, x2, x3",
     "load": "ldr x1, [x2]",
     "load_reg": "ldr x1, [x2, x3, lsl #3]",
+    "load_reg_half": "ldrh w1, [x2, x3, lsl #1]",
     "load_wb": "ldr x1, [x2], #8",
     "load_pair": "ldp x1, x2, [sp]",
     "load_pair_w": "ldp w1, w2, [sp]",
     "load_pair_wb": "ldp x1, x2, [sp], #16",
     "store": "str x1, [x2]",
     "store_reg": "str x1, [x2, x3, lsl #3]",
+    "store_reg_half": "strh w1, [x2, x3, lsl #1]",
     "store_wb": "str x1, [sp, #-16]!",
     "store_pair": "stp x1, x2, [sp]",
     "store_pair_wb": "stp x1, x2, [sp, #-16]!",
@@ -181,13 +183,48 @@ CLASSES = {
 @pytest.mark.parametrize("core", CORES)
 def test_every_class_has_the_latency_uops_and_pipes_of_llvms_table(core, assembled):
     words = assembled(CLASSES.values())
-    paths = {name: [word] for name, word in zip(CLASSES, words, strict=True)}
-    answers = mca.ask(judge("mca"), core, paths)
     assert set(CLASSES) == set(facts.core("cortex-a55").prices)
+    for name, word in zip(CLASSES, words, strict=True):
+        assert operation(word).kind == name
+    agree(core, dict(zip(CLASSES, words, strict=True)))
+
+
+# Every load and store, by the width of its register and its size, with every kind of address.
+_SIZES = {"r x": 8, "r w": 4, "rb w": 1, "rh w": 2}
+_SIGNED = {"rsb x": 1, "rsb w": 1, "rsh x": 2, "rsh w": 2, "rsw x": 4}
+_INDEXES = ("x3", "w3, uxtw", "w3, sxtw", "x3, sxtx")
+
+
+def accesses():
+    """Loads and stores of one register, in every form of their address."""
+    for kind, forms in (("ld", _SIZES | _SIGNED), ("st", _SIZES)):
+        for form, size in forms.items():
+            name = f"{kind}{form}1"
+            yield from (f"{name}, [x2]", f"{name}, [x2, #{size}]", f"{name}, [sp, #{4 * size}]")
+            yield f"{kind}u{form}1, [x2, #-3]"
+            yield from (f"{name}, [x2, #8]!", f"{name}, [x2], #8")
+            for index in _INDEXES:
+                yield f"{name}, [x2, {index}]"
+                if size > 1:
+                    shift = "lsl" if index == "x3" else ""
+                    extend = f"{index}, {shift}" if shift else index
+                    yield f"{name}, [x2, {extend} #{size.bit_length() - 1}]"
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_every_form_of_a_load_and_a_store_has_the_price_of_llvms_table(core, assembled):
+    lines = list(accesses())
+    assert len(lines) > 150
+    agree(core, dict(zip(lines, assembled(lines), strict=True)))
+    judged("loads and stores priced as in llvm-mca", len(lines))
+
+
+def agree(core, words):
+    """The price of each word, by what it is called, is that of llvm-mca."""
+    answers = mca.ask(judge("mca"), core, {name: [word] for name, word in words.items()})
     for name, answer in answers.items():
         known = facts.core(like(core, answer))
-        price = known.prices[name]
-        assert operation(paths[name][0]).kind == name
+        price = known.prices[operation(words[name]).kind]
         latency = max(price.latency, price.second or 0, price.base or 0)
         assert answer.latencies == (latency,), name
         assert answer.uops == (price.uops,), name
