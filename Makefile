@@ -8,7 +8,7 @@ FAILED := { echo 'pip could not install this: the lines above say why. On a comp
   echo 'network, or if it has no build for yours, README.md has the way round.'; exit 1; } >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks handout bench linux clean
+.PHONY: help lab test check notebooks handout bench linux soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ bench: $(VENV)/for-test ## measure against QEMU and others, with goals (ARGS=mac
 
 linux: $(VENV)/for-lab ## fetch a real Linux, boot it once in QEMU, keep its EL2 (ARGS="6.1 7.2")
 	$(BIN)/python -m hypkit.linux $(ARGS)
+
+soak: $(VENV)/for-test ## use the kit as badly as can be (ARGS='--cases 5000 --seed 2' for more)
+	$(BIN)/python -m tests.soak $(ARGS)
 
 clean: ## remove the virtual environment, the caches and the handout
 	rm -rf $(VENV) .pytest_cache .ruff_cache build

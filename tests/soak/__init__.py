@@ -1,0 +1,1 @@
+"""make soak: hostile use of the kit, bounded by a number of cases; counts deaths, hangs and growth."""

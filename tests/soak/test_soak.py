@@ -1,0 +1,66 @@
+"""The soak itself, with few cases: it ends well, and counts what is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.soak import __main__ as soak
+from tests.soak import experiments
+
+
+def test_a_short_soak_finds_nothing_wrong():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak", "--cases", "40", "interface", "signals", "machines"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "86 cases: 0 deaths, 0 hangs, 0 wrong, 0 grew too much" in done.stdout
+
+
+FAULTY = """
+import os, sys, time
+from tests.soak import __main__ as soak, experiments
+def dies(cases, seed):
+    os._exit(3)
+    yield
+def lies(cases, seed):
+    yield "a wrong answer"
+def grows(cases, seed):
+    kept.append(bytearray(os.urandom(60 << 20)))
+    yield from ()
+def hangs(cases, seed):
+    time.sleep(600)
+    yield from ()
+kept = []
+experiments.EXPERIMENTS.clear()
+experiments.EXPERIMENTS.update({f.__name__: (f, 1) for f in (dies, lies, grows, hangs)})
+soak.child(sys.argv[2], 5, 1)
+"""
+
+
+def test_deaths_hangs_lies_and_growth_are_counted(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY)
+    kinds = ("dies", "lies", "grows", "hangs")
+    monkeypatch.setattr(soak, "EXPERIMENTS", {name: (None, 1) for name in kinds})
+    monkeypatch.setattr(soak, "LEAST", 25)
+    monkeypatch.setattr(soak, "SECONDS_A_CASE", 0)
+    monkeypatch.setattr(soak, "MODULE", (str(file),))
+    monkeypatch.setattr(sys, "argv", ["soak", "--cases", "5"])
+    with pytest.raises(SystemExit) as ended:
+        soak.main()
+    assert ended.value.code == 1
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1] == "20 cases: 1 deaths, 1 hangs, 4 wrong, 1 grew too much"
+    assert "a wrong answer" in shown and "it did not end" in shown
+
+
+def test_a_machine_that_does_not_recover_is_found():
+    with experiments.Machine("numbered") as machine:
+        assert experiments.healthy(machine) is None and experiments.mended(machine) is None
+        machine.close()
+        assert "was closed" in (experiments.healthy(machine) or "")
+        assert "was closed" in (experiments.mended(machine) or "")
