@@ -21,6 +21,7 @@ from hypkit.a64 import disassembler
 from hypkit.a64.conditions import CONDITIONS
 from hypkit.a64.memory import MemoryOperand, memory_operand
 from hypkit.a64.sysregs import decode_sysreg_move, register_name
+from hypkit.errors import WrongValue
 
 NOP = 0xD503201F
 
@@ -116,7 +117,7 @@ def checked(word: SupportsIndex) -> int:
     except TypeError:
         number = -1
     if not 0 <= number < 1 << 32:
-        raise ValueError(f"an A64 instruction is one 32-bit word (0 to 0xffffffff), not {word!r}")
+        raise WrongValue(f"an A64 instruction is one 32-bit word (0 to 0xffffffff), not {word!r}")
     return number
 
 

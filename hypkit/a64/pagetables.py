@@ -40,7 +40,7 @@ class PageTables:
         self._next, self._end = pool, end
 
     def new_table(self, pages: int = 1) -> int:
-        """The physical address of an empty table of *pages* pages, aligned to its size."""
+        """Return the physical address of an empty table of *pages* pages, aligned to its size."""
         size = pages * PAGE_SIZE
         address = -(-self._next // size) * size
         if address + size > self._end:
@@ -97,7 +97,7 @@ class PageTables:
 
 @dataclass(frozen=True)
 class WalkLevel:
-    """One lookup of a walk: which table, which slot, what stood there."""
+    """One lookup of a walk: which table, which slot, and the descriptor there."""
 
     level: int
     table: int
@@ -106,6 +106,7 @@ class WalkLevel:
 
     @property
     def kind(self) -> str:
+        """Return what the descriptor is: 'invalid', 'table', 'block' or 'page'."""
         if not self.descriptor & VALID:
             return "invalid"
         if self.level == 3:
@@ -139,15 +140,17 @@ class Walk:
 
     @property
     def fault(self) -> str | None:
+        """Return why the address is not mapped, in words; None where it is."""
         return None if self.pa is not None else fault_text(self.fsc)
 
     @property
     def descriptor(self) -> int:
+        """Return the last descriptor that was read, 0 where the walk read none."""
         return self.levels[-1].descriptor if self.levels else 0
 
     @property
     def writable(self) -> bool:
-        """Whether the regime's highest privilege may write here, as far as stage 2 lets it."""
+        """Return whether the regime's highest privilege may write here, as stage 2 permits."""
         if self.pa is None or self.stage2 is not None and not self.stage2.writable:
             return False
         if self.regime == "stage 2":
@@ -156,7 +159,7 @@ class Walk:
 
     @property
     def executable(self) -> bool:
-        """Whether the regime's own exception level may execute here, as far as stage 2 lets it."""
+        """Return whether the regime's own exception level may execute here, as stage 2 permits."""
         if self.pa is None or self.stage2 is not None and not self.stage2.executable:
             return False
         return not self.descriptor & _NO_EXECUTE[self.regime.partition(",")[0]]

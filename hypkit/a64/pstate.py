@@ -13,11 +13,11 @@ PSTATE_EL2H = 0b1001
 
 
 def el_of(pstate: int) -> int:
-    """The exception level a PSTATE value belongs to: 0 to 3."""
+    """Return the exception level that a PSTATE value belongs to: 0 to 3."""
     return (pstate >> 2) & 3
 
 
 def nzcv_text(pstate: int) -> str:
-    """The condition flags as four characters, as debuggers print them: '-Z--'."""
+    """Return the condition flags as four characters, as debuggers print them: '-Z--'."""
     flags = (("N", PSTATE_N), ("Z", PSTATE_Z), ("C", PSTATE_C), ("V", PSTATE_V))
     return "".join(letter if pstate & bit else "-" for letter, bit in flags)

@@ -63,7 +63,7 @@ FSC_ALIGNMENT = 0x21
 
 
 def fault_text(fsc: int) -> str:
-    """A fault status code in words: 0x07 is 'translation fault, level 3'."""
+    """Return a fault status code in words: 0x07 is 'translation fault, level 3'."""
     if fsc == FSC_ALIGNMENT:
         return "alignment fault"
     kind = FAULT_KINDS.get(fsc >> 2)
@@ -71,7 +71,7 @@ def fault_text(fsc: int) -> str:
 
 
 def esr_text(esr: int) -> str:
-    """A syndrome in words: 'instruction abort, same exception level: translation fault, level 0'.
+    """Return a syndrome in words: 'instruction abort, same exception level: translation fault, level 0'.
 
     esr: ESR_EL1 or ESR_EL2; of a data abort the words end in '(read)' or '(write)'.
     """
@@ -87,7 +87,10 @@ def esr_text(esr: int) -> str:
 
 
 def exception_text(esr: int, far: int, name: str) -> str:
-    """A syndrome in words, with the fault address register *name* where the exception wrote it."""
+    """Return a syndrome in words, with the fault address where the exception wrote it.
+
+    esr, far: the registers' values; name: what to call the fault address register.
+    """
     with_far = esr >> ESR_EC_SHIFT & 0x3F in EC_WITH_FAR
     return esr_text(esr) + (f", {name} {far:#x}" if with_far else "")
 

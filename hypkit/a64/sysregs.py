@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import NamedTuple
 
+from hypkit.errors import UnknownName
+
 # --- System registers --------------------------------------------------------------------------
 
 
@@ -102,7 +104,7 @@ def sysreg(name: str) -> str:
     if found is None:
         near = difflib.get_close_matches(str(name).upper(), _BY_UPPER, 1)
         hint = f"; the nearest known one is {_BY_UPPER[near[0]]}" if near else ""
-        raise KeyError(f"no system register {name!r} is known here{hint}")
+        raise UnknownName(f"no system register {name!r} is known here{hint}")
     return found
 
 

@@ -32,6 +32,7 @@ from typing import SupportsIndex
 from hypkit import facts
 from hypkit.a64.decode import decode
 from hypkit.a64.effects import Operation, checked, operation
+from hypkit.errors import WrongValue
 from hypkit.facts import Price
 
 # Words of a path from which on simulate may show a bar: a second's work.
@@ -39,7 +40,7 @@ LONG = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Timed:
     """One instruction of the path in time.
 
     Cycles count from the first issue: `issue` is when it starts, `ready` when its (last) result can
@@ -65,6 +66,7 @@ class Row:
 
     @property
     def priced(self) -> bool:
+        """Return whether it has a public price."""
         return bool(self.kind)
 
 
@@ -78,19 +80,19 @@ class Timing:
 
     core: str
     cycles: int
-    rows: tuple[Row, ...]
+    rows: tuple[Timed, ...]
     bounds: dict[str, int]
 
     columns = ("#", "instruction", "class", "issue", "ready", "waits for", "critical")
 
     @property
     def unpriced(self) -> tuple[int, ...]:
-        """Indices of the instructions that have no public price, and none here."""
+        """Return the indices of the instructions that have no public price, and none here."""
         return tuple(row.index for row in self.rows if not row.priced)
 
     @cached_property
     def critical(self) -> tuple[int, ...]:
-        """Indices of the path that set the time, first to last: each waited for the one before."""
+        """Return the path that set the time, first to last: each waited for the one before."""
         path: list[int] = []
         at = max(self.rows, key=lambda row: row.ready).index if self.rows else None
         while at is not None:
@@ -99,7 +101,7 @@ class Timing:
         return tuple(reversed(path))
 
     def table(self) -> list[tuple[int, str, str, int, int, str, str]]:
-        """One row an instruction, under `columns`; "critical" holds "*" or nothing."""
+        """Return a row an instruction, under `columns`; "critical" holds "*" or nothing."""
         path = set(self.critical)
         return [
             (
@@ -141,7 +143,7 @@ def simulate(
         ValueError: for what is no word, and for texts that are not as many as the words.
     """
     if texts is not None and len(texts) != len(words):
-        raise ValueError(f"expected a text for each of {len(words)} words; got {len(texts)} texts")
+        raise WrongValue(f"expected a text for each of {len(words)} words; got {len(texts)} texts")
     pipeline = _Pipeline(facts.core(core))
     for number, word in enumerate(_with_a_bar(words)):
         word = checked(word)
@@ -183,7 +185,7 @@ class _Pipeline:
 
     def __init__(self, core: facts.Core) -> None:
         self.core = core
-        self.rows: list[Row] = []
+        self.rows: list[Timed] = []
         self.results: dict[str, _Result] = {}
         # A pipe: cycle -> row that holds it. A group has the pipes of its kinds.
         self.held: dict[str, list[dict[int, int]]] = {
@@ -277,7 +279,7 @@ class _Pipeline:
     def _keep(self, word: int, text: str, kind: str, limit: _Limit, ready: int, chain: int) -> None:
         row = len(self.rows)
         waits, on = (limit.waits, limit.on) if limit.cycle else ("", None)
-        self.rows.append(Row(row, word, text, kind, limit.cycle, ready, waits, on))
+        self.rows.append(Timed(row, word, text, kind, limit.cycle, ready, waits, on))
         self.chain = max(self.chain, chain)
         if ready > self.done.cycle:
             self.done = _Limit(ready, self.done.waits, row)

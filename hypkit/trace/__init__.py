@@ -14,6 +14,7 @@ from hypkit.a64 import pstate
 from hypkit.a64.decode import Instruction, decode
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
+from hypkit.errors import UnknownName, WrongIndex, WrongType, WrongValue, did_you_mean, expected
 from hypkit.trace.columns import Columns
 from hypkit.trace.dataflow import Dataflow
 from hypkit.trace.diff import TraceDiff
@@ -54,46 +55,52 @@ class Step:
 
     @property
     def pc(self) -> int:
+        """Return the instruction's virtual address."""
         return int(self._trace.pcs[self.index])
 
     @property
     def word(self) -> int:
+        """Return the 32-bit word that was executed."""
         return self._trace.word(self.index)
 
     @property
     def instruction(self) -> Instruction:
+        """Return the word, taken apart."""
         return decode(self.word)
 
     @property
     def el(self) -> int:
+        """Return the exception level that executed it, 1 or 2."""
         return int(self._trace.els[self.index])
 
     @property
     def text(self) -> str:
+        """Return the instruction as a disassembler prints it, with names for its targets."""
         return self._trace.text(self.pc, self.index)
 
     @property
     def symbol(self) -> str | None:
-        """'label' or 'label+0x4' of the instruction."""
+        """Return 'label' or 'label+0x4' of the instruction, None where nothing has a name."""
         return self._trace.image.symbolize(self.pc)
 
     @property
     def line(self) -> tuple[str, int] | None:
-        """(file of the guest, 1-based line)."""
+        """Return (file of the guest, 1-based line), None for code that is in no file."""
         return self._trace.image.line(self.pc)
 
     @property
     def regs(self) -> dict[str, int]:
-        """x0 to x30, sp and pstate before the instruction, as unsigned 64-bit numbers."""
+        """Return x0 to x30, sp and pstate before the instruction, as unsigned 64-bit numbers."""
         return self._trace.registers(self.index)
 
     @property
     def nzcv(self) -> str:
+        """Return the flags before the instruction, '-Z--' for Z alone."""
         return pstate.nzcv_text(self._trace.register("pstate", self.index))
 
     @property
     def changed(self) -> dict[str, tuple[int, int]]:
-        """Register -> (before, after), for the registers this instruction changed."""
+        """Return register -> (before, after), for the registers this instruction changed."""
         trace = self._trace
         mask = int(trace.masks[self.index + 1])
         return {
@@ -104,7 +111,7 @@ class Step:
 
     @property
     def memory(self) -> tuple[Access, ...]:
-        """What the instruction loaded or stored, a tuple entry per register moved."""
+        """Return what the instruction loaded or stored, an Access for each register moved."""
         image = self._trace.image
         first, end = self._trace._first_access[self.index : self.index + 2]
         return tuple(
@@ -124,7 +131,7 @@ class Step:
 
     @property
     def exception(self) -> Taken | None:
-        """The exception that this instruction took, if it took one."""
+        """Return the exception that this instruction took, None if it took none."""
         return self._trace.exception_after(self.index)
 
     def __repr__(self) -> str:
@@ -184,9 +191,20 @@ class Trace(Columns):
         return reaches(self, self._dataflow, name, step, size=size)
 
     def last_write(self, name: str, step: int) -> int | None:
-        """The step that gave register *name* the value it has before *step*; None: an earlier one.
+        """Return the step that gave a register the value it has before *step*.
 
         A write that leaves the value as it was does not count.
+
+        Args:
+            name: x0 to x30, sp or pstate.
+            step: a step's number; len(trace) is the end.
+
+        Returns:
+            The step's number, None where the value is older than the trace.
+
+        Raises:
+            KeyError: for another name.
+            IndexError: for another step.
         """
         self._check_row(step)
         rows, _ = self._changed(name)
@@ -194,9 +212,9 @@ class Trace(Columns):
         return int(rows[at]) - 1 if at >= 0 else None
 
     def find(self, symbol: str, start: int = 0) -> int | None:
-        """The first step from *start* on at label *symbol*, None when it is never reached.
+        """Return the first step from *start* on at label *symbol*, None when it is never reached.
 
-        KeyError for a name that is no label of the image or of its VM.
+        Raises KeyError for a name that is no label of the image or of its VM.
         """
         vm = self.image.vm.symbols
         if symbol in vm:
@@ -204,25 +222,27 @@ class Trace(Columns):
         elif symbol in self.image.symbols:
             places = list(self.image.layout.names(self.image.symbols[symbol]).values())
         else:
-            raise KeyError(f"no symbol {symbol!r} in the {self.image.key} image")
+            known = [*self.image.symbols, *vm]
+            raise UnknownName(
+                f"no symbol {symbol!r} in the {self.image.key} image" + did_you_mean(symbol, known)
+            )
         start = max(0, start)
         hits = np.flatnonzero(np.isin(self.pcs[start:-1], np.array(places, dtype=np.uint64)))
         return int(hits[0]) + start if len(hits) else None
 
     def diff(self, other: Trace) -> TraceDiff:
-        """Both traces aligned where they execute the same instruction, but for its numbers, in the
+        """Align this trace with another.
+
+        Steps are the same where both execute the same instruction, but for its numbers, in the
         same function at the same exception level.
 
-        TypeError for what is no trace; ValueError for two that differ too much in too many steps.
+        Raises:
+            TypeError: for what is no trace.
+            ValueError: for two that differ too much in too many steps.
         """
         if not isinstance(other, Trace):
-            raise TypeError(f"a trace is compared with a trace, not with {type(other).__name__}")
+            raise WrongType(expected("a trace to compare with", other))
         return TraceDiff(self, other)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes the rows take in memory."""
-        return self.pcs.nbytes + self.masks.nbytes + self.values.nbytes
 
     def __iter__(self) -> Iterator[Step]:
         return (Step(self, index) for index in range(len(self)))
@@ -237,17 +257,14 @@ class Trace(Columns):
         if isinstance(index, slice):
             start, stop, step = index.indices(len(self))
             if step != 1:
-                raise ValueError(f"a trace is cut in one piece: step {step} is not possible")
+                raise WrongValue(f"a trace is cut in one piece: step {step} is not possible")
             return self._cut(start, max(start, stop))
         try:
             number = whole(index)
         except TypeError:
-            raise TypeError(
-                f"a trace takes a step's number or a slice in its brackets, not "
-                f"{type(index).__name__}"
-            ) from None
+            raise WrongType(expected("a step's number or a slice in brackets", index)) from None
         if not -len(self) <= number < len(self):
-            raise IndexError(f"step {number} of a trace of {len(self)} steps")
+            raise WrongIndex(f"step {number} of a trace of {len(self)} steps")
         return Step(self, number % len(self))
 
     def _cut(self, start: int, stop: int) -> Trace:
@@ -273,7 +290,7 @@ class Trace(Columns):
         )
 
     def _sysregs_before(self, row: int) -> dict[str, int]:
-        """The system registers before step *row*."""
+        """Return the system registers before step *row*."""
         news = self.sysreg_changes
         news = news[: np.searchsorted(news["step"], row)]
         names, now = tuple(self.sysregs), dict(self.sysregs)
@@ -283,9 +300,12 @@ class Trace(Columns):
         return now
 
     def table(self) -> str:
-        """Every step on a line, with what it changed. ValueError for more than TABLE_STEPS."""
+        """Return every step on a line, with what it changed.
+
+        Raises ValueError for more than TABLE_STEPS.
+        """
         if len(self) > TABLE_STEPS:
-            raise ValueError(
+            raise WrongValue(
                 f"a table of {len(self):,} lines is more than anybody reads: cut the "
                 "trace, as in t[:1000].table()"
             )

@@ -13,6 +13,7 @@ from hypkit.a64.decode import decode, spelled
 from hypkit.a64.effects import is_hvc
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
+from hypkit.errors import UnknownName, WrongIndex
 from hypkit.kernel.image import Image
 
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
@@ -37,7 +38,7 @@ def _bit(name: str) -> int:
     try:
         return _INDEX[name]
     except KeyError:
-        raise KeyError(f"no register {name!r} in a trace: x0 to x30, sp, pstate") from None
+        raise UnknownName(f"no register {name!r} in a trace: x0 to x30, sp, pstate") from None
 
 
 class Columns:
@@ -79,7 +80,7 @@ class Columns:
 
     @cached_property
     def _ends(self) -> np.ndarray:
-        """How many of values the rows up to each one have used."""
+        """Return how many of values the rows up to each one have used."""
         return np.cumsum(np.bitwise_count(self.masks), dtype=np.int64)
 
     def word(self, step: int) -> int:
@@ -98,7 +99,7 @@ class Columns:
 
     @cached_property
     def site_words(self) -> list[int]:
-        """The word of every one of sites, in their order."""
+        """Return the word of every one of sites, in their order."""
         if not self._rewritten:
             return [self.words[pc] for pc in self.sites[0].tolist()]
         steps = np.full(len(self.sites[0]), -1)
@@ -107,7 +108,7 @@ class Columns:
 
     @cached_property
     def rewrites(self) -> tuple[tuple[int, int, int], ...]:
-        """Where code was rewritten: (step, address, the word executed there from then on)."""
+        """Return where code was rewritten: (step, address, the word executed there from then on)."""
         return tuple(
             (step, pc, word)
             for pc, found in self._rewritten.items()
@@ -125,10 +126,15 @@ class Columns:
         return self._changes[bit]
 
     def column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
-        """A register's values before the given steps, by default in every row; uint64.
+        """Return a register's values before the given steps, by default in every row; uint64.
 
-        name: one of REGISTERS, or xzr; rows: numbers of steps, where len(self) is the state
-        afterwards. KeyError for another name, IndexError for another row.
+        Args:
+            name: one of REGISTERS, or xzr.
+            rows: numbers of steps, where len(self) is the state afterwards.
+
+        Raises:
+            KeyError: for another name.
+            IndexError: for another row.
         """
         rows = np.arange(len(self.pcs)) if rows is None else np.asarray(rows)
         for row in (rows.min(), rows.max()) if len(rows) else ():
@@ -139,9 +145,10 @@ class Columns:
         return values[changed.searchsorted(rows, side="right")]
 
     def register(self, name: str, row: int) -> int:
-        """A register's value before step *row*; row len(self) is the state afterwards.
+        """Return a register's value before step *row*; row len(self) is the state afterwards.
 
-        name: one of REGISTERS, or xzr. KeyError for another name, IndexError for another row.
+        name: one of REGISTERS, or xzr. Raises KeyError for another name, IndexError for another
+        row.
         """
         self._check_row(row)
         if name == "xzr":
@@ -151,15 +158,15 @@ class Columns:
 
     def _check_row(self, row: int) -> None:
         if not 0 <= row < len(self.pcs):
-            raise IndexError(f"row {row} of a trace of {len(self)} steps")
+            raise WrongIndex(f"row {row} of a trace of {len(self)} steps")
 
     def registers(self, row: int) -> dict[str, int]:
-        """All registers before step *row*."""
+        """Return all registers before step *row*, by name."""
         return {name: self.register(name, row) for name in REGISTERS}
 
     @cached_property
     def sites(self) -> tuple[np.ndarray, np.ndarray]:
-        """(addresses executed, ascending; of every step, which of them it was at).
+        """Return (addresses executed, ascending; of every step, which of them it was at).
 
         An address is there once for every word that was executed at it, see site_words.
         """
@@ -167,7 +174,7 @@ class Columns:
 
     @cached_property
     def accesses(self) -> np.ndarray:
-        """Every register moved from or to memory, in the order of steps and addresses.
+        """Return every register moved from or to memory, in the order of steps and addresses.
 
         A record each, with step, va, value, size (bytes), store, faulted, and known: false where
         the trace does not hold the value (a fault, vector registers, a load into xzr).
@@ -176,12 +183,12 @@ class Columns:
 
     @cached_property
     def _first_access(self) -> np.ndarray:
-        """For every row the place in accesses where its own begin; row len(self) is their end."""
+        """Return for every row where its own accesses begin; row len(self) is their end."""
         return np.searchsorted(self.accesses["step"], np.arange(len(self.pcs)))
 
     @cached_property
     def sysreg_changes(self) -> np.ndarray:
-        """What MSR and exceptions gave the traced system registers, in order of steps.
+        """Return what MSR and exceptions gave the traced system registers, in order of steps.
 
         A record each, with step, value, and register: its place in sysregs. What a register does
         not keep of the value written to it is not followed.
@@ -190,21 +197,21 @@ class Columns:
 
     @cached_property
     def pstates(self) -> np.ndarray:
-        """PSTATE of every row, uint64."""
+        """Return PSTATE of every row, uint64."""
         return self.column("pstate")
 
     @cached_property
     def els(self) -> np.ndarray:
-        """The exception level of every row."""
+        """Return the exception level of every row, uint8."""
         return (self.pstates >> np.uint64(2) & np.uint64(3)).astype(np.uint8)
 
     def exception_after(self, step: int) -> Taken | None:
-        """The exception that step *step* took, None when it took none.
+        """Return the exception that step *step* took, None when it took none.
 
         A fetch that fails has no step of its own: it counts as the step's that led there.
         """
         if not 0 <= step < len(self):
-            raise IndexError(f"step {step} of a trace of {len(self)} steps")
+            raise WrongIndex(f"step {step} of a trace of {len(self)} steps")
         pc = int(self.pcs[step])
         word = self.word(step)
         if not is_hvc(word):

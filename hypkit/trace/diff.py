@@ -7,11 +7,12 @@ import re
 import numpy as np
 
 from hypkit.a64.decode import decode
+from hypkit.errors import WrongValue
 from hypkit.trace.columns import Columns
 
 # Bits that aligning two traces may keep, one for a step of each: 128 MiB, some two seconds.
 DIFF_BITS = 1 << 30
-# Immediates, and how far behind a label: what a seed, or a line more before, changes.
+# Immediates, and how far after a label: what a seed, or a line more before, changes.
 _NUMBERS = re.compile(r"(, )?#-?\w+|\+0x\w+")
 
 
@@ -21,7 +22,7 @@ class TraceDiff:
     def __init__(self, a: Columns, b: Columns) -> None:
         self.a, self.b = a, b
         known: dict[tuple[int, str, str], int] = {}
-        ours, theirs = (_places(trace, known) for trace in (a, b))
+        ours, theirs = (_step_numbers(trace, known) for trace in (a, b))
         # What both begin and end with needs no search; a loop run at length must not need one.
         least = min(len(ours), len(theirs))
         head = _alike(ours[:least], theirs[:least])
@@ -29,7 +30,7 @@ class TraceDiff:
         tail = _alike(ours[len(ours) - rest :][::-1], theirs[len(theirs) - rest :][::-1])
         ours, theirs = ours[head : len(ours) - tail], theirs[head : len(theirs) - tail]
         if len(ours) * len(theirs) > DIFF_BITS:
-            raise ValueError(
+            raise WrongValue(
                 f"{len(ours):,} and {len(theirs):,} steps that differ are too many to "
                 "align: compare parts of them, as in t[:1000]"
             )
@@ -46,7 +47,7 @@ class TraceDiff:
 
     @property
     def same(self) -> int:
-        """How many steps stand in both."""
+        """Return how many steps are in both."""
         return sum(i is not None and j is not None for i, j in self.rows)
 
     def __repr__(self) -> str:
@@ -64,7 +65,7 @@ def _alike(ours: np.ndarray, theirs: np.ndarray) -> int:
 
 
 def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
-    """Where a longest common subsequence of the two stands in each, in order.
+    """Return the places of a longest common subsequence in each of the two, in order.
 
     Hyyrö's bit-vector algorithm (2004): row j keeps a bit for each of ours, 0 where the longest
     subsequence common with the first j of theirs grows.
@@ -91,7 +92,7 @@ def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
     return found[::-1]
 
 
-def _places(trace: Columns, known: dict[tuple[int, str, str], int]) -> np.ndarray:
+def _step_numbers(trace: Columns, known: dict[tuple[int, str, str], int]) -> np.ndarray:
     """A number for every step, the same for the same instruction in the same function at the same
     EL: two versions of a dispatcher have a line in common wherever it stands in them."""
     pcs, site = trace.sites

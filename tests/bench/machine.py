@@ -105,7 +105,12 @@ def _rows(machine: Machine, folder: Path) -> Iterator[Figure]:
 
     ours = rows / best(traced)
     yield Figure("traced rows a second, all registers", ours, "/s")
-    yield Figure("bytes a stored row", trace.nbytes / rows, "B", ("at most", 32))
+    yield Figure(
+        "bytes a stored row",
+        (trace.pcs.nbytes + trace.masks.nbytes + trace.values.nbytes) / rows,
+        "B",
+        ("at most", 32),
+    )
     if find("qemu"):
         few = 1_000
         seconds = _in_qemu(machine, few, folder, *qemu.LOG, "-D", str(folder / "log"), times=3)
