@@ -1,4 +1,4 @@
-"""What came of one request to the machine."""
+"""The result of one request to the machine: outcome, answer, trace and cost."""
 
 from __future__ import annotations
 
@@ -42,12 +42,17 @@ class Panic:
 
 
 class Call:
-    """One request to the machine and what came of it.
+    """One request to the machine and what became of it.
 
-    x0 to x3: the host's registers afterwards (unsigned 64 bits), None when the call did not come
-    back. outcome: "returned", "panicked" (EL2 gave up), "oopsed" (the host took an exception),
-    "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there was
-    nothing to execute). message: the same in a sentence.
+    Attributes:
+        what, args: the hypercall's name or "hvc 0x101", and its arguments as 64-bit numbers.
+        outcome: "returned", "panicked" (EL2 gave up), "oopsed" (the host took an exception),
+            "restarted" (the kernel booted again) or "runaway" (the step budget ran out, or there
+            was nothing to execute).
+        message: the same in a sentence; "returned" where there is no more to say.
+        x0, x1, x2, x3: the host's registers afterwards, unsigned 64 bits; None when the call did
+            not come back.
+        whole_trace: all that was executed, with the mailbox around the call.
     """
 
     def __init__(
@@ -79,11 +84,19 @@ class Call:
 
     @property
     def cost(self) -> Cost:
-        """The call's trace, counted by phase."""
+        """The instructions of the call's trace, counted by phase."""
         return count(self.trace)
 
     def timing(self, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
-        """Modelled cycles of some phases of the call on a core; see hypkit.cost.timing."""
+        """Return the modelled cycles of some phases of the call; see hypkit.cost.timing.
+
+        Args:
+            core: a key of facts.cores(), "cortex-a72" for instance.
+            parts: phases of the call, as hypkit.cost.PHASES has them.
+
+        Raises:
+            KeyError, ValueError: no such core, no such phase.
+        """
         return timing(self.trace, core, parts)
 
     @property

@@ -129,7 +129,7 @@ class Machine:
             raise WrongValue("cpu: " + expected("'cortex-a72', the only one here", cpu))
         if not isinstance(dispatcher, str | None):
             raise WrongType(f"dispatcher: {expected('an assembly text', dispatcher)}")
-        variant_of(variant)  # complains about a key that is none
+        variant_of(variant)  # raises for a wrong key
         self.key, self.seed, self.dispatcher = variant, _seed(seed), dispatcher
         self.budget = budget
         self.layout = Layout.from_seed(self.seed)
@@ -261,7 +261,7 @@ class Machine:
                 "vcpu1", "kvm0"), which become linear-map pointers.
 
         Returns:
-            What came of it: answer, outcome, trace, cost.
+            Its outcome, answer, trace and cost.
 
         Raises:
             KeyError: no such hypercall, or no such structure.
@@ -281,7 +281,7 @@ class Machine:
             registers: x0, x1, ... up to x6, as the arguments of call().
 
         Returns:
-            What came of it, as call() does.
+            Its outcome, as call() does.
 
         Raises:
             TypeError, ValueError, KeyError, MachineError: as call() does.
@@ -439,7 +439,7 @@ class Machine:
         """
         if is_whole(name):
             raise UnknownName(f"x0_of: {expected('the name of a hypercall', name)}")
-        self.request(name)  # complains about a name that is no hypercall
+        self.request(name)  # raises for a name that is no hypercall
         if self._plain_calls:
             raise MachineError(f"the {self.key} machine makes no hypercall: there is no x0 for one")
         numbers = self.image.variant.numbers
@@ -763,6 +763,6 @@ def _progress(calls: int) -> Iterator[Callable[[int], object]]:
 
 def _as_bytes(data: object) -> bytes:
     try:
-        return bytes(memoryview(data))
+        return bytes(memoryview(data))  # type: ignore[arg-type]  # to ask is the point
     except TypeError:
         raise WrongType(f"data for memory: {expected('bytes', data)}") from None

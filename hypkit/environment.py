@@ -1,4 +1,4 @@
-"""Is everything here that the lessons need? A check in plain words, equal wherever all is well."""
+"""Check the installation; the output is the same on every healthy machine."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Environment:
 
     @property
     def ready(self) -> bool:
+        """Whether the lessons can be run; Keystone does not count."""
         return all(part.state == OK for part in self.parts if part.name != OPTIONAL)
 
     @property

@@ -254,7 +254,7 @@ class Cpu:
         self._code_pages = np.zeros(2 * shared.CODE_PAGE_SLOTS, dtype=np.uint64)
         self._blocks = np.zeros(shared.BLOCK_SLOTS, dtype=np.uint64)
         self._scratch = np.zeros(2, dtype=np.uint64)
-        state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value
+        state[S.UC] = ctypes.cast(self._uc._uch, ctypes.c_void_p).value or 0
         for word, name in (
             (S.REG_WRITE, "uc_reg_write"),
             (S.REG_READ_BATCH, "uc_reg_read_batch"),
@@ -290,7 +290,7 @@ class Cpu:
         state[S.CP] = ctypes.addressof(self._cp)
         state[S.ROWS], state[S.VALUE_ROOM] = len(self._pcs), len(self._values)
         state[S.RAM_START], state[S.RAM_SIZE] = self.ram.start, self.ram.size
-        state[S.RAM_HOST] = self.ram.place(self.ram.start)
+        state[S.RAM_HOST] = self.ram.place(self.ram.start) or 0
         # No address is all ones: no HVC is remembered yet.
         state[S.HVC_PC0] = state[S.HVC_PC1] = MASK64
 

@@ -25,20 +25,27 @@ class Core(Protocol):
     ich: dict[str, int]
 
     @property
-    def el(self) -> int: ...
+    def el(self) -> int:
+        """The exception level."""
 
     @property
-    def illegal(self) -> bool: ...
+    def illegal(self) -> bool:
+        """Whether PSTATE.IL is set."""
 
-    def read(self, register: str) -> int: ...
+    def read(self, register: str) -> int:
+        """Return a general register."""
 
-    def write(self, register: str, value: int) -> None: ...
+    def write(self, register: str, value: int) -> None:
+        """Write a general register."""
 
-    def sysreg(self, name: str) -> int: ...
+    def sysreg(self, name: str) -> int:
+        """Return a system register."""
 
-    def misaligned(self, step: int) -> None: ...
+    def misaligned(self, step: int) -> None:
+        """Enter a PC alignment fault."""
 
-    def remember_hvc(self, return_address: int) -> None: ...
+    def remember_hvc(self, return_address: int) -> None:
+        """Let the compiled hook enter this HVC from now on."""
 
     def enter(
         self,
@@ -48,7 +55,8 @@ class Core(Protocol):
         return_address: int,
         step: int,
         far: int | None = None,
-    ) -> None: ...
+    ) -> None:
+        """Enter an exception after step *step*; ec and iss make the syndrome."""
 
 
 EXCLUSIVE_MASK, EXCLUSIVE = 0x3F00_0000, 0x0800_0000  # load/store exclusive and ordered (C4.1.88)

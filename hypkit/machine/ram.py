@@ -36,8 +36,8 @@ class Ram:
     first access (by the stray hook).
 
     start, size: of the former, in whole chunks; data: (start, end) of those parts of it, in pages
-    and in order, where no code is expected. A store there is cheaper: Unicorn looks for translated
-    code behind every other one.
+    and in order, where no code is expected. A store there is cheaper: for every other one
+    Unicorn looks for translated code.
     """
 
     def __init__(self, uc: Uc, start: int, size: int, data: Sequence[tuple[int, int]]) -> None:
@@ -112,6 +112,7 @@ class Ram:
             self._uc.mem_write(pa, bytes(data))
 
     def load64(self, pa: int) -> int:
+        """Return a word of physical memory, as load() does."""
         return int.from_bytes(self.load(pa, 8), "little")
 
     def clear(self) -> None:

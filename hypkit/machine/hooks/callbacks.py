@@ -348,6 +348,7 @@ def _hvc_syndrome(state, place):
 
 @cfunc("void(voidptr, uint32, voidptr)")
 def interrupt_hook(uc, intno, user):
+    """Enters an HVC that is known, and stops the run for every other exception."""
     state = _address_of(user)
     if intno == _EXCP_HVC:
         # Unicorn's PC is already the return address. EL1's HVC goes to EL2, as does EL2's own.
