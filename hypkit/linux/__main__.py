@@ -11,16 +11,23 @@ from hypkit.linux.capture import USUAL, fetch
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch the kernels that are named, or the usual one; the exit status."""
-    again = "--again" in arguments
-    wanted = [word for word in arguments if word != "--again"] or [USUAL]
+    """Fetch the kernels that are named, or the usual one; the exit status.
+
+    --protected: boot them with kvm-arm.mode=protected; --again: also those that are there.
+    """
+    options = {word for word in arguments if word.startswith("--")}
+    wanted = [word for word in arguments if word not in options] or [USUAL]
+    if options - {"--again", "--protected"}:
+        print("make linux: expected kernels or files, --protected, --again", file=sys.stderr)
+        return 2
+    again, protected = "--again" in options, "--protected" in options
     try:
         for what in wanted:
             if what in KERNELS:
-                fetch(what, again=again)
+                fetch(what, again=again, protected=protected)
             else:
                 path = Path(what)
-                fetch(path.stem, file=path, again=again)
+                fetch(path.stem, file=path, again=again, protected=protected)
     except KitError as error:
         print(f"make linux: {error}", file=sys.stderr)
         return 1

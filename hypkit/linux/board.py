@@ -28,9 +28,8 @@ BOOT_SECONDS = 180
 ANSWER_SECONDS = 60
 # QEMU draws the numbers that it hands to the kernel from this: KASLR's seed is one of them.
 SEED = 2020
-# Nothing of a page in the host's own world is shown to a program at EL0, and nothing is asleep:
-# what a kernel says while it boots is all that can be seen of a failure.
-COMMAND_LINE = "console=ttyAMA0 kvm-arm.mode=nvhe"
+# The first is where init's words go; the second says that EL2 is to be KVM's, and the host at EL1.
+COMMAND_LINE = "console=ttyAMA0 kvm-arm.mode="
 # A processor that waits for an interrupt is stopped and looked at again after so many seconds.
 PAUSE = 0.05
 TRIES = 200
@@ -194,10 +193,12 @@ class Board:
 
 
 @contextmanager
-def booted(kernel: Path, options: str = "", seconds: float = BOOT_SECONDS) -> Iterator[Board]:
+def booted(
+    kernel: Path, *, protected: bool = False, seconds: float = BOOT_SECONDS
+) -> Iterator[Board]:
     """Boot a kernel until its init has made a VM; the board, stopped when the processor is idle.
 
-    kernel: an arm64 Image; options: more words for the kernel's command line. Raises MachineError
+    kernel: an arm64 Image; protected: whether KVM is to protect its VMs from the host. MachineError
     with the kernel's last words when it does not come up, or has no KVM.
     """
     program = qemu()
@@ -210,7 +211,7 @@ def booted(kernel: Path, options: str = "", seconds: float = BOOT_SECONDS) -> It
             *("-m", str(RAM_SIZE >> 20), "-smp", "1", "-seed", str(SEED)),
             *("-nodefaults", "-display", "none", "-no-reboot"),
             *("-kernel", str(kernel), "-initrd", str(folder / "initrd")),
-            *("-append", f"{COMMAND_LINE} {options}".rstrip()),
+            *("-append", COMMAND_LINE + ("protected" if protected else "nvhe")),
             *("-serial", f"file:{folder / 'console'}"),
             *("-chardev", f"socket,id=gdb,path={folder / 'gdb'},server=on,wait=off"),
             *("-gdb", "chardev:gdb"),

@@ -21,6 +21,7 @@ def fetch(
     kernel: str = USUAL,
     *,
     file: str | Path | None = None,
+    protected: bool = False,
     again: bool = False,
     say: archive.Say = print,
 ) -> Snapshot:
@@ -30,6 +31,8 @@ def fetch(
         kernel: "5.10", "6.1", "6.12" or "7.2", from Debian's archive. With *file*, the name that the
             snapshot is to have instead.
         file: a Debian package or an arm64 Image of yours, in place of Debian's archive.
+        protected: whether to boot it with kvm-arm.mode=protected; the snapshot is that of
+            machine(kernel, protected=True).
         again: whether to make a snapshot that is there already.
         say: called with a sentence at each step.
 
@@ -45,7 +48,7 @@ def fetch(
         raise WrongType(expected('a kernel by its version, such as "6.1"', kernel))
     if file is None:
         archive.known(kernel)
-    path = snapshots.path_of(kernel)
+    path = snapshots.path_of(kernel, protected=protected)
     if path.exists() and not again:
         found = snapshots.read(path)
         say(f"{found!r} is there already; fetch({kernel!r}, again=True) makes it anew.")
@@ -58,17 +61,25 @@ def fetch(
             package, source, version = Path(file), Path(file).name, ""
         say("Unpacking the kernel")
         with archive.image(package) as (image, digest):
-            found = make(image, source, version, digest, say)
+            found = make(image, source, version, digest, say, protected=protected)
     found.save(path)
     say(f"{found!r} is now {path} ({path.stat().st_size / (1 << 20):.1f} MiB).")
     return found
 
 
-def make(image: Path, source: str, version: str, digest: str, say: archive.Say = print) -> Snapshot:
+def make(
+    image: Path,
+    source: str,
+    version: str,
+    digest: str,
+    say: archive.Say = print,
+    *,
+    protected: bool = False,
+) -> Snapshot:
     """Boot an Image in QEMU and take its snapshot; source, version, digest: as Snapshot has them."""
     say("Booting it in QEMU until KVM has EL2")
     start = time.monotonic()
-    with board.booted(image) as running:
+    with board.booted(image, protected=protected) as running:
         say(f"Booted in {time.monotonic() - start:.1f} s; looking for what EL2 is")
-        taken = snapshots.take(running, source, version, digest)
+        taken = snapshots.take(running, source, version, digest, protected=protected)
     return numbers.with_numbers(taken)

@@ -161,7 +161,9 @@ class LinuxImage(Image):
         names = self.snapshot.symbols
         own = {name: va for name, va in names.items() if name.startswith(NVHE)}
         known = {name: va for name, va in names.items() if name not in own}
-        known |= {name.removeprefix(NVHE): va for name, va in own.items()}
+        for name, va in own.items():  # EL2 may have its own copy of what the host calls by
+            short = name.removeprefix(NVHE)
+            known[name if short in HOST else short] = va
         if self.table is not None:
             known.setdefault(HCALL_TABLE, self.layout.image_va(self.table))
         return known
@@ -268,7 +270,7 @@ def image_of(snapshot: Snapshot, rule: Callable[[Any], Sequence[str]]) -> LinuxI
     layout = layout_of(snapshot)
     draft = LinuxImage(f"linux-{snapshot.kernel}", layout, (), {}, (), snapshot=snapshot, rule=rule)
     memory = {start: snapshot.load(start, end - start) for start, end in draft.code}
-    places = {name: draft.pa(name) for name in draft.symbols}
+    places = {name: pa for pa, name in zip(*draft.places, strict=True) if name}
     programs = (*_programs(memory, places), Program("VM", VM_IPA, b"", {}, {}, (), ""))
     return replace(draft, programs=programs, memory=memory)
 

@@ -25,6 +25,7 @@ PROBED = 64  # numbers to try until one of them is served
 BUDGET = 1000  # instructions of a call that is only to show where it goes
 LONGEST = 512  # slots a table can have
 HANDLER = "handle_"  # the kernel puts this in front of a call's name for its function in the table
+PACIASP, BL = 0xD503233F, 0b100101
 NONE = (1 << 64) - 1  # SMCCC_RET_NOT_SUPPORTED
 
 
@@ -38,9 +39,9 @@ def with_numbers(snapshot: Snapshot) -> Snapshot:
         ids = _in_table(machine) if table is not None else _in_switch(machine)
     symbols = dict(known.symbols)
     if table is None:
-        for name, (_, at) in ids.items():
-            if at is not None:
-                symbols.setdefault(name, at)
+        handlers = {at: name for name, (_, at) in ids.items() if at is not None}
+        symbols = {name: at for name, at in symbols.items() if at not in handlers}
+        symbols |= {name: at for at, name in handlers.items()}
     return replace(
         known,
         symbols=symbols,
@@ -105,7 +106,7 @@ def _in_switch(machine: LinuxMachine) -> dict[str, tuple[int, int | None]]:
         if call is None or call.x0 != NONE:
             target = None if call is None else _second_call(call.trace)
             at = None if target is None else machine.image.layout.pa(target)
-            name = hypercall.name
+            name = hypercall.name.removesuffix("_nvhe")  # as it is called since 5.9
             found[name] = (
                 hypercall.smccc_id,
                 None if at is None else machine.image.layout.image_va(at),
@@ -147,5 +148,34 @@ def _names_on_the_way(machine: LinuxMachine) -> dict[str, int]:
             if decode(trace.words[int(trace.pcs[step])]).mnemonic == "br":
                 found["__kvm_handle_stub_hvc"] = int(trace.pcs[step + 1])
                 break
+    found |= _unnamed(machine, found)
     placed = {name: image.layout.pa(at) for name, at in found.items()}
     return {name: image.layout.image_va(pa) for name, pa in placed.items() if pa is not None}
+
+
+def _unnamed(machine: LinuxMachine, known: dict[str, int]) -> dict[str, int]:
+    """Where other functions of EL2 begin, so that none of them goes by the name of the one before.
+
+    That is where a BL goes, and where a return address is signed first of all.
+    Each is called by its distance from the vectors.
+    """
+    image, vector = machine.image, known["__kvm_hyp_host_vector"]
+    base = image.layout.pa(vector)
+    assert base is not None
+    starts = set()
+    for _, pa, size, code in image.snapshot.maps:
+        if not code:
+            continue
+        starts.add(pa)
+        words = np.frombuffer(image.snapshot.load(pa, size), "<u4")
+        places = pa + 4 * np.arange(len(words))
+        starts.update(places[words == PACIASP].tolist())
+        calls = words >> 26 == BL
+        away = (words[calls].astype(np.int64) << 38 >> 38) * 4  # 26 bits with a sign
+        starts.update((places[calls] + away).tolist())
+    named = {image.layout.pa(at) for at in known.values()}
+    return {
+        f"unnamed_{'-' * (pa < base)}{abs(pa - base):x}": image.layout.hyp_va(pa)
+        for pa in sorted(starts - named)
+        if any(first <= pa < first + size for _, first, size, code in image.snapshot.maps if code)
+    }

@@ -32,6 +32,7 @@ from hypkit.machine.errors import MachineError
 
 FORMAT = 1
 ENDING = ".hypkit-linux"
+PROTECTED = "-protected"  # after a kernel's version
 MAX_FILE, MAX_MEMBER = 256 << 20, RAM_SIZE
 
 # What the host executes in a call, and where it ends up after one that does not come back.
@@ -57,6 +58,7 @@ class Snapshot:
     symbols: name -> image address, of EL2's and of those of the host that a call meets.
     ids: hypercall -> x0; refused: those of them that EL2 refuses as it is; table: physical address
     of EL2's table of functions, None where it has none. What is not known yet, with_numbers finds.
+    protected: whether the kernel was booted with kvm-arm.mode=protected.
     """
 
     source: str
@@ -75,11 +77,12 @@ class Snapshot:
     ids: Mapping[str, int] = field(default_factory=dict, repr=False)
     refused: tuple[str, ...] = field(default=(), repr=False)
     table: int | None = field(default=None, repr=False)
+    protected: bool = False
 
     @property
     def kernel(self) -> str:
-        """The two numbers of the kernel's version: "6.1"."""
-        return ".".join(self.release.split(".")[:2])
+        """What fetch() and machine() call it: "6.1", or "6.1-protected"."""
+        return ".".join(self.release.split(".")[:2]) + PROTECTED * self.protected
 
     @cached_property
     def _places(self) -> dict[int, int]:
@@ -117,6 +120,7 @@ class Snapshot:
             "ids": dict(self.ids),
             "refused": self.refused,
             "table": self.table,
+            "protected": self.protected,
             "numbers": self.numbers.tolist(),
             "pages": hashlib.sha256(kept).hexdigest(),
             "symbols": hashlib.sha256(names).hexdigest(),
@@ -142,7 +146,9 @@ class Snapshot:
 _TEXTS = ("source", "version", "digest", "release")
 
 
-def take(board: Board, source: str, version: str, digest: str) -> Snapshot:
+def take(
+    board: Board, source: str, version: str, digest: str, *, protected: bool = False
+) -> Snapshot:
     """Take a snapshot of a board that stands still, as booted() gives it.
 
     Raises MachineError for a kernel whose EL2 is not KVM's, or that shows no symbols.
@@ -203,6 +209,7 @@ def take(board: Board, source: str, version: str, digest: str) -> Snapshot:
         numbers,
         by_page[numbers],
         {name: va for name, va in names.items() if name.startswith(NVHE) or name in HOST},
+        protected=protected,
     )
 
 
@@ -224,9 +231,9 @@ def folder() -> Path:
     return Path(base) / "hypkit" / "linux"
 
 
-def path_of(kernel: str) -> Path:
+def path_of(kernel: str, *, protected: bool = False) -> Path:
     """Return where the snapshot of a kernel lies: "6.1" -> .../hypkit/linux/6.1.hypkit-linux."""
-    return folder() / f"{kernel}{ENDING}"
+    return folder() / f"{kernel}{PROTECTED * protected}{ENDING}"
 
 
 def available() -> tuple[str, ...]:
@@ -236,7 +243,8 @@ def available() -> tuple[str, ...]:
 
 
 def _version(kernel: str) -> tuple[list[int], str]:
-    return [int(part) for part in kernel.split(".") if part.isdigit()], kernel
+    numbers = kernel.removesuffix(PROTECTED).split(".")
+    return [int(part) for part in numbers if part.isdigit()], kernel
 
 
 def read(path: Path) -> Snapshot:
@@ -301,6 +309,7 @@ def _of(about: dict[str, Any], kept: bytes, names: str) -> Snapshot:
         {str(name): int(number) for name, number in about["ids"].items()},
         tuple(map(str, about["refused"])),
         None if about["table"] is None else int(about["table"]),
+        bool(about["protected"]),
     )
 
 

@@ -110,7 +110,7 @@ def test_a_machine_without_a_snapshot_says_how_to_make_one(cache):
         linux.machine("6.1")
     assert str(caught.value).startswith(
         "no snapshot of Linux 6.1 is here (there is: none). hypkit.linux.fetch('6.1') or "
-        "`make linux ARGS=6.1` makes one"
+        "`make linux ARGS='6.1'` makes one"
     )
 
 
