@@ -23,6 +23,7 @@ class Judge:
 
 JUDGES = {
     "qemu": Judge(("qemu-system-aarch64",), "qemu-system-arm"),
+    "linux": Judge(("qemu-system-aarch64",), "qemu-system-arm"),  # and Debian's archive
     "as": Judge(("aarch64-linux-gnu-as",), "binutils-aarch64-linux-gnu"),
     "gcc": Judge(("aarch64-linux-gnu-gcc", "gcc"), "gcc-aarch64-linux-gnu"),
     "mca": Judge(("llvm-mca", *(f"llvm-mca-{v}" for v in range(30, 13, -1))), "llvm"),

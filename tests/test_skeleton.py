@@ -272,7 +272,9 @@ def test_a_judge_is_found_under_its_newest_name(monkeypatch):
 
 def test_names_that_are_no_judge_are_refused(monkeypatch):
     monkeypatch.setenv("HYPKIT_REQUIRE", "qemu,icc")
-    with pytest.raises(ValueError, match="'icc': the judges are qemu, as, gcc, mca, browser"):
+    with pytest.raises(
+        ValueError, match="'icc': the judges are qemu, linux, as, gcc, mca, browser"
+    ):
         judges.required()
     with pytest.raises(KeyError, match="no judge named 'icc'"):
         judges.judge("icc")
@@ -287,6 +289,7 @@ def test_the_summary_names_every_judge_and_adds_up_the_counts(monkeypatch):
     judges.judged("rows compared", 34)
     assert judges.summary() == [
         "judge qemu: MISSING (Debian package qemu-system-arm)",
+        "judge linux: MISSING (Debian package qemu-system-arm)",
         "judge as: MISSING (Debian package binutils-aarch64-linux-gnu)",
         "judge gcc: MISSING (Debian package gcc-aarch64-linux-gnu)",
         "judge mca: MISSING (Debian package llvm)",
