@@ -25,7 +25,7 @@ test: $(VENV)/for-test ## run all tests and every notebook
 check: $(VENV)/for-test ## lint, spell, and name the notebooks older than their text (seconds)
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check --quiet
-	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md notebooks/src notebooks/handout data hypkit/kernel/guest
+	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md CONTRIBUTING.md CHANGELOG.md notebooks/src notebooks/handout data hypkit/kernel/guest
 	$(BIN)/python -m notebooks.src.build --check
 
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)

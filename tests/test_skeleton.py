@@ -220,6 +220,8 @@ def test_the_linter_finds_nothing():
 PROSE = (
     "README.md",
     "INSTRUCTOR.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
     "notebooks/src",
     "notebooks/handout",
     "data",
