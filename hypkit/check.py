@@ -1,19 +1,35 @@
-"""Checks of the exercises: check(number, answer) says how it went, hint(number) helps.
+"""The learner's side of the exercises: check an answer, get a hint, see a solution, see progress.
 
-What an exercise is, and the exercises themselves, are data in hypkit/lessons/exercises.
+What an exercise is, and the exercises themselves, are in hypkit/lessons.
 """
 
 from __future__ import annotations
 
-import difflib
 import html
 import importlib
+import os
 import pkgutil
+import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import hypkit.lessons.exercises
-from hypkit.lessons.judge import Exercise, Wrong, shown, unanswered
+from hypkit.errors import UnknownName, did_you_mean
+from hypkit.lessons.answers import shown, unanswered
+from hypkit.lessons.judge import Exercise, Open, Wrong
+
+__all__ = [
+    "Hint",
+    "Progress",
+    "Solution",
+    "Verdict",
+    "check",
+    "exercises",
+    "hint",
+    "progress",
+    "solution",
+]
 
 RIGHT, WRONG, OPEN = "right", "not right yet", "not answered yet"
 _MARKS = {RIGHT: "\u2714", WRONG: "\u2718", OPEN: "\u25cb"}
@@ -21,7 +37,7 @@ _MARKS = {RIGHT: "\u2714", WRONG: "\u2718", OPEN: "\u25cb"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a check went. kind: RIGHT, WRONG or OPEN; sentence: what was expected and what came."""
+    """How a check went. kind: RIGHT, WRONG or OPEN; sentence: what was expected, and what it got."""
 
     exercise: str
     kind: str
@@ -29,6 +45,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
+        """Return whether the answer was right."""
         return self.kind == RIGHT
 
     def _repr_html_(self) -> str:
@@ -60,40 +77,125 @@ class Hint:
         return f"{self.exercise}, hint {self.stage} of {self.stages}: {self.text}"
 
 
+@dataclass(frozen=True)
+class Solution:
+    """A worked solution: text is Markdown, with the code to run in fences."""
+
+    exercise: str
+    text: str
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Which checks have passed on this computer. passed: their exercises' numbers, in order."""
+
+    passed: tuple[str, ...]
+
+    @property
+    def next(self) -> str | None:
+        """Return the first exercise that has not passed, optional ones last; None after the last."""
+        left = [one for number, one in exercises().items() if number not in self.passed]
+        left.sort(key=lambda one: one.optional)
+        return left[0].id if left else None
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        lessons: dict[str, list[str]] = {}
+        for number in exercises():
+            lessons.setdefault(number[:2], []).append(number)
+        return [
+            (
+                lesson,
+                f"{sum(n in self.passed for n in numbers)} of {len(numbers)}",
+                " ".join(f"{n} {_MARKS[RIGHT if n in self.passed else OPEN]}" for n in numbers),
+            )
+            for lesson, numbers in lessons.items()
+        ]
+
+    def _sentence(self) -> str:
+        said = f"Checks passed: {len(self.passed)} of {len(exercises())}."
+        if (number := self.next) is None:
+            return f"{said} That was the last one."
+        optional = ", optional" if exercises()[number].optional else ""
+        return f"{said} Next: {number} in lesson {number[:2]}{optional}."
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row">{lesson}</th><td>{count}</td><td>{marks}</td></tr>'
+            for lesson, count, marks in self._rows()
+        )
+        return (
+            f"<table><caption>{self._sentence()}</caption>"
+            '<tr><th scope="col">lesson</th><th scope="col">passed</th>'
+            f'<th scope="col">exercises</th></tr>{rows}</table>'
+        )
+
+    def __repr__(self) -> str:
+        rows = "\n".join("  ".join(row) for row in self._rows())
+        return f"{self._sentence()}\n{rows}"
+
+
+# --- Which exercise -------------------------------------------------------------------------------
+
 _MODULES = sorted(module.name for module in pkgutil.iter_modules(hypkit.lessons.exercises.__path__))
 
 
 @cache
 def _of_lesson(module: str) -> dict[str, Exercise]:
-    """A lesson's exercises by number; each lesson is loaded when it is first asked for."""
+    """Return a lesson's exercises by number; each lesson is loaded when it is first asked for."""
     found = importlib.import_module(f"hypkit.lessons.exercises.{module}").EXERCISES
     return {exercise.id: exercise for exercise in found}
 
 
 def exercises() -> dict[str, Exercise]:
-    """All exercises by number, in the order of the lessons."""
+    """Return all exercises by number, in the order of the lessons."""
     return {
         number: exercise for module in _MODULES for number, exercise in _of_lesson(module).items()
     }
 
 
-def _exercise(number: object) -> Exercise:
+def _exercise(number: object, answer: object = ...) -> Exercise:
     text = number if isinstance(number, str) else ""
     module = f"lesson{text[:2]}"
     known = _of_lesson(module) if module in _MODULES else {}
     if text in known:
         return known[text]
-    near = difflib.get_close_matches(str(number), known or exercises(), 1, 0.5)
-    like = near[0] if near else next(iter(known or exercises()))
-    raise KeyError(f"no exercise {shown(number)}; exercises are numbered like {like!r}")
+    everything = exercises()
+    if isinstance(answer, str) and answer in everything:
+        raise UnknownName(
+            f"the exercise's number comes first: check({answer!r}, ...); got {shown(number)}"
+        )
+    like = re.search(r"(\d{1,2})\s*[.,:-]\s*(\d)", str(number) if known or text else repr(number))
+    meant = f"{int(like[1]):02}.{like[2]}" if like else ""
+    advice = f"; did you mean {meant!r}?" if meant in everything else did_you_mean(text, everything)
+    raise UnknownName(
+        f"no exercise {shown(number)}{advice or '; exercises are numbered like ' + repr('01.2')}"
+    )
+
+
+# --- What a learner calls -------------------------------------------------------------------------
 
 
 def check(number: str, answer: object = ...) -> Verdict:
-    """Judge an answer to the exercise *number* ("01.2"), in a fresh machine where one is needed.
+    """Judge an answer to an exercise, in fresh machines where machines are needed.
 
-    No answer makes this raise; KeyError for an exercise that does not exist.
+    Args:
+        number: The exercise, such as "01.2".
+        answer: Whatever the exercise asks for. A function gets three seconds of the processor; one
+            call into C without an end, such as sum(itertools.repeat(1)), nothing can stop.
+
+    Returns:
+        The verdict, whatever the answer is.
+
+    Raises:
+        KeyError: There is no such exercise.
     """
-    exercise = _exercise(number)
+    exercise = _exercise(number, answer)
     try:
         if unanswered(answer):
             return Verdict(
@@ -102,29 +204,126 @@ def check(number: str, answer: object = ...) -> Verdict:
                 "Put your answer in place of the dots and run the "
                 f"cell again; hint({exercise.id!r}) helps.",
             )
-        return Verdict(exercise.id, RIGHT, _sentence(exercise.judge(answer)))
+        sentence = exercise.judge(answer)
     except Wrong as wrong:
         return Verdict(exercise.id, WRONG, _sentence(str(wrong)))
+    except Open as still_open:
+        return Verdict(exercise.id, OPEN, _sentence(str(still_open)))
     except Exception as error:  # an answer that no judge thought of
         return Verdict(
             exercise.id,
             WRONG,
             _sentence(
-                f"This answer cannot be judged ({type(error).__name__}); came {shown(answer)}"
+                f"This answer cannot be judged ({type(error).__name__}); got {shown(answer)}"
             ),
         )
+    _note(exercise.id)
+    return Verdict(exercise.id, RIGHT, _sentence(sentence))
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else text + "."
+    return text if text.endswith((".", "?", "!", ".)")) else text + "."
 
 
 _given: dict[str, int] = {}
 
 
 def hint(number: str) -> Hint:
-    """The next hint for an exercise: faint at first, then broader; the last one is repeated."""
+    """Give the next hint for an exercise: faint at first, then broader; the last one is repeated.
+
+    Args:
+        number: The exercise, such as "01.2".
+
+    Returns:
+        The hint, which says how many there are.
+
+    Raises:
+        KeyError: There is no such exercise.
+    """
     exercise = _exercise(number)
     stage = min(_given.get(exercise.id, 0) + 1, len(exercise.hints))
     _given[exercise.id] = stage
     return Hint(exercise.id, stage, len(exercise.hints), exercise.hints[stage - 1])
+
+
+def solution(number: str) -> Solution:
+    """Show the worked solution of an exercise, as the notebooks in notebooks/solutions have it.
+
+    Args:
+        number: The exercise, such as "01.2".
+
+    Returns:
+        The solution's text and code, with the imports that it needs.
+
+    Raises:
+        KeyError: There is no such exercise.
+    """
+    exercise = _exercise(number)
+    (file,) = _solutions().glob(f"{exercise.id[:2]}-*.md")
+    text = file.read_text(encoding="utf-8")
+    start = text.index(f"## Exercise {exercise.id}:")
+    following = text.find("\n## ", start)
+    section = text[start : following if following > 0 else len(text)].rstrip() + "\n"
+    if missing := [line for line in _imports(text[:start]) if _uses(section, line)]:
+        fence = "```{code-cell}\n"
+        section = section.replace(fence, fence + "\n".join([*missing, "", ""]), 1)
+    return Solution(exercise.id, section.replace("```{code-cell}", "```python"))
+
+
+def _imports(text: str) -> list[str]:
+    """Return the import lines of the cells before a solution, where its notebook has them."""
+    return re.findall(r"^(?:from [\w.]+ )?import .+$", text, re.MULTILINE)
+
+
+def _uses(section: str, line: str) -> bool:
+    """Return whether code uses a name that this line imports, and does not import it itself."""
+    names = re.split(r",\s*", line.rpartition("import ")[2].strip())
+    used = any(re.search(rf"\b{name}\b", section) for name in names)
+    return used and line not in section
+
+
+def _solutions() -> Path:
+    """Return the folder of the solutions: a wheel brings it along, a checkout has the original."""
+    package = Path(__file__).resolve().parent
+    installed = package / "lessons" / "solutions"
+    return installed if installed.is_dir() else package.parent / "notebooks" / "src" / "solutions"
+
+
+# --- Progress -------------------------------------------------------------------------------------
+
+_passed: set[str] = set()  # where nothing can be written, this session's at least
+
+
+def progress() -> Progress:
+    """Show which checks have passed on this computer, and which exercise comes next.
+
+    A passed check leaves an empty file of its number in the folder that HYPKIT_PROGRESS names, or
+    in hypkit/passed below the user's state folder (XDG_STATE_HOME, ~/.local/state). Nothing of the
+    answer is kept. Delete the folder to begin anew.
+
+    Returns:
+        The numbers of the exercises, shown as a table by lesson.
+    """
+    try:
+        kept = {path.name for path in _folder().iterdir()}
+    except (OSError, RuntimeError):
+        kept = set()
+    return Progress(tuple(number for number in exercises() if number in kept | _passed))
+
+
+def _note(number: str) -> None:
+    """Keep that a check has passed; where that cannot be written, for this session."""
+    _passed.add(number)
+    try:
+        folder = _folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / number).touch()
+    except (OSError, RuntimeError):
+        pass  # a full disk or a read-only home makes no answer wrong
+
+
+def _folder() -> Path:
+    if chosen := os.environ.get("HYPKIT_PROGRESS"):
+        return Path(chosen)
+    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(state) / "hypkit" / "passed"

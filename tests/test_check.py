@@ -1,16 +1,22 @@
 """Checks of exercises, whatever the exercise: endless loops, dots, hints, what stays untouched."""
 
+import itertools
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from hypkit import Machine
-from hypkit.check import OPEN, check, hint
+from hypkit.check import OPEN, Progress, check, hint, progress, solution
 from hypkit.check import exercises as all_exercises
-from hypkit.lessons import judge
-from hypkit.lessons.judge import Bench, Wrong, call_function, shown, unanswered
+from hypkit.lessons import functions, recording
+from hypkit.lessons.answers import shown, unanswered
+from hypkit.lessons.functions import call_function
+from hypkit.lessons.judge import Wrong
+from hypkit.lessons.recording import RecordingMachine
+from notebooks.src.build import TEXTS
 from tests.lessons.exercises import test_lesson00, test_lesson01
 from tests.lessons.exercises.test_lesson00 import set_offset
 from tests.lessons.exercises.test_lesson01 import half_break
@@ -20,15 +26,74 @@ RIGHT_ANSWERS = [*test_lesson00.RIGHT_ANSWERS, *test_lesson01.RIGHT_ANSWERS]
 MISTAKES = [*test_lesson00.MISTAKES, *test_lesson01.MISTAKES]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """What passes in a test is nobody's progress."""
+    monkeypatch.setenv("HYPKIT_PROGRESS", str(tmp_path / "passed"))
+
+
 @pytest.fixture
 def impatient(monkeypatch):
     """A test does not wait long for a learner's endless loop."""
-    monkeypatch.setattr(judge, "SECONDS", 0.3)
+    monkeypatch.setattr(functions, "SECONDS", 0.3)
 
 
 @pytest.mark.parametrize("endless", [forever, stubborn])
 def test_an_endless_loop_in_a_function_is_stopped_and_named(endless, impatient):
     assert "set_offset ran for 0.3 seconds and did not return" in check("00.3", endless).sentence
+
+
+def test_a_generator_without_an_end_is_stopped_and_named(impatient):
+    def forever(machine, name, count):
+        while True:
+            yield from ()
+
+    assert "other_names ran for 0.3 seconds" in check("03.2", forever).sentence
+    assert "your answer ran for 0.3 seconds" in check("05.3", forever(0, 0, 0)).sentence
+    assert "more than 10,000 items" in check("05.3", itertools.count()).sentence
+
+
+def test_the_limit_counts_work_and_no_waiting(impatient):
+    def waits(machine, value):
+        time.sleep(0.5)
+        set_offset(machine, value)
+
+    assert check("00.3", waits).passed
+
+
+def test_somebody_who_waits_for_ever_is_stopped_too(impatient, monkeypatch):
+    monkeypatch.setattr(functions, "PATIENCE", 0.5)
+
+    def waits(machine, value):
+        while True:
+            time.sleep(0.01)
+
+    assert "set_offset waited for 0.5 seconds" in check("00.3", waits).sentence
+
+
+@pytest.mark.parametrize("busy", [6])
+def test_a_busy_computer_makes_no_answer_wrong(busy, monkeypatch):
+    """A function that needs half of its time alone needs no more of it beside six others."""
+
+    def works(machine, value):
+        begun = time.thread_time()
+        while time.thread_time() - begun < 0.1:
+            pass
+        set_offset(machine, value)
+
+    monkeypatch.setattr(functions, "SECONDS", 0.3)
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL)
+        for _ in range(busy)
+    ]
+    try:
+        begun = time.monotonic()
+        assert check("00.3", works).passed
+        assert time.monotonic() - begun > 0.6  # the clock alone would have stopped some of them
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def test_the_tracer_that_was_there_before_is_there_again():
@@ -45,10 +110,10 @@ def test_the_tracer_that_was_there_before_is_there_again():
 
 
 def test_an_endless_loop_at_el2_ends_with_the_budget(monkeypatch):
-    monkeypatch.setattr(judge, "BUDGET", 5_000)
+    monkeypatch.setattr(recording, "BUDGET", 5_000)
     pytest.importorskip("keystone")
     loop = "dispatch:\n b dispatch\ndispatch_find:\ndispatch_call:\n"
-    with Bench("numbered", dispatcher=loop) as machine:
+    with RecordingMachine("numbered", dispatcher=loop) as machine:
         call = machine.call("__kvm_get_mdcr_el2")
     assert call.outcome == "runaway" and len(call.whole_trace) == 5_000
 
@@ -83,7 +148,7 @@ def documented(machine, value):
 
 @pytest.mark.parametrize(
     "answer",
-    [..., {"fnptr": ..., "numbered": 3}, [1, ...], (..., 2), empty, documented, lambda m, v: ...],
+    [..., {"fnptr": ..., "numbered": ...}, [..., ...], (...,), empty, documented, lambda m, v: ...],
 )
 def test_an_answer_with_dots_is_not_answered_yet(answer):
     assert unanswered(answer)
@@ -102,6 +167,103 @@ def test_a_function_that_does_something_is_an_answer():
     assert not unanswered([1, 2])
 
 
+def unknown_to_linecache(body):
+    """A function whose text nobody has kept, as in a notebook that was loaded from elsewhere."""
+    space = {}
+    exec(f"def f(machine, value):\n    {body}", space)
+    return space["f"]
+
+
+@pytest.mark.parametrize("body", ["...", "pass", "return", "return None", "return ...", "'what'"])
+def test_an_empty_function_is_no_answer_with_or_without_its_text(body):
+    assert unanswered(unknown_to_linecache(body))
+
+
+@pytest.mark.parametrize("body", ["return 3", "return 'x'", "print()", "'what'; return 0", "yield"])
+def test_a_function_with_a_body_is_an_answer_with_or_without_its_text(body):
+    assert not unanswered(unknown_to_linecache(body))
+
+
+def test_a_body_after_a_doc_string_is_a_body():
+    def answered(machine, value):
+        """Set the offset."""
+        return 0
+
+    async def not_begun(machine, value): ...
+
+    assert not unanswered(answered) and unanswered(not_begun)
+
+
+def test_what_is_there_of_a_half_filled_answer_is_judged():
+    verdict = check("01.2", {"fnptr": 28, "numbered": ...})
+    assert verdict.kind == OPEN
+    assert verdict.sentence == (
+        'Right for "fnptr"; now put an answer in place of the dots of "numbered".'
+    )
+    assert "no address at all" in check("01.2", {"fnptr": 26, "numbered": ...}).sentence
+    assert check("02.1", ["image", ..., ..., ..., ...]).kind == OPEN
+    assert check("05.3", [7, ...]).kind == OPEN
+    assert check("06.4", {"kvm_hcalls.h": "x", "kvm_hcall_list.h": ...}).kind == OPEN
+
+
+# Solutions and progress.
+
+
+@pytest.mark.parametrize("number", all_exercises())
+def test_a_solution_is_the_worked_one_with_all_that_it_needs(number, monkeypatch):
+    shown = solution(number)
+    assert shown.text.startswith(f"## Exercise {number}: ") and "code-cell" not in shown.text
+    assert repr(shown) == shown._repr_markdown_() == shown.text
+    verdicts = []
+
+    def judged(exercise, answer):
+        verdicts.append((exercise, check(exercise, answer).passed))
+
+    code = "\n".join(re.findall(r"```python\n(.*?)```", shown.text, re.DOTALL))
+    monkeypatch.setattr("builtins.print", lambda *words: None)
+    monkeypatch.setattr("hypkit.check.check", judged)
+    exec(code.replace("from hypkit.check import check\n", ""), {"check": judged})
+    assert verdicts and all(verdict == (number, True) for verdict in verdicts)
+
+
+def test_progress_is_kept_from_one_kernel_to_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYPKIT_PROGRESS", str(tmp_path / "new"))
+    monkeypatch.setattr("hypkit.check._passed", set())
+    assert progress().passed == () and progress().next == "00.1"
+    check("00.1", 51)
+    check("00.2", -38)
+    monkeypatch.setattr("hypkit.check._passed", set())  # another kernel
+    assert progress().passed == ("00.1",) and progress().next == "00.2"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["00.1"]
+    assert repr(progress()).startswith(
+        "Checks passed: 1 of 45. Next: 00.2 in lesson 00.\n00  1 of 3"
+    )
+    assert '<th scope="row">00</th><td>1 of 3</td>' in progress()._repr_html_()
+
+
+def test_progress_leaves_optional_exercises_for_the_end():
+    required = [number for number, one in all_exercises().items() if not one.optional]
+    optional = [number for number, one in all_exercises().items() if one.optional]
+    assert Progress(tuple(required)).next == optional[0] == "01.3"
+    assert "Next: 01.3 in lesson 01, optional." in repr(Progress(tuple(required)))
+    everything = Progress(tuple(all_exercises()))
+    assert everything.next is None and "That was the last one." in repr(everything)
+
+
+def test_a_home_that_cannot_be_written_to_makes_no_answer_wrong(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HYPKIT_PROGRESS", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr("hypkit.check._passed", set())
+    assert check("00.1", 51).passed and progress().passed == ("00.1",)
+
+
+def test_what_the_notebooks_call_optional_is_optional_here():
+    for number, exercise in all_exercises().items():
+        (text,) = TEXTS.glob(f"{number[:2]}-*.md")
+        section = text.read_text(encoding="utf-8").split(f"### Exercise {number}:")[1]
+        assert section.split("\n\n")[1].startswith("*Optional.*") == exercise.optional, number
+
+
 # Hints.
 
 
@@ -117,10 +279,26 @@ def test_hints_come_in_stages_and_the_last_one_stays(number, monkeypatch):
 
 
 @pytest.mark.parametrize("ask", [check, hint])
-@pytest.mark.parametrize("number", ["99.9", "1.2", None, [], 7])
+@pytest.mark.parametrize("number", ["99.9", "x", None, [], 7])
 def test_an_unknown_exercise_is_named(ask, number):
-    with pytest.raises(KeyError, match="no exercise .*numbered like '[01]"):
+    with pytest.raises(KeyError, match="no exercise .*numbered like '01.2'"):
         ask(number)
+
+
+@pytest.mark.parametrize("ask", [check, hint, solution])
+@pytest.mark.parametrize(
+    "number", ["1.2", "01,2", "1-2", "lesson 01.2", " 01.2", 1.2, "exercise 1.2"]
+)
+def test_a_number_written_in_another_way_is_understood(ask, number):
+    with pytest.raises(KeyError) as raised:
+        ask(number)
+    assert str(raised.value).endswith("; did you mean '01.2'?")
+
+
+def test_an_answer_before_its_number_is_told():
+    with pytest.raises(KeyError) as raised:
+        check(51, "00.1")
+    assert str(raised.value) == ("the exercise's number comes first: check('00.1', ...); got 51")
 
 
 # What a check must not do.
@@ -203,8 +381,8 @@ def test_an_error_of_the_learners_function_is_quoted_as_it_was_raised(error, wor
         call_function(wrong, name="wrong")
 
 
-def test_a_bench_remembers_each_call_once():
-    with Bench("numbered", seed=1) as machine:
+def test_a_recording_machine_remembers_each_call_once():
+    with RecordingMachine("numbered", seed=1) as machine:
         machine.call("__kvm_get_mdcr_el2")
         machine.call(0x101)
         machine.hvc(0x101)

@@ -1,7 +1,7 @@
-"""What a dispatcher may do on its way, besides arriving: found in a trace, told in a sentence.
+"""What a dispatcher must not do in a call, besides failing: found in its trace.
 
-Whatever it keeps from one call to the next, takes from the host unasked, or gets done where the
-model has no price for it, would make it look better than it is. So it has the general registers
+State kept from one call to the next, values of the host's that are no arguments, and instructions
+without a price in the model would make it look better than it is. So it has the general registers
 and EL2's stack, and nothing else.
 """
 
@@ -15,19 +15,21 @@ from hypkit.lessons.dispatcher_score import STACK
 from hypkit.trace import Step
 
 # The host's, and no argument: whatever stands there, the next caller may leave something else.
-_HOSTS = {f"x{n}": f"x{n}" for n in range(7, 30)}
+_HOSTS: dict[str | int, str] = {f"x{n}": f"x{n}" for n in range(7, 30)}
 _GIVEN_BACK = [f"x{n}" for n in range(19, 30)]
 
 
-def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[int]) -> str | None:
-    """What a call's way at EL2 does that is not a dispatcher's to do, and where; None for nothing.
+def violation(
+    way: Iterable[Step], physical: Callable[[int], int | None], own: set[int]
+) -> str | None:
+    """Return what a call does at EL2 that a dispatcher must not do, and where; None for nothing.
 
-    way: the steps at EL2 but for the handler's. physical: from a virtual to a physical address.
+    way: the steps at EL2, without the handler's. physical: from a virtual to a physical address.
     own: the physical addresses of the dispatcher; what runs before it is the entry's.
     """
     stored: set[int] = set()
     # Register, or place on the stack -> which of the host's registers it holds.
-    held: dict[str | int, str] = dict(_HOSTS)
+    held = {**_HOSTS}
     last: dict[str, Step] = {}
     arrived = False
     for step in way:
@@ -41,15 +43,17 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
         for access, place in zip(step.memory, places, strict=True):
             if access.kind == "store":
                 if arrived and not STACK.issuperset(place):
-                    wrong = "expected nothing to be stored but on EL2's stack"
+                    wrong = "expected stores to EL2's stack only"
                 stored.update(place)
             elif not STACK.isdisjoint(place) and not stored.issuperset(place):
-                wrong = "expected nothing to be read from EL2's stack that this call did not store"
+                wrong = (
+                    "expected only those places of EL2's stack to be read that this call stored to"
+                )
         if wrong:
             return f"{wrong}; step {step.index} is {step.text}"
         _follow(step.word, places, held)
         last.update(dict.fromkeys(operation(step.word).writes, step))
-    # Most of these are zero on our host: a zero of the dispatcher's own would look like them.
+    # Most of these are zero on our host: a zero that the dispatcher wrote would look like them.
     for name in _GIVEN_BACK:
         if held.get(name) != name:
             return (
@@ -60,7 +64,7 @@ def amiss(way: Iterable[Step], physical: Callable[[int], int | None], own: set[i
 
 
 def _instruction(word: int) -> str | None:
-    """What is wrong with an instruction wherever it stands (Arm ARM, C4.1)."""
+    """Return what is wrong with an instruction wherever it stands (Arm ARM, C4.1)."""
     if word & 0xFFE0_0000 == 0xD500_0000:
         if word >> 19 & 3 == 1:
             return "expected caches, TLBs and address translation to be left alone"
@@ -75,9 +79,9 @@ def _instruction(word: int) -> str | None:
 
 
 def _taken(word: int, held: dict[str | int, str]) -> str | None:
-    """What is wrong with reading a register that holds what the host left there.
+    """Return what is wrong with reading a register that holds what the host left there.
 
-    To save it on the stack or in another register is fine, and so is to give it back.
+    Saving it on the stack or in another register is fine, and so is giving it back.
     """
     memory = decode(word).memory
     if memory and memory.kind == "store":
@@ -99,7 +103,7 @@ def _follow(word: int, places: list[range], held: dict[str | int, str]) -> None:
     if _is_move(word):
         moved[f"x{word & 31}"] = held.get(f"x{word >> 16 & 31}")
     for name, place in zip(memory.registers if memory else (), places, strict=False):
-        if memory.kind == "store":
+        if memory and memory.kind == "store":
             moved.update(dict.fromkeys(place, held.get(name)))
         else:
             moved[name] = next((held[at] for at in place if at in held), None)
@@ -111,5 +115,5 @@ def _follow(word: int, places: list[range], held: dict[str | int, str]) -> None:
 
 
 def _is_move(word: int) -> bool:
-    """MOV of all 64 bits from a register to a register."""
+    """Return whether a word is a MOV of all 64 bits from a register to a register."""
     return word & 0xFFE0_FFE0 == 0xAA00_03E0

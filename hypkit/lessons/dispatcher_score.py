@@ -1,4 +1,4 @@
-"""What a dispatcher costs: each hypercall's way at EL2 around its handler, counted and modelled."""
+"""What a dispatcher costs: each hypercall's steps at EL2 around its handler, counted and modelled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypkit.cost.pipeline import simulate
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import HEAP
+from hypkit.lessons.recording import arrival
 from hypkit.trace import Step
 
 # Of the cores of data/cores.toml, a small one in order and a big one out of order.
@@ -23,11 +24,12 @@ STACK = frozenset(range(HEAP["hyp_stack"][0], sum(HEAP["hyp_stack"][:2])))
 
 @dataclass(frozen=True)
 class Score:
-    """What a dispatcher costs. Each number is the worst of the fourteen hypercalls.
+    """What a dispatcher costs.
 
     instructions, loads: executed at EL2 outside the function that was called, from the vector to
-    the ERET. bytes: the dispatcher's program, and what it reads or runs elsewhere (its stack, the
-    entry and the handler apart). cycles: by core, of the modelled way in plus the modelled way out
+    the ERET, in the worst of the fourteen hypercalls. bytes: the dispatcher's program, and what all
+    fourteen together read or run elsewhere (stack, entry and handler apart). cycles: by core, from
+    the vector to the handler plus from there to the ERET, in the worst of the fourteen
     (hypkit.cost.pipeline; what has no public price, such as HVC and ERET, is not in it).
     """
 
@@ -38,6 +40,7 @@ class Score:
     cycles: dict[str, int]
 
     def __getitem__(self, measure: str) -> int:
+        """Return one of the MEASURES by its key."""
         return self.cycles[measure] if measure in self.cycles else getattr(self, measure)
 
     def __repr__(self) -> str:
@@ -51,13 +54,13 @@ class Score:
 MEASURES = {
     "instructions": ("instructions at EL2 around the handler", "instructions"),
     "loads": ("loads at EL2 around the handler", "loads"),
-    "bytes": ("bytes of the dispatcher and of what it reads", "bytes"),
+    "bytes": ("bytes of the dispatcher and of what its calls read", "bytes"),
     **{core: (f"model cycles, {facts.core(core).title}", f"cycles {core}") for core in CORES},
 }
 
 
 def code_of(image: Image, names: tuple[str, ...]) -> set[int]:
-    """The physical addresses of the dispatcher, and of the programs of these names."""
+    """Return the physical addresses of the dispatcher, and of the programs of these names."""
     found: set[int] = set()
     for program in image.programs:
         if program.name in names or program is image.dispatcher:
@@ -69,8 +72,8 @@ def code_of(image: Image, names: tuple[str, ...]) -> set[int]:
 class Handler:
     """What a call's handler takes by itself, from the same call of the `numbered` machine.
 
-    places: where each of its steps is, those of a VM at EL1 included; instructions and loads: those
-    at EL2.
+    name, arguments: the call; places: where each of its steps is, those of a VM at EL1 included;
+    instructions and loads: those at EL2.
     """
 
     def __init__(self, call: Call, name: str, arguments: tuple[int | str, ...]) -> None:
@@ -84,12 +87,13 @@ class Handler:
         self.instructions, self.loads = _at_el2(steps)
 
 
-class Road:
-    """A call's way at EL2 around its handler.
+class MeasuredCall:
+    """What a call costs at EL2 around its handler.
 
     The handler is the same code with the same arguments in every machine. So what it takes is known
     from a machine that the learner did not write, and whatever else runs at EL2 is the
-    dispatcher's, wherever it lies.
+    dispatcher's, wherever it lies. instructions, loads, cycles by core: as in Score; size: bytes of
+    the dispatcher's program; borrowed: physical addresses of what it reads or runs elsewhere.
     """
 
     def __init__(self, call: Call, handler: Handler) -> None:
@@ -97,7 +101,7 @@ class Road:
         instructions, loads = _at_el2(trace)
         self.instructions = instructions - handler.instructions
         self.loads = loads - handler.loads
-        start = trace.find(handler.name)
+        start = arrival(trace, handler.name)
         stop = start + len(handler.places)
         ways = [
             [trace[n] for n in way if trace.els[n] == 2]
@@ -107,7 +111,7 @@ class Road:
         self.cycles = {core: sum(_cycles(way, core) for way in words) for core in CORES}
         own, entry = code_of(image, ()), code_of(image, ("hyp_entry.S",))
         self.size = len(image.dispatcher.code)
-        self.borrowed: set[int] = set()  # physical addresses, equal for every seed
+        self.borrowed: set[int] = set()  # equal for every seed
         arrived = False
         for step in (step for way in ways for step in way):
             pc = image.layout.pa(step.pc)
@@ -130,17 +134,17 @@ def _loads(step: Step) -> bool:
 
 
 def _at_el2(steps: Iterable[Step]) -> tuple[int, int]:
-    """Instructions and loads executed at EL2, whoever they belong to."""
+    """Return how many instructions and loads were executed at EL2, whoever they belong to."""
     there = [step for step in steps if step.el == 2]
     return len(there), sum(map(_loads, there))
 
 
-def total(name: str, roads: Sequence[Road]) -> Score:
-    """The score of all these calls of one dispatcher: the worst of each."""
+def total(name: str, calls: Sequence[MeasuredCall]) -> Score:
+    """Return the score of these calls of one dispatcher: the worst of them, and all their bytes."""
     return Score(
         name,
-        max(road.instructions for road in roads),
-        max(road.loads for road in roads),
-        roads[0].size + len(set().union(*(road.borrowed for road in roads))),
-        {core: max(road.cycles[core] for road in roads) for core in CORES},
+        max(call.instructions for call in calls),
+        max(call.loads for call in calls),
+        calls[0].size + len(set().union(*(call.borrowed for call in calls))),
+        {core: max(call.cycles[core] for call in calls) for core in CORES},
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 from hypkit.a64 import syndrome
 from hypkit.kernel.addresses import SPACES, Layout
-from hypkit.lessons.judge import Bench, Exercise, Wrong, call_function, number, shown
+from hypkit.lessons.answers import number, shown, word64, word_of
+from hypkit.lessons.functions import call_function, listed
+from hypkit.lessons.judge import Exercise, Open, Wrong
+from hypkit.lessons.material import ADDRESSES
+from hypkit.lessons.recording import RecordingMachine, arrival
 
 SEED = 7
-# Addresses of Machine("numbered", seed=SEED), as a debugger might show them.
-ADDRESSES = (
-    0xFFFF_BE54_62E9_0018,
-    0x4044_4000,
-    0x934F_0044_0000,
-    0xFFFF_0000_0040_2000,
-    0x934F_0028_5000,
-)
 _BY = {
     "image": "begins with 0xffff and has bit 47 set",
     "linear": "begins with 0xffff and has bit 47 clear",
@@ -24,32 +22,43 @@ _BY = {
 
 
 def _whose(answer: object) -> str:
-    if not isinstance(answer, list | tuple) or len(answer) != len(ADDRESSES):
-        raise Wrong(f"Expected a list of {len(ADDRESSES)} names; came {shown(answer)}")
+    given = listed(answer, f"a list of {len(ADDRESSES)} names, in order", dots=True)
+    if len(given) != len(ADDRESSES):
+        raise Wrong(f"Expected a list of {len(ADDRESSES)} names; got {len(given)}")
     layout = Layout.from_seed(SEED)
-    for n, (address, came) in enumerate(zip(ADDRESSES, answer, strict=True), 1):
-        if not isinstance(came, str) or came not in SPACES:
+    for n, (address, name) in enumerate(zip(ADDRESSES, given, strict=True), 1):
+        if name is ...:
+            continue
+        space = word_of(name, SPACES, f"address {n}, {address:#x}")
+        if space != layout.space(address):
             raise Wrong(
-                f"Expected one of {', '.join(SPACES)} for address {n}, {address:#x}; "
-                f"came {shown(came)}"
+                f"Address {n}, {address:#x}, is not {space}: an address of that space {_BY[space]}"
             )
-        if came != layout.space(address):
-            raise Wrong(
-                f"Address {n}, {address:#x}, is not {came}: an address of that space {_BY[came]}"
-            )
+    if dots := given.count(...):
+        raise Open(f"What you have is right; {dots} of {len(given)} names still to come")
     return (
         "Bit 47 and the sixteen bits above it tell the three virtual spaces apart, without a "
         "look into any table"
     )
 
 
+# In machines with other amounts of memory: (address, lowest bit of the tag, tag).
+OTHERS = (
+    (0xFFFF_0001_E345_6789, 32, 0x8ACE),
+    (0xFFFF_0000_3CFF_FFFF, 24, 0x80_0001),
+    (0xFFFF_FFFF_FFFF_FFFF, 36, 0x800),
+    (0x0000_8000_0000_0000, 30, 0x1_0000),
+    (0xFFFF_8000_1008_5000, 30, 0x1_FFFF),
+)
+
+
 def _by_hand(answer: object) -> str:
     for seed, name in ((43, "kvm0"), (44, "__kvm_get_mdcr_el2"), (45, "__kvm_flush_vm_context")):
-        with Bench("fnptr", seed=seed) as machine:
+        with RecordingMachine("fnptr", seed=seed) as machine:
             layout = machine.layout
             places = {space: machine.address(name, space) for space in SPACES}
             for space, va in places.items():
-                came = number(
+                got = word64(
                     call_function(
                         answer, va, layout.tag_lsb, layout.tag_val, name="kern_hyp_va_of"
                     ),
@@ -58,28 +67,30 @@ def _by_hand(answer: object) -> str:
                 start = machine.snapshot()
                 trace = machine.hvc(va).trace
                 machine.restore(start)
-                first = trace.find("dispatch_find")
-                if came == trace.register("x0", first + 5):
+                first = arrival(trace, "dispatch_find")
+                if got == trace.register("x0", first + 5):
                     continue
                 states = " -> ".join(f"{trace.register('x0', first + n):#x}" for n in range(6))
                 raise Wrong(
                     f"Of the {space} address {va:#x} with tag_lsb {layout.tag_lsb} and tag "
                     f"{layout.tag_val:#x}, steps {first} to {first + 4} make {states}; "
-                    f"expected the last of these, came {shown(came)}"
+                    f"expected the last of these, got {shown(got)}"
                 )
-    for va, lsb, tag in (
-        (0xFFFF_0001_E345_6789, 32, 0x8ACE),
-        (0xFFFF_0000_3CFF_FFFF, 24, 0x80_0001),
-    ):
-        came = number(call_function(answer, va, lsb, tag, name="kern_hyp_va_of"), "a hyp address")
-        if came != (expected := va & (1 << lsb) - 1 | tag << lsb):
+    draw = random.Random(46)
+    drawn = [
+        (draw.getrandbits(64), lsb, 1 << 47 - lsb | draw.getrandbits(47 - lsb))
+        for lsb in range(22, 44, 3)
+    ]
+    for va, lsb, tag in (*OTHERS, *drawn):
+        got = word64(call_function(answer, va, lsb, tag, name="kern_hyp_va_of"), "a hyp address")
+        if got != (expected := va & (1 << lsb) - 1 | tag << lsb):
             raise Wrong(
                 f"In a machine with another amount of memory (tag_lsb {lsb}, tag {tag:#x}) "
-                f"expected {va:#x} to become {expected:#x}; came {shown(came)}"
+                f"expected {va:#x} to become {expected:#x}; got {shown(got)}"
             )
     return (
-        "Your function and the five instructions agree, on addresses of all four spaces and "
-        "for three sizes of memory"
+        "Your function and the five instructions agree, on addresses of all four spaces, and it "
+        "is right for other amounts of memory as well"
     )
 
 
@@ -102,41 +113,47 @@ CASES = (
     ("__vgic_v3_read_vmcr", "kern_hyp_va", 54),
     # KASLR can lead into a 2 MiB of which EL2 has mapped some pages: one level more.
     ("__kvm_tlb_flush_vmid", "lm_alias", 489),
+    ("__vgic_v3_save_aprs", "kern_hyp_va", 489),
 )
 
 
 def _foretold(answer: object) -> str:
     for name, missing, seed in CASES:
-        with Bench("fnptr", seed=seed) as sound:
-            came = call_function(answer, sound, name, missing, name="predict")
-        if not isinstance(came, list | tuple) or len(came) != 2:
+        with RecordingMachine("fnptr", seed=seed) as sound:
+            got = call_function(answer, sound, name, missing, name="predict", items=True)
+        pair = listed(got, "predict to return two numbers, level and FAR_EL2")
+        if len(pair) != 2:
             raise Wrong(
-                f"Expected predict to return two numbers, level and FAR_EL2; came {shown(came)}"
+                f"Expected predict to return two numbers, level and FAR_EL2; got {shown(got)}"
             )
-        level, far = (number(part, "two whole numbers") for part in came)
+        level = number(pair[0], "a level as the first of predict's two numbers")
+        far = word64(pair[1], "FAR_EL2 as the second of predict's two numbers")
         text = BROKEN if missing == "kern_hyp_va" else None
-        with Bench("fnptr", seed=seed, dispatcher=text) as broken:
+        with RecordingMachine("fnptr", seed=seed, dispatcher=text) as broken:
             call = (
                 broken.call(name)
                 if missing == "kern_hyp_va"
                 else broken.hvc(broken.address(name, "image"))
             )
             panic, trace = broken.panicked, call.trace
+            assert panic is not None
             step = next(i for i, s in enumerate(trace) if s.symbol == "hyp_panic")
         found = panic.esr & 3
         where = f"{name} with {missing} missing (seed {seed}): hyp_panic at step {step} found"
         if far != panic.far:
-            space = broken.layout.space(far) if 0 <= far < 1 << 64 else None
+            if level == panic.far:
+                raise Wrong("Expected the level first and FAR_EL2 second; got them the other way")
+            space = broken.layout.space(far)
             what = f", {'an' if space == 'image' else 'a'} {space} address" if space else ""
-            raise Wrong(f"{where} FAR_EL2 {panic.far:#x}; came {shown(far)}{what}")
+            raise Wrong(f"{where} FAR_EL2 {panic.far:#x}; got {shown(far)}{what}")
         if level != found:
             raise Wrong(
-                f"{where} {syndrome.esr_text(panic.esr)}; came level {shown(level)}, while "
+                f"{where} {syndrome.esr_text(panic.esr)}; got level {shown(level)}, while "
                 "FAR_EL2 is right"
             )
     return (
-        "Level and FAR_EL2 were as you said, on five broken machines: the walk on the sound "
-        "machine knows where it will end"
+        f"Level and FAR_EL2 were as you said, on {len(CASES)} broken machines: the walk on the "
+        "sound machine knows where it will end"
     )
 
 
@@ -177,5 +194,6 @@ EXERCISES = (
             ".level is where it failed. For a linear address there is none: level 0.",
         ),
         _foretold,
+        optional=True,
     ),
 )

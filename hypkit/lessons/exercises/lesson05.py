@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from functools import cache
 
 from hypkit import facts
 from hypkit.comparison.ladder import Rung, measure
+from hypkit.cost import timing
+from hypkit.cost.pipeline import Timing
 from hypkit.kernel.variants import OPTIONS, review_combinations
-from hypkit.lessons.judge import Exercise, Wrong, call_function, number, shown
+from hypkit.lessons.answers import answers_for, number, shown, text_of
+from hypkit.lessons.functions import call_function, listed
+from hypkit.lessons.judge import Exercise, Wrong
 
 BUDGET = 40
 SIDES = ("jump_table", "relocated")
@@ -23,30 +28,24 @@ def _rung(key: str) -> Rung:
 
 
 def _both_sides(answer: object) -> str:
-    if not isinstance(answer, dict) or not all(key in answer for key in SIDES):
-        raise Wrong(
-            'Expected a dict with a number for "jump_table" and one for "relocated"; '
-            f"came {shown(answer)}"
-        )
-    for key in SIDES:
-        came = number(answer[key], f"for {key!r} a count of instructions")
+    for key, value in answers_for(answer, SIDES, "a count of instructions"):
+        got = number(value, f"for {key!r} a count of instructions")
         rung = _rung(key)
         host, hyp = rung.host.instructions, rung.hyp.instructions
-        if came == host + hyp:
+        dispatch = rung.dispatch.instructions
+        if got == host + hyp:
             continue
         known = {
-            hyp: "EL2's part alone",
-            host: "the host's part alone",
-            rung.dispatch.instructions: "the dispatch alone",
-            len(rung.trace): "the whole trace, the handler included",
+            hyp: "which is EL2's part alone",
+            host: "which is the host's part alone",
+            dispatch: "which is the dispatch alone",
+            host + dispatch: "which is the host's part and the dispatch, and EL2 does more",
+            len(rung.trace): "which is the whole trace, the handler included",
+            host + hyp + dispatch: "which counts the dispatch twice: it is a part of EL2's",
         }
         raise Wrong(
-            f"{key}: expected host and EL2 together; came {shown(came)}"
-            + (
-                f", which is {known[came]}"
-                if came in known
-                else f", and not the sum of the host's {host} and EL2's part"
-            )
+            f"{key}: expected host and EL2 together; got {shown(got)}, "
+            + known.get(got, f"and not the sum of the host's {host} and EL2's part")
         )
     return "Counted on both sides, a jump table and a relocated table are one instruction apart"
 
@@ -55,27 +54,26 @@ def _both_sides(answer: object) -> str:
 
 
 def _within_budget(answer: object) -> str:
-    if not isinstance(answer, str):
-        raise Wrong(f'Expected a name such as "numbered+adr_l"; came {shown(answer)}')
-    head, *options = answer.replace(" ", "").split("+")
+    name = text_of(answer, 'a name such as "numbered+adr_l"')
+    head, *options = name.replace(" ", "").split("+")
     unknown = [option for option in options if option not in OPTIONS]
     if head != "numbered" or unknown:
         raise Wrong(
-            f'Expected "numbered" with suggestions from {", ".join(OPTIONS)}; came {shown(answer)}'
+            f'Expected "numbered" with suggestions from {", ".join(OPTIONS)}; got {shown(answer)}'
         )
     taken = set(options)
-    came = _hyp(taken)
-    if came > BUDGET:
-        raise Wrong(f"Expected at most {BUDGET} instructions at EL2; {shown(answer)} has {came}")
+    count = _hyp(taken)
+    if count > BUDGET:
+        raise Wrong(f"Expected at most {BUDGET} instructions at EL2; {shown(answer)} has {count}")
     fewest = min(
         len(chosen) for chosen in map(_options, review_combinations()) if _hyp(chosen) <= BUDGET
     )
     if len(taken) > fewest:
         raise Wrong(
-            f"{came} instructions are within the budget of {BUDGET}, but {len(taken)} "
+            f"{count} instructions are within the budget of {BUDGET}, but {len(taken)} "
             f"suggestions are more than it takes: {fewest} are enough"
         )
-    return f"{came} instructions at EL2 with {fewest} suggestions, and fewer will not do"
+    return f"{count} instructions at EL2 with {fewest} suggestions, and fewer will not do"
 
 
 def _options(key: str) -> set[str]:
@@ -91,35 +89,31 @@ def _hyp(options: set[str]) -> int:
 
 
 def _on_the_chain(answer: object) -> str:
-    if not isinstance(answer, list | tuple | set | frozenset):
-        raise Wrong(f"Expected a list of row numbers; came {shown(answer)}")
-    came = {number(row, "rows of the table") for row in answer}
+    given = listed(answer, "a list of row numbers", ordered=False)
+    got = {number(row, "rows of the table") for row in given}
     timing = _timing()
     loads = {row.index for row in timing.rows if row.kind.startswith("load")}
     expected = loads & set(timing.critical)
-    for row in sorted(came):
+    for row in sorted(got):
         if not 0 <= row < len(timing.rows):
-            raise Wrong(f"Expected rows 0 to {len(timing.rows) - 1}; came {shown(row)}")
+            raise Wrong(f"Expected rows 0 to {len(timing.rows) - 1}; got {shown(row)}")
         if row not in loads:
-            raise Wrong(f"Expected rows with loads; came row {row}, `{timing.rows[row].text}`")
+            raise Wrong(f"Expected rows with loads; got row {row}, `{timing.rows[row].text}`")
         if row not in expected:
             raise Wrong(
                 f"Row {row}, `{timing.rows[row].text}`, is ready in cycle "
                 f"{timing.rows[row].ready}, and what follows waits for another row longer"
             )
-    if came != expected:
+    if missing := len(expected - got):
         raise Wrong(
-            f"Expected every load that the end waits for; {len(expected - came)} of them is missing"
-            if len(expected - came) == 1
-            else f"Expected every load that the end waits for; came {len(came)} of them"
+            f"Expected every load that the end waits for; {missing} of them "
+            f"{'is' if missing == 1 else 'are'} missing"
         )
     return "The table's slot is what everything waits for: the cached offset is there before it"
 
 
 @cache
-def _timing():
-    from hypkit.cost import timing
-
+def _timing() -> Timing:
     return timing(_rung("reviewed").trace, "ideal")
 
 
@@ -127,20 +121,32 @@ def _timing():
 
 
 def _unseen() -> list[facts.Measurement]:
-    """The published figures, and some of other kinds that nobody published."""
+    """Return the published figures, and some of other kinds that nobody published."""
     known = list(facts.published())
     trap = next(figure for figure in known if figure.key == "neve-entry")
-    return known + [
-        replace(trap, key="made-up-a55", machine="Arm Cortex-A55", number=81, high=None),
-        replace(trap, key="made-up-ns", unit="ns"),
-        replace(trap, key="made-up-intel", machine="Intel Xeon E5-2450"),
-        replace(trap, key="made-up-a15", machine="Arm Cortex-A15 (32-bit)"),
-        replace(trap, key="made-up-guest", measures="guest-hvc", machine="Arm Cortex-A57"),
+
+    def like(key: str, machine: str, unit: str = "cycles", kind: str = "trap") -> facts.Measurement:
+        return replace(trap, key=key, machine=machine, unit=unit, measures=kind, high=None)
+
+    made_up = [
+        like("made-up-a55", "Arm Cortex-A55"),
+        like("made-up-n1", "Ampere Altra (Neoverse N1)"),
+        like("made-up-seattle", "AMD Seattle (Cortex-A57)"),
+        like("made-up-m1", "Apple M1"),
+        like("made-up-ns", trap.machine, unit="ns"),
+        like("made-up-intel", "Intel Xeon E5-2450"),
+        like("made-up-a15", "Arm Cortex-A15 (32-bit)"),
+        like("made-up-a7", "Allwinner A20 (Cortex-A7, 32-bit)"),
+        like("made-up-guest", "Arm Cortex-A57", kind="guest-hvc"),
+        like("made-up-host", "Arm Cortex-A57", kind="host-hvc"),
+        like("made-up-other", "Arm Cortex-A57", kind="other"),
+        like("made-up-percent", "Arm Cortex-A72", unit="percent more"),
     ]
+    return [*known, *made_up]
 
 
 def _unfair(figure: facts.Measurement) -> str | None:
-    """Why the figure may not stand beside our dispatch; None when it may."""
+    """Return why the figure may not stand beside our dispatch, None when it may."""
     if figure.measures != "trap":
         return f"it measures {figure.measures!r}, not a bare exception"
     if figure.unit != "cycles":
@@ -150,30 +156,49 @@ def _unfair(figure: facts.Measurement) -> str | None:
     return None
 
 
+# A return is not quite an exception, and a sum of two figures is not quite measured. Whoever looks
+# that closely may leave them out.
+ARGUABLE = ("neve-return", "neve-both")
+
+
 def _fair_figures(answer: object) -> str:
-    unseen = _unseen()
-    given = call_function(answer, list(unseen), name="fair")
-    if not isinstance(given, list | tuple | set | frozenset):
-        raise Wrong(f"Expected a list of keys; fair returned {shown(given)}")
+    draw = random.Random(54)
+    everything = _unseen()
+    for size in (len(everything), 20, 12):
+        unseen = draw.sample(everything, size)
+        given = call_function(answer, list(unseen), name="fair", items=True)
+        none = ": is a return missing?" if given is None else ""
+        keys = listed(given, f"a list of keys from fair{none}", ordered=False)
+        _fair([figure for figure in everything if figure in unseen], keys)
+    fair = sum(not _unfair(figure) for figure in everything)
+    return (
+        f"{len(keys)} of the last {len(unseen)} figures may stand beside the dispatch, and at "
+        f"most {fair} of all {len(everything)}"
+    )
+
+
+def _fair(unseen: list[facts.Measurement], given: list[object]) -> None:
+    """Raise Wrong unless these keys are those of the fair figures among the unseen ones."""
     for key in given:
         if not isinstance(key, str):
-            raise Wrong(f'Expected keys, such as "neve-entry", and no figures; came {shown(key)}')
-    expected = {figure.key for figure in unseen if not _unfair(figure)}
+            raise Wrong(f'Expected keys, such as "neve-entry", and no figures; got {shown(key)}')
     for figure in unseen:
-        if figure.key in given and figure.key not in expected:
+        if figure.key in given and (why := _unfair(figure)):
             raise Wrong(
                 f"{figure.key} is {figure.text} on {figure.machine}, and may not stand "
-                f"beside our dispatch: {_unfair(figure)}"
+                f"beside our dispatch: {why}"
             )
     for figure in unseen:
-        if figure.key in expected and figure.key not in given:
+        if figure.key not in (*given, *ARGUABLE) and not _unfair(figure):
             raise Wrong(
                 f"{figure.key} is missing: {figure.text} on {figure.machine}, a bare exception"
             )
-    strange = [key for key in given if key not in expected]
-    if strange:
-        raise Wrong(f"Expected keys of the figures; came {shown(strange[0])}")
-    return f"{len(expected)} of {len(unseen)} figures may stand beside the dispatch"
+    known = {figure.key for figure in unseen}
+    if strange := [key for key in given if key not in known]:
+        raise Wrong(
+            f"Expected keys of the {len(unseen)} figures that fair was given; got "
+            f"{shown(strange[0])}, which is not among them"
+        )
 
 
 EXERCISES = (
@@ -206,6 +231,7 @@ EXERCISES = (
             "There are two loads. They run at the same time, and one is ready later.",
         ),
         _on_the_chain,
+        optional=True,
     ),
     Exercise(
         "05.4",
@@ -216,5 +242,6 @@ EXERCISES = (
             "The machine's name tells a 32-bit core, and an Intel or x86 one.",
         ),
         _fair_figures,
+        optional=True,
     ),
 )

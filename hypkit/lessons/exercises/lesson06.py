@@ -2,80 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import zlib
+from collections.abc import Iterator, Mapping
 
 from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
-from hypkit.header import DEFINES, Header, HeaderError, read_header
+from hypkit.errors import did_you_mean
+from hypkit.header import Header, HeaderError, read_header
 from hypkit.header.compiler import LIST, NUMBERS
 from hypkit.kernel.variants import ENOSYS, FIRST_AFTER_STUB, HYPERCALLS, SPARE, STUB_ERROR, variant
-from hypkit.lessons.judge import Bench, Exercise, Wrong, shown
-
-# A list that someone has put into the order of the alphabet, almost: exercise 06.1.
-BROKEN = (
-    DEFINES[NUMBERS]
-    .replace("_IDX___vgic_v3_read_vmcr 12", "_IDX___vgic_v3_read_vmcr 10")
-    .replace("_IDX___kvm_flush_vm_context 4", "_IDX___kvm_flush_vm_context 3")
-)
-# What may only be called before the kernel is up, as Linux 5.16 sorts them: exercise 06.4.
-EARLY = (
-    "__kvm_enable_ssbs",
-    "__kvm_get_mdcr_el2",
-    "__vgic_v3_init_lrs",
-    "__vgic_v3_get_ich_vtr_el2",
-)
+from hypkit.lessons.answers import complete, shortened, shown
+from hypkit.lessons.judge import Exercise, Wrong
+from hypkit.lessons.material import BROKEN, EARLY
+from hypkit.lessons.recording import RecordingMachine, ending, entered
 
 
-def _header(answer: object, what: str = "This") -> Header:
-    """The answer compiled; Wrong with the compiler's sentence, about *what*."""
-    if not isinstance(answer, str | Mapping | Header):
-        raise Wrong(f"Expected a header: a text, or texts by file name; came {shown(answer)}")
-    if isinstance(answer, Mapping):
-        if NUMBERS not in answer:
-            raise Wrong(f"Expected the texts of {NUMBERS} and {LIST}; {NUMBERS} is missing")
-        for file, text in answer.items():
-            if not isinstance(text, str):
-                raise Wrong(f"Expected a text for {shown(file)}; came {shown(text)}")
+def _files(answer: object) -> Mapping[str, str]:
+    """Return the texts of a header by file name, however they were given; raise Wrong for others.
+
+    That is a text, a dict of texts, the two texts in either order, or what read_header returns.
+    """
+    if isinstance(answer, Header):
+        return dict(answer.files)
+    if isinstance(answer, str):
+        return {NUMBERS: answer}
+    if isinstance(answer, list | tuple) and len(answer) == 2:
+        if all(isinstance(text, str) for text in answer):
+            first_is_numbers = "KVM_HOST_HCALL_BASE" in answer[0]
+            names = (NUMBERS, LIST) if first_is_numbers else (LIST, NUMBERS)
+            return dict(zip(names, answer, strict=True))
+    if not isinstance(answer, Mapping):
+        raise Wrong(f"Expected a header: a text, or texts by file name; got {shown(answer)}")
+    complete(answer)
+    if NUMBERS not in answer:
+        raise Wrong(f"Expected the texts of {NUMBERS} and {LIST}; {NUMBERS} is missing")
+    for file, text in answer.items():
+        if not isinstance(text, str):
+            raise Wrong(f"Expected a text for {shown(file)}; got {shown(text)}")
+    return answer
+
+
+def _header(files: Mapping[str, str], what: str = "This") -> Header:
+    """Return the header compiled; raise Wrong with the compiler's sentence, about *what*."""
     try:
-        return read_header(answer)
+        return read_header(files)
     except HeaderError as error:
-        at = f"{error.file}, line {error.line}" if error.line else error.file
-        offending = f" (the line is: {error.text[:60]})" if error.text else ""
-        raise Wrong(f"{what} does not compile; {at}: {error.message}{offending}") from None
+        raise Wrong(f"{what} does not compile; {_complaint(error, files)}") from None
     except (TypeError, ValueError) as error:
         raise Wrong(f"Expected a header: {error}") from None
 
 
-def _machine(header: Header, key: str, seed: int) -> Bench:
+def _complaint(error: HeaderError, files: Mapping[str, str]) -> str:
+    """Return the compiler's complaint, with its line and what to try."""
+    at = f"{error.file}, line {error.line}" if error.line else error.file
+    line = f" (the line is {shortened(error.text, 100)})" if error.text else ""
+    preprocessor = (
+        ". The preprocessor knows no enumerators, so #if takes each for 0: let the compiler look, "
+        "with _Static_assert"
+        if error.text.lstrip().startswith("#error") and "#if" in files.get(error.file, "")
+        else ""
+    )
+    return f"{at}: {error.message}{line}{preprocessor}"
+
+
+def _machine(header: Header, key: str, seed: int) -> RecordingMachine:
     try:
-        return Bench(key, seed=seed, header=header)
+        return RecordingMachine(key, seed=seed, header=header)
     except AsmError as error:
         raise Wrong(
             f"The C compiler takes this, but the assembler does not: {error.message}"
         ) from None
 
 
-def _reaches(machine: Bench, name: str) -> None:
-    """Wrong unless a call by name runs the function of that name."""
+def _reaches(machine: RecordingMachine, name: str) -> None:
+    """Raise Wrong unless a call by name runs the function of that name."""
     call = machine.call(name, *facts.function(name).example)
     if call.trace.find(name) is not None:
         return
-    other = next((one for one in (*HYPERCALLS, *SPARE) if call.trace.find(one) is not None), None)
-    came = (
-        f"ran {other}"
+    other = entered(call)
+    did = (
+        f"the call ran {other}"
         if other
-        else "got kvm_hc_ni, the table's empty slot"
+        else "the call got kvm_hc_ni, the table's empty slot"
         if call.trace.find("kvm_hc_ni") is not None
-        else "got -ENOSYS from the range test"
+        else "the call got -ENOSYS from the range test"
         if call.x0 == ENOSYS
-        else "was taken for a stub call"
+        else "the call was taken for a stub call"
         if call.x0 == STUB_ERROR
-        else call.message
+        else ending(call)
     )
     raise Wrong(
         f"Expected {name} to run when the host calls it by its number, "
-        f"{machine.x0_of(name):#x}; the call {came}"
+        f"{machine.x0_of(name):#x}; {did}"
     )
 
 
@@ -88,16 +108,32 @@ def _numbered(header: Header, names: tuple[str, ...]) -> None:
         )
 
 
+def _refuses(machine: RecordingMachine, header: Header, x0: int) -> None:
+    """Raise Wrong unless the range test itself turns a number away."""
+    call = machine.hvc(x0)
+    if call.x0 != ENOSYS:
+        raise Wrong(f"Expected -ENOSYS for x0 = {x0 & MASK64:#x}; {ending(call)}")
+    if call.trace.find("kvm_hc_ni") is not None:
+        raise Wrong(
+            f"Expected the range test to refuse {x0 & MASK64:#x}, which is no call's number; it "
+            f"let it in, to an empty slot of the table: KVM_HOST_HCALL_SIZE is "
+            f"{len(header.slots)}, and the last call is in slot "
+            f"{max(header.numbers.values()) - header.numbering.base}"
+        )
+
+
 # --- The judges -----------------------------------------------------------------------------------
 
 
 def _strays(answer: object) -> str:
+    if isinstance(answer, Mapping):
+        complete(answer)
     if not isinstance(answer, Mapping) or not all(
         isinstance(item, str) for pair in answer.items() for item in pair
     ):
         raise Wrong(
             "Expected a dict: the call that was meant -> the function that runs; "
-            f"came {shown(answer)}"
+            f"got {shown(answer)}"
         )
     expected = {}
     with _machine(read_header(BROKEN), "numbered", 61) as machine:
@@ -108,16 +144,20 @@ def _strays(answer: object) -> str:
                 expected[name] = ran
     for name, ran in answer.items():
         if name not in HYPERCALLS:
-            raise Wrong(f"Expected names of hypercalls; {shown(name)} is none")
+            like = did_you_mean(name, HYPERCALLS)
+            raise Wrong(f"Expected names of hypercalls; {shown(name)} is not one{like}")
         if name not in expected:
             raise Wrong(f"{name} runs as it should; expected only calls that run another function")
+        if ran not in (*HYPERCALLS, "kvm_hc_ni"):
+            like = did_you_mean(ran, HYPERCALLS)
+            raise Wrong(f"Expected a function that runs; {shown(ran)} is not one{like}")
         if ran != expected[name]:
             raise Wrong(
-                f"Expected what runs when the host calls {name}; came {shown(ran)}, but of "
+                f"Expected what runs when the host calls {name}; got {shown(ran)}, but of "
                 "two entries for one slot the later one stays"
             )
     if len(answer) < len(expected):
-        raise Wrong(f"Expected {len(expected)} calls that go astray; came {len(answer)}")
+        raise Wrong(f"Expected {len(expected)} calls that go astray; got {len(answer)}")
     return (
         "Two slots were given twice, and in each the later name stays; the two slots that were "
         "left over hold kvm_hc_ni, and nobody calls them"
@@ -125,112 +165,133 @@ def _strays(answer: object) -> str:
 
 
 def _two_more(answer: object) -> str:
-    header = _header(answer)
+    header = _header(_files(answer))
     _numbered(header, (*HYPERCALLS, *SPARE))
     for name, number in variant("numbered").numbers.items():
         if header.numbers[name] != number:
             raise Wrong(
-                f"Expected the old calls to keep their numbers; {name} was {number:#x} and is {header.numbers[name]:#x}"
+                f"Expected the old calls to keep their numbers; {name} was {number:#x} and is "
+                f"{header.numbers[name]:#x}"
             )
     for key, seed in (("numbered", 62), ("adr_l", 63)):
         with _machine(header, key, seed) as machine:
             for name in (*HYPERCALLS, *SPARE):
                 _reaches(machine, name)
             machine.call("__kvm_timer_set_cntvoff", 0x1000 + seed, seed)
-            expected, came = machine.sysreg("CNTVOFF_EL2"), machine.call(SPARE[0]).x0
-            if came != expected:
-                raise Wrong(f"Expected {SPARE[0]} to give {expected:#x} back; came {came:#x}")
-            last = max(header.numbers.values())
-            beyond = machine.hvc(last + 1)
-            if beyond.x0 != ENOSYS:
-                raise Wrong(
-                    f"Expected -ENOSYS for the number behind the last, {last + 1:#x}; came "
-                    f"{beyond!r}"
-                )
-    edits = "one line a call" if len(header.files) > 1 else "two lines a call, and the size"
-    return f"Both functions run, the other fourteen as before: it took {edits}"
+            expected, got = machine.sysreg("CNTVOFF_EL2"), machine.call(SPARE[0]).x0
+            if got != expected:
+                raise Wrong(f"Expected {SPARE[0]} to return {expected:#x}; got {got or 0:#x}")
+            _refuses(machine, header, max(header.numbers.values()) + 1)
+    at = " and ".join(f"{header.numbers[name]:#x}" for name in SPARE)
+    return f"Both functions run, by the numbers {at}, and the other fourteen as before"
+
+
+RUN = "__kvm_vcpu_run_nvhe"
+KEPT = 5  # its place in the list, which makes the number 0x105
 
 
 def _guard(answer: object) -> str:
-    if not isinstance(answer, str):
-        raise Wrong(f"Expected the text of kvm_hcalls.h; came {shown(answer)}")
-    run = "__kvm_vcpu_run_nvhe"
+    files = _files(answer)
+    text = files[NUMBERS]
+    draw = random.Random(zlib.crc32(text.encode("utf-8", "replace")))
 
-    def files(names: tuple[str, ...]) -> dict[str, str]:
-        return {NUMBERS: answer, LIST: "".join(f"KVM_HOST_HCALL({name})\n" for name in names)}
+    def compiled(names: list[str]) -> dict[str, str]:
+        return {NUMBERS: text, LIST: "".join(f"KVM_HOST_HCALL({name})\n" for name in names)}
 
-    at = HYPERCALLS.index(run)
-    allowed = {
-        "the fourteen calls": HYPERCALLS,
-        "a call added at the end": (*HYPERCALLS, SPARE[0]),
-        "two calls behind it swapped": (*HYPERCALLS[:-2], HYPERCALLS[-1], HYPERCALLS[-2]),
-    }
-    for what, names in allowed.items():
-        header = _header(files(names), f"A list that must stay possible, {what},")
-        if header.numbers.get(run) != 0x105:
+    tries = 0
+    for what, names in _allowed(draw):
+        tries += 1
+        header = _header(compiled(names), f"A list that must stay possible, {what},")
+        if header.numbers.get(RUN) != 0x100 + KEPT:
             raise Wrong(
-                f"With {what}, expected {run} to have the number 0x105; "
-                f"came {shown(header.numbers.get(run))}"
+                f"With {what}, expected {RUN} to have the number 0x105; "
+                f"got {shown(header.numbers.get(RUN))}"
             )
-    forbidden = {
-        "a call added at the start": (SPARE[1], *HYPERCALLS),
-        "one call before it left out": HYPERCALLS[1:],
-        "it and the next one swapped": (
-            *HYPERCALLS[:at],
-            HYPERCALLS[at + 1],
-            run,
-            *HYPERCALLS[at + 2 :],
-        ),
-    }
-    for what, names in forbidden.items():
+    for what, names in _forbidden(draw):
+        tries += 1
         try:
-            header = read_header(files(names))
-        except HeaderError as error:
-            if "static assertion" not in error.message:
-                raise Wrong(
-                    f"With {what}, expected a static assertion to fail; came another "
-                    f"error: {error.message}"
-                ) from None
-        else:
-            raise Wrong(
-                f"With {what}, {run} has the number {header.numbers[run]:#x}; expected the "
-                "compiler to stop"
-            )
-    return f"The compiler now watches over {run}, and over nothing that may change"
+            header = read_header(compiled(names))
+        except HeaderError:
+            continue
+        raise Wrong(
+            f"With {what}, {RUN} has the number {0x100 + names.index(RUN):#x}; expected the "
+            "compiler to stop"
+        )
+    return (
+        f"Of {tries} lists the compiler takes those in which {RUN} has the number 0x105, whatever "
+        "else they change, and stops at the others"
+    )
+
+
+def _allowed(draw: random.Random) -> Iterator[tuple[str, list[str]]]:
+    """Yield lists in which the call keeps its place, and what was done to each."""
+    others = [name for name in HYPERCALLS if name != RUN]
+    yield "the fourteen calls", list(HYPERCALLS)
+    yield "a call added at the end", [*HYPERCALLS, SPARE[0]]
+    mixed = _mixed(others, draw)
+    yield "all other calls in another order", [*mixed[:KEPT], RUN, *mixed[KEPT:]]
+    few = [*_mixed(others, draw)[: KEPT - 1], SPARE[1]]
+    yield "other calls before it and none after it", [*few, RUN]
+
+
+def _forbidden(draw: random.Random) -> Iterator[tuple[str, list[str]]]:
+    """Yield lists in which the call has another place, and what was done to each."""
+    at = HYPERCALLS.index(RUN)
+    yield "a call added at the start", [SPARE[1], *HYPERCALLS]
+    yield "one call before it left out", list(HYPERCALLS[1:])
+    swapped = [*HYPERCALLS]
+    swapped[at], swapped[at + 1] = swapped[at + 1], swapped[at]
+    yield "it and the next one swapped", swapped
+    others = [name for name in HYPERCALLS if name != RUN]
+    for place in (0, 2, 7, 8, 10, len(others)):
+        names = [*others] if place % 2 else _mixed(others, draw)
+        yield f"it moved to place {place}", [*names[:place], RUN, *names[place:]]
+
+
+def _mixed(names: list[str], draw: random.Random) -> list[str]:
+    """Return the names in an order in which none has the place that it had."""
+    while True:
+        mixed = draw.sample(names, len(names))
+        if all(before != after for before, after in zip(names, mixed, strict=True)):
+            return mixed
 
 
 def _policy(answer: object) -> str:
-    header = _header(answer)
+    header = _header(_files(answer))
     _numbered(header, HYPERCALLS)
     numbers = {name: header.numbers[name] for name in HYPERCALLS}
-    low = min(numbers, key=numbers.get)
+    low = min(numbers, key=lambda name: numbers[name])
+    last = FIRST_AFTER_STUB + len(HYPERCALLS) - 1
     if numbers[low] < FIRST_AFTER_STUB:
         raise Wrong(
             f"{low} has the number {numbers[low]}; expected none below "
             f"{FIRST_AFTER_STUB}: those are the stub calls"
         )
-    if max(numbers.values()) != FIRST_AFTER_STUB + len(HYPERCALLS) - 1:
+    if sorted(numbers.values()) != list(range(FIRST_AFTER_STUB, last + 1)):
         raise Wrong(
-            f"Expected the numbers {FIRST_AFTER_STUB} to "
-            f"{FIRST_AFTER_STUB + len(HYPERCALLS) - 1:#x}, one for each call; came "
-            f"{min(numbers.values())} to {max(numbers.values()):#x}"
+            f"Expected the numbers {FIRST_AFTER_STUB:#x} to {last:#x}, one for each call; got "
+            f"{len(set(numbers.values()))} numbers from {min(numbers.values()):#x} to "
+            f"{max(numbers.values()):#x}"
+        )
+    if base := header.numbering.base:
+        raise Wrong(
+            f"Expected KVM_HOST_HCALL_BASE to be 0, because here a number is its own index; got "
+            f"{base:#x}"
         )
     limit = min(number for name, number in numbers.items() if name not in EARLY)
     late = next((name for name in EARLY if numbers[name] > limit), None)
     if late:
         raise Wrong(
             f"Expected the four early calls first; {late} has the number "
-            f"{numbers[late]}, and a later call has {limit}"
+            f"{numbers[late]:#x}, and a later call has {limit:#x}"
         )
     with _machine(header, "reviewed", 64) as machine:
         for name in HYPERCALLS:
             _reaches(machine, name)
-        for x0 in (max(numbers.values()) + 1, 0x100, -1):
-            call = machine.hvc(x0)
-            if call.x0 != ENOSYS:
-                raise Wrong(f"Expected -ENOSYS for x0 = {x0 & MASK64:#x}; came {call!r}")
+        for x0 in (last + 1, last + 3, 0x100, -1):
+            _refuses(machine, header, x0)
     return (
-        f"One comparison is now a policy: once the kernel is up, whatever is below {limit} can "
+        f"One comparison is now a policy: once the kernel is up, whatever is below {limit:#x} can "
         "be turned away"
     )
 
@@ -253,7 +314,7 @@ EXERCISES = (
         "Two more calls",
         (
             "Either style will do. In the enum's, only one of the two files changes.",
-            "The new names come behind the old ones, or the old numbers would move.",
+            "The new names come after the old ones, or the old numbers would move.",
             'answer = ENUM | {"kvm_hcall_list.h": ENUM["kvm_hcall_list.h"] + '
             '"KVM_HOST_HCALL(...)\\n" + ...}, with the two names.',
         ),
@@ -274,7 +335,7 @@ EXERCISES = (
         "06.4",
         "Order as policy",
         (
-            "An enumerator can be given a value: the ones behind it count on from there.",
+            "An enumerator can be given a value: the ones after it count on from there.",
             "The numbers shall start at 3, and KVM_HOST_HCALL_BASE be 0. So put something with the "
             "value 2 in front: KVM_HOST_HCALL_NONE = 2, before the names. Then order the list.",
             'In code: numbers = ENUM["kvm_hcalls.h"].replace("enum kvm_host_hcall {", "enum '
@@ -282,5 +343,6 @@ EXERCISES = (
             "with the four names of EARLY at its top.",
         ),
         _policy,
+        optional=True,
     ),
 )

@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
 from functools import lru_cache
 
-from hypkit import facts
-from hypkit.a64.registers import MASK64
-from hypkit.asm import AsmError
 from hypkit.cost import Counts
 from hypkit.explain.sentences import meaning
-from hypkit.kernel.variants import ENOSYS, HYPERCALLS
-from hypkit.lessons.judge import Bench, Exercise, Wrong, call_function, number, shown
-from hypkit.machine.errors import MachineError
+from hypkit.kernel.variants import HYPERCALLS
+from hypkit.lessons.answers import boolean, text_of, word64
+from hypkit.lessons.dispatchers import machine_with, own_code, tried
+from hypkit.lessons.functions import call_function
+from hypkit.lessons.judge import Exercise, Wrong
+from hypkit.lessons.material import POOL, UNCONVERTED
+from hypkit.lessons.recording import RecordingMachine, ending, entered
 
 POOL_SEED = 7
 
-# --- What the lesson ships ------------------------------------------------------------------------
+# --- Texts ----------------------------------------------------------------------------------------
 
-# The patch's dispatcher, without the parts that lesson 07 does not touch being explained again.
-POOL = """\
-dispatch:
-        divert_stub_calls
-dispatch_find:
-        cmp     x0, #0x100
-        b.lt    2f
-        cmp     x0, #0x10e
-        b.lt    3f
-2:      mov     x0, #-38
-        eret
-        speculation_barrier
-
-3:      // How far the image lies from its linear alias.
-        ldr_l   x9, kimage_voffset
-        ldr_l   x10, physvirt_offset
-        add     x9, x9, x10
-
-        // Where the table is.
-        ldr     x10, =kvm_hcall_table
-        sub     x10, x10, x9
-        kern_hyp_va x10
-
-        // What stands in it.
-        sub     x0, x0, #0x100
-        add     x0, x10, x0, lsl #3
-        ldr     x0, [x0]
-        sub     x0, x0, x9
-        kern_hyp_va x0
-dispatch_call:
-        do_el2_call
-dispatch_return:
-        eret
-        speculation_barrier
-"""
 RELATIVE = POOL.replace(
     """\
         ldr     x10, =kvm_hcall_table
@@ -65,13 +31,6 @@ RELATIVE = POOL.replace(
 """,
 )
 NEAR = RELATIVE.replace("adr_l   x10", "adr     x10")
-UNCONVERTED = POOL.replace(
-    """\
-        sub     x10, x10, x9
-        kern_hyp_va x10
-""",
-    "",
-)
 _HEAD, _, _ = POOL.partition("3:      //")
 _, _CALL, _TAIL = POOL.partition("dispatch_call:")
 DISTANCES = (
@@ -99,68 +58,112 @@ ASSEMBLY = (
     ("numbered 07 distances", DISTANCES),
 )
 
-# --- A dispatcher on trial, here and in lesson 08 -------------------------------------------------
+# --- The judges -----------------------------------------------------------------------------------
 
 
-def machine_with(text: object, key: str, seed: int) -> Bench:
-    """A machine with the learner's dispatcher; Wrong when there is none to be had."""
-    if not isinstance(text, str):
-        raise Wrong(f"Expected the text of a dispatcher, a string; came {shown(text)}")
-    try:
-        return Bench(key, seed=seed, dispatcher=text)
-    except AsmError as error:
-        where = f"line {error.line}: " if error.text.strip() else ""
-        offending = f" (the line is: {error.text.strip()[:60]})" if error.text.strip() else ""
-        raise Wrong(f"This text does not assemble: {where}{error.message}{offending}") from None
-    except MachineError as error:
-        raise Wrong(f"With this dispatcher the machine does not boot: {error}") from None
-
-
-def arguments(draw: random.Random) -> Iterator[tuple[str, tuple[int | str, ...]]]:
-    """Every hypercall, with arguments that let it do its work, in any order."""
-    for name in draw.sample(HYPERCALLS, len(HYPERCALLS)):
-        first = draw.getrandbits(32)
-        yield name, (*(facts.hypercall(name).pointers or (first,)), draw.getrandbits(20) << 12)
-
-
-def tried(machine: Bench, draw: random.Random) -> Iterator[tuple[str, Counts]]:
-    """Make every call, and some that are none: (name, counts at EL2 around it) for each call.
-
-    Wrong at the first that does not do as it should.
-    """
-    for name, given in arguments(draw):
-        call = machine.call(name, *given)
-        at = call.trace.find(name)
-        if call.outcome != "returned":
+def _pool_word(answer: object) -> str:
+    got = word64(answer, "an address")
+    with RecordingMachine("numbered", seed=POOL_SEED) as machine:
+        names = {
+            space: machine.address("kvm_hcall_table", space)
+            for space in ("image", "linear", "physical", "hyp")
+        }
+        image = machine.image
+    if got == names["image"]:
+        return (
+            "The pool holds the image address: the linker made it, and KASLR moved it. EL2 has "
+            "no such address"
+        )
+    for space in ("linear", "physical", "hyp"):
+        if got == names[space]:
             raise Wrong(
-                f"Expected {name} to run and return; the call {call.outcome}: {call.message}"
+                f"Expected what stands in the pool; {got:#x} is the {space} address of "
+                "the table, and the linker knows nothing of that one"
             )
-        if at is None:
-            ran = next((one for one in HYPERCALLS if call.trace.find(one) is not None), None)
+    means = meaning(image, got)
+    if got == names["image"] - image.layout.kaslr_offset:
+        means = "address that the linker gave it, before KASLR"
+    raise Wrong(
+        "Expected the word that ldr x10, =kvm_hcall_table loads with seed "
+        f"{POOL_SEED}; got {got:#x}" + (f", the {means}" if means else "")
+    )
+
+
+MIB, GIB, PAGE = 1 << 20, 1 << 30, 1 << 12
+
+
+def _why_not(instruction: str, pc: int, target: int) -> str | None:
+    """Return why the instruction cannot make the address (Arm ARM, C6.2), None when it can."""
+    if instruction == "adr_l":
+        pages = (target >> 12) - (pc >> 12)
+        if -(1 << 20) <= pages < 1 << 20:
+            return None
+        return f"adrp counts pages, this is {pages:+#x} of them, and it has -0x100000 to 0xfffff"
+    if instruction == "ldr" and (target - pc) % 4:
+        return f"ldr counts words, and {target - pc:+#x} bytes are no whole number of them"
+    if -MIB <= target - pc < MIB:
+        return None
+    last = "0xffffc" if instruction == "ldr" else "0xfffff"
+    return f"{instruction} has -0x100000 to {last}"
+
+
+def _distances(draw: random.Random) -> list[tuple[str, int, int]]:
+    """Return (instruction, pc, target) at both ends of each reach, and around them."""
+    tries = []
+    for pc in (0xFFFF_8000_1008_5A40, 0xFFFF_BE54_62E8_5000, 0x934F_0028_5FFC):
+        page = pc & -PAGE
+        near = (0, 4, -4, MIB - 4, MIB, -MIB, -MIB - 4)
+        tries += [(name, pc, pc + by) for name in ("adr", "ldr") for by in near]
+        tries += [("adr", pc, pc + by) for by in (1, MIB - 1, -MIB - 1, -3)]
+        tries += [("ldr", pc, pc + by) for by in (1, 2, MIB - 1, -MIB + 2)]
+        tries += [
+            ("adr_l", pc, target)
+            for target in (
+                pc,
+                page + 4 * GIB - 1,
+                page + 4 * GIB,
+                page - 4 * GIB,
+                page - 4 * GIB - 1,
+                pc + 4 * GIB - 1,
+                pc - 4 * GIB,
+                pc + MIB,
+                pc - GIB,
+                pc + 8 * GIB,
+                pc - 2 * GIB + 1,
+            )
+        ]
+        tries += [("ldr", pc, pc - GIB), ("adr", pc, pc + GIB)]
+    for _ in range(60):
+        name = draw.choice(("adr", "ldr", "adr_l"))
+        pc = 0xFFFF_8000_1000_0000 + 4 * draw.getrandbits(20)
+        end = 4 * GIB if name == "adr_l" else MIB
+        by = draw.choice((end, -end, 0)) + draw.randrange(-2 * PAGE, 2 * PAGE)
+        tries.append((name, pc, pc + by))
+    return tries
+
+
+def _reaches(answer: object) -> str:
+    for instruction, pc, target in _distances(random.Random(72)):
+        why = _why_not(instruction, pc, target)
+        got = call_function(answer, instruction, pc, target, name="reaches")
+        got = boolean(got, f"reaches({instruction!r}, ...)")
+        if got != (why is None):
+            distance = abs(target - pc)
+            where = "back" if target < pc else "ahead"
             raise Wrong(
-                f"Expected {name} to run; "
-                + (f"{ran} ran in its place" if ran else f"no function ran, {call!r}")
+                f"From {pc:#x} to {target:#x}, {distance:#x} bytes {where}, expected "
+                f"{why is None} for {instruction}"
+                + (f": {why}" if why else ", which gets that far")
+                + f"; got {got}"
             )
-        expected = machine.address(given[0], "linear") if isinstance(given[0], str) else given[0]
-        came = [call.trace.register(f"x{n}", at) for n in range(2)]
-        if came != [expected, given[1]]:
-            raise Wrong(
-                f"At step {at}, the start of {name}, expected the arguments "
-                f"{expected:#x} and {given[1]:#x}; came {came[0]:#x} and {came[1]:#x}"
-            )
-        yield name, call.cost.hyp
-    base = machine.image.variant.base
-    for x0 in (base - 1, base + len(HYPERCALLS), -1, 1 << 63, (1 << 32) + base, 0x7FF):
-        call = machine.hvc(x0)
-        ran = call.outcome != "returned" or any(call.trace.find(n) is not None for n in HYPERCALLS)
-        if ran or call.x0 != ENOSYS:
-            raise Wrong(f"Expected -ENOSYS for x0 = {x0 & MASK64:#x}; came {call!r}")
+    return "An address that is close enough needs no memory at all"
 
 
 @lru_cache(maxsize=1)
 def _around() -> Counts:
-    """What POOL takes at EL2 around a function besides its dispatch: the entry and the way down."""
-    with Bench("numbered", dispatcher=POOL) as machine:
+    """Return what POOL takes at EL2 around a function besides its dispatch: the entry and the way
+    down."""
+    with RecordingMachine("numbered", dispatcher=POOL) as machine:
         cost = machine.call("__kvm_get_mdcr_el2").cost
     return _less(cost.hyp, cost.phases["dispatch"])
 
@@ -172,10 +175,10 @@ def _less(whole: Counts, part: Counts) -> Counts:
 def _frugal(
     answer: object, loads: int, of_loads: str, instructions: int, of_instructions: str
 ) -> Counts:
-    """Try a dispatcher on machines of three seeds; the counts of the last call's dispatch.
+    """Return the counts of the last call's dispatch, tried on machines of three seeds.
 
     All that comes on top of what POOL needs elsewhere is the dispatch, wherever the text puts the
-    labels that part the phases of a call. Wrong for one with more loads or instructions than given;
+    labels that part the phases of a call. Raises Wrong for more loads or instructions than given;
     of_loads and of_instructions say what was expected.
     """
     for seed in (71, 72, 73):
@@ -195,80 +198,6 @@ def _frugal(
     return dispatch
 
 
-# --- The judges -----------------------------------------------------------------------------------
-
-
-def _pool_word(answer: object) -> str:
-    came = number(answer, "an address")
-    with Bench("numbered", seed=POOL_SEED) as machine:
-        names = {
-            space: machine.address("kvm_hcall_table", space)
-            for space in ("image", "linear", "physical", "hyp")
-        }
-        image = machine.image
-    if came == names["image"]:
-        return (
-            "The pool holds the image address: the linker made it, and KASLR moved it. EL2 has "
-            "no such address"
-        )
-    for space in ("linear", "physical", "hyp"):
-        if came == names[space]:
-            raise Wrong(
-                f"Expected what stands in the pool; {came:#x} is the {space} address of "
-                "the table, and the linker knows nothing of that one"
-            )
-    means = meaning(image, came) if 0 <= came <= MASK64 else None
-    if came == names["image"] - image.layout.kaslr_offset:
-        means = "address that the linker gave it, before KASLR"
-    raise Wrong(
-        "Expected the word that ldr x10, =kvm_hcall_table loads with seed "
-        f"{POOL_SEED}; came {shown(came)}" + (f", the {means}" if means else "")
-    )
-
-
-MIB, GIB = 1 << 20, 1 << 30
-
-
-def _right_reach(instruction: str, pc: int, target: int) -> bool:
-    if instruction == "adr_l":
-        return -(1 << 20) <= (target >> 12) - (pc >> 12) < 1 << 20
-    return -MIB <= target - pc < MIB
-
-
-def _reaches(answer: object) -> str:
-    pc = 0xFFFF_8000_1008_5A40
-    for instruction, start, distance in (
-        ("adr", pc, 0),
-        ("adr", pc, MIB - 4),
-        ("adr", pc, MIB),
-        ("adr", pc, -MIB),
-        ("adr", pc, -MIB - 4),
-        ("ldr", pc, MIB - 4),
-        ("ldr", pc, MIB),
-        ("adr_l", pc, MIB),
-        ("adr_l", pc, -GIB),
-        ("adr_l", pc, 4 * GIB - 0x2000),
-        ("adr_l", pc, 4 * GIB + 0x2000),
-        ("adr_l", pc, -4 * GIB - 0x2000),
-        ("ldr", pc, -GIB),
-        ("adr_l", pc, 8 * GIB),
-    ):
-        expected = _right_reach(instruction, start, start + distance)
-        came = call_function(answer, instruction, start, start + distance, name="reaches")
-        if came is not True and came is not False:
-            raise Wrong(
-                f"Expected True or False from reaches({instruction!r}, ...); came {shown(came)}"
-            )
-        if came != expected:
-            limit = "4 GiB" if instruction == "adr_l" else "1 MiB"
-            raise Wrong(
-                f"From {start:#x} to a label {abs(distance):#x} bytes "
-                f"{'behind' if distance < 0 else 'ahead'}, expected {expected} for "
-                f"{instruction}, which reaches {limit} either way; came {came}"
-            )
-    return "An address that is close enough needs no memory at all"
-
-
 def _no_pool(answer: object) -> str:
     last = _frugal(
         answer,
@@ -285,10 +214,72 @@ def _no_pool(answer: object) -> str:
 
 def _no_conversion(answer: object) -> str:
     last = _frugal(answer, 1, "one, of a distance", 10, "10 at most, and no kern_hyp_va")
+    _has_distances(answer)
+    _takes_signs(answer)
     return (
         f"{last.instructions} instructions, {last.loads} load"
-        f"{'s' * (last.loads != 1)}, no conversion: a distance is the same in every space"
+        f"{'s' * (last.loads != 1)}, no conversion: a distance is the same in every space, and "
+        "yours may be negative"
     )
+
+
+def _has_distances(answer: object) -> None:
+    """Raise Wrong unless the dispatcher goes where a table of its own says.
+
+    Two entries change places in memory: then the calls have to.
+    """
+    with machine_with(answer, "numbered", 74) as machine:
+        entries = {name: _entry(machine, name) for name in ("__vgic_v3_init_lrs", HYPERCALLS[0])}
+        (a, first), (b, second) = entries.items()
+        machine.set_memory(first[0], second[1])
+        machine.set_memory(second[0], first[1])
+        for called, expected in ((a, b), (b, a)):
+            ran = entered(machine.call(called))
+            if ran != expected:
+                raise Wrong(
+                    f"Expected the table to say where EL2 goes. With the entries of {a} and {b} "
+                    f"in each other's place, a call of {called} ran {ran or 'no function'}"
+                )
+
+
+def _entry(machine: RecordingMachine, name: str) -> tuple[int, bytes]:
+    """Return (physical address, bytes) of what the dispatcher loads from its own program."""
+    call = machine.call(name)
+    own = own_code(machine.image)
+    start = call.trace.find(name) or 0
+    for step in call.trace[:start]:
+        for access in step.memory:
+            pa = machine.image.layout.pa(access.va)
+            if pa is not None and pa in own and access.kind == "load" and access.value is not None:
+                return pa, access.value.to_bytes(access.size, "little")
+    raise Wrong(
+        f"{name} is called, without a load from the dispatcher's own program; expected a table of "
+        f"distances there, with .word {name} - distances in it"
+    )
+
+
+# A function before the dispatcher, as any other kernel may have one. Here all fourteen come after.
+BEFORE = "before_the_dispatcher"
+
+
+def _takes_signs(answer: object) -> None:
+    """Raise Wrong unless a distance may be negative: one function is put before the dispatcher."""
+    text = text_of(answer, "the text of a dispatcher")
+    name = "__vgic_v3_get_ich_vtr_el2"
+    moved = re.sub(rf"\b{name}\b", BEFORE, text)
+    # The first instruction of the program is where the entry code comes to.
+    prelude = f"b {BEFORE}_end; {BEFORE}: b {name}; {BEFORE}_end: "
+    try:
+        machine = machine_with(prelude + moved, "numbered", 75)
+    except Wrong as wrong:
+        raise Wrong(f"With {name} before the dispatcher, a negative distance: {wrong}") from None
+    with machine:
+        call = machine.call(name)
+        if entered(call) != name:
+            raise Wrong(
+                f"With {name} before the dispatcher, the distance to it is negative. Expected it "
+                f"to run; {ending(call)}. Does the load extend the sign?"
+            )
 
 
 EXERCISES = (
@@ -307,10 +298,12 @@ EXERCISES = (
         "07.2",
         "Does it reach?",
         (
-            "adr and ldr of a label have the same reach. The table in the lesson says how far.",
+            "adr and ldr of a label reach equally far, but ldr counts words of four bytes. The table "
+            "in the lesson says how far.",
             "Both count from the instruction itself: target - pc. Backwards they reach one step "
-            "further than forwards: -(1 << 20) <= distance < 1 << 20.",
-            "adr_l counts in pages of 4 KiB: (target >> 12) - (pc >> 12), and 1 << 20 of them.",
+            "further than forwards: -(1 << 20) <= distance < 1 << 20. For ldr it is a multiple of 4.",
+            "adr_l counts pages of 4 KiB, from the page of pc to the page of target: "
+            "(target >> 12) - (pc >> 12), from -(1 << 20) to (1 << 20) - 1 of them.",
         ),
         _reaches,
     ),
@@ -330,11 +323,12 @@ EXERCISES = (
         (
             "Addresses change with the space and with the seed. The distance from a label to a "
             "function does not: both move together. .word name - label stores one in four bytes.",
-            "The table goes behind the code, under a label of yours. ldrsw loads four bytes and "
+            "The table goes after the code, under a label of yours. ldrsw loads four bytes and "
             "extends the sign; distances may be negative.",
-            "adr x10, distances; ldrsw x0, [x10, x0, lsl #2]; add x0, x10, x0. And behind the last "
+            "adr x10, distances; ldrsw x0, [x10, x0, lsl #2]; add x0, x10, x0. And after the last "
             "line: distances: with a .word __kvm_... - distances for each call, in order.",
         ),
         _no_conversion,
+        optional=True,
     ),
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 
 from hypkit import facts
-from hypkit.a64.pagetables import AP_RO
-from hypkit.a64.registers import MASK64
 from hypkit.kernel.variants import HYPERCALLS
-from hypkit.lessons.exercises.lesson07 import POOL, machine_with, tried
-from hypkit.lessons.judge import Bench, Exercise, Wrong, after, call_function, number, shown
+from hypkit.lessons.answers import answers_for, number
+from hypkit.lessons.dispatchers import machine_with, overwrite, tried
+from hypkit.lessons.functions import call_function
+from hypkit.lessons.judge import Exercise, Wrong
+from hypkit.lessons.material import POOL
+from hypkit.lessons.recording import RecordingMachine, after, ending, entered
+from hypkit.trace import Trace
 
 CORES = facts.modelled()
 LOADS = ("numbered", "cached", "patched", "relocated")
@@ -17,7 +20,7 @@ LOADS = ("numbered", "cached", "patched", "relocated")
 OFFSETS = ("kimage_voffset", "physvirt_offset", "kvm_lm_offset")
 CALL = "__kvm_timer_set_cntvoff"
 
-# --- What the lesson ships ------------------------------------------------------------------------
+# --- Texts ----------------------------------------------------------------------------------------
 
 _HEAD, _, _ = POOL.partition("3:      //")
 _, _CALL, _TAIL = POOL.partition("dispatch_call:")
@@ -41,100 +44,107 @@ ASSEMBLY = (("numbered 08 apart", APART),)
 
 
 def _loads(answer: object) -> str:
-    if not isinstance(answer, dict) or not all(key in answer for key in LOADS):
-        raise Wrong(
-            f"Expected a dict with a count for each of {', '.join(LOADS)}; came {shown(answer)}"
-        )
-    for key in LOADS:
-        came = number(answer[key], f"for {key!r} a count of loads")
-        with Bench(key, seed=81) as machine:
+    for key, value in answers_for(answer, LOADS, "a count of loads"):
+        got = number(value, f"for {key!r} a count of loads")
+        with RecordingMachine(key, seed=81) as machine:
             cost = machine.call(CALL, 1).cost
         expected, everywhere = cost.phases["dispatch"].loads, cost.total.loads
-        if came != expected:
-            whole = ", those of all phases" if came == everywhere else ""
-            raise Wrong(f'{key}: expected the loads of the phase "dispatch"; came {came}{whole}')
+        if got != expected:
+            whole = ", those of all phases" if got == everywhere else ""
+            raise Wrong(f'{key}: expected the loads of the phase "dispatch"; got {got}{whole}')
     return "The one load that is left is that of the table's slot"
 
 
 def _saved(answer: object) -> str:
-    if not isinstance(answer, dict) or not all(core in answer for core in CORES):
-        raise Wrong(
-            f"Expected a dict with a number of cycles for each of {', '.join(CORES)}; "
-            f"came {shown(answer)}"
-        )
+    given = answers_for(answer, CORES, "a number of cycles")
     cycles = {}
     for key in ("numbered+adr_l", "numbered+adr_l+cached", "numbered", "cached"):
-        with Bench(key, seed=82) as machine:
+        with RecordingMachine(key, seed=82) as machine:
             call = machine.call(CALL, 1)
             cycles[key] = {core: call.timing(core).cycles for core in CORES}
-    for core in CORES:
-        came = number(answer[core], f"for {core!r} a number of cycles")
-        expected = cycles["numbered+adr_l"][core] - cycles["numbered+adr_l+cached"][core]
-        if came != expected:
+    saved = {
+        core: cycles["numbered+adr_l"][core] - cycles["numbered+adr_l+cached"][core]
+        for core in CORES
+    }
+    for core, value in given:
+        got = number(value, f"for {core!r} a number of cycles")
+        if got != saved[core]:
             posted = cycles["numbered"][core] - cycles["cached"][core]
             why = (
                 ": that is what it saves without adr_l"
-                if came == posted
+                if got == posted
                 else ": saved cycles are positive"
-                if came == -expected
+                if got == -saved[core]
                 else ""
             )
             raise Wrong(
                 f"{core}: expected the cycles that the cached word saves when adr_l is "
-                f"there already; came {came}{why}"
+                f"there already; got {got}{why}"
             )
-    most = max(
-        CORES,
-        key=lambda core: cycles["numbered+adr_l"][core] - cycles["numbered+adr_l+cached"][core],
-    )
+    most = max(CORES, key=lambda core: saved[core])
     return (
         f"It saves most on {most}, which takes instructions in order, and next to nothing "
         "where the loads wait in the shadow of the table's"
     )
 
 
+# Functions that take any argument, so that each can be steered to each.
+STEERED = (
+    "__kvm_get_mdcr_el2",
+    "__vgic_v3_read_vmcr",
+    CALL,
+    "__kvm_flush_vm_context",
+    "__vgic_v3_init_lrs",
+    "__kvm_enable_ssbs",
+)
+
+
 def _steer(answer: object) -> str:
     draw = random.Random(83)
-    for seed in (84, 85, 86):
-        called, target = draw.sample(
-            (
-                "__kvm_get_mdcr_el2",
-                "__vgic_v3_read_vmcr",
-                CALL,
-                "__kvm_flush_vm_context",
-                "__vgic_v3_init_lrs",
-            ),
-            2,
-        )
-        with Bench("reviewed", seed=seed) as machine:
-            code = machine.read(machine.address("dispatch", "hyp"), 0x400)
-            table = machine.address("kvm_hcall_table", "hyp")
-            slots = machine.read(table, 8 * (3 + len(HYPERCALLS)))
+    for seed in (84, 85, 86, 90):
+        called, target = draw.sample(STEERED, 2)
+        with RecordingMachine("reviewed", seed=seed) as machine:
+            before = _kept(machine)
             call_function(answer, machine, called, target, name="steer")
             with after("steer"):
-                if machine.read(machine.address("dispatch", "hyp"), 0x400) != code:
-                    raise Wrong("steer has changed EL2's code; expected only the offset to change")
-                if machine.read(table, len(slots)) != slots:
-                    raise Wrong("steer has changed the table; expected only the offset to change")
-                trace = machine.call(called, 0x5EED).trace
+                for what, data in _kept(machine).items():
+                    if data != before[what]:
+                        raise Wrong(
+                            f"steer has changed {what}; expected only kvm_lm_offset to change"
+                        )
+                call = machine.call(called, 0x5EED)
+            trace = call.trace
             if trace.find(target) is not None:
                 continue
-            end = trace[max(i for i, step in enumerate(trace) if step.el == 2)]
-            ran = next((name for name in HYPERCALLS if trace.find(name) is not None), None)
             raise Wrong(
                 f"After steer(machine, {called!r}, {target!r}), expected the call to run "
-                f"{target}; "
-                + (f"it ran {ran}" if ran else f"it ended at EL2 in {end.symbol or hex(end.pc)}")
+                f"{target}; " + _arrived(call.trace)
             )
     return "The number was right, the table was right, and EL2 went where EL1 wanted"
 
 
-def overwrite(machine: Bench, name: str, value: int) -> None:
-    """Write a read-only word, as a kernel can that owns its page tables."""
-    word = machine.address(name)
-    descriptor = machine.translate(word, el=1).descriptor
-    machine.poke(machine.entry_of(word), (descriptor & ~AP_RO).to_bytes(8, "little"))
-    machine.poke(word, (value & MASK64).to_bytes(8, "little"))
+def _kept(machine: RecordingMachine) -> dict[str, bytes]:
+    """Return the bytes of what the attack has to leave alone."""
+    slots = 8 * len(machine.image.variant.slots)
+    return {
+        "EL2's code": machine.read(machine.address("dispatch", "hyp"), 0x400),
+        "the table": machine.read(machine.address("kvm_hcall_table", "hyp"), slots),
+        **{
+            name: machine.read(machine.address(name), 8, el=1)
+            for name in OFFSETS
+            if name != "kvm_lm_offset"
+        },
+    }
+
+
+def _arrived(trace: Trace) -> str:
+    """Return where EL2 branched to from the dispatcher, in a sentence."""
+    branch = next((s for s in trace if s.el == 2 and s.instruction.mnemonic == "blr"), None)
+    if branch is None:
+        return "EL2 branched to no function"
+    there = branch.regs["x30"]
+    name = trace.image.symbolize(there)
+    return f"step {branch.index} branches to {there:#x}, {name or 'where EL2 has no label'}"
 
 
 def _holds(answer: object) -> str:
@@ -150,7 +160,31 @@ def _holds(answer: object) -> str:
                         pass
                 except Wrong as wrong:
                     raise Wrong(f"With {name} overwritten by EL1: {wrong}") from None
-    return "All calls go where they should, whatever EL1 writes into its three words"
+        _follows_the_table(answer, seed, draw)
+    return "All calls go where kvm_hcall_table says, whatever EL1 writes into its three words"
+
+
+def _follows_the_table(answer: object, seed: int, draw: random.Random) -> None:
+    """Raise Wrong unless the dispatcher goes to what stands in kvm_hcall_table, and only there.
+
+    Another function's image address is put into some slots, as another build would have it.
+    """
+    last = len(HYPERCALLS) - 1
+    for index in (draw.randrange(1, last), (0, last)[seed % 2]):
+        called = HYPERCALLS[index]
+        expected = draw.choice([name for name in STEERED if name != called])
+        with machine_with(answer, "numbered", seed) as machine:
+            slot = machine.image.pa("kvm_hcall_table") + 8 * index
+            machine.set_memory(slot, machine.address(expected).to_bytes(8, "little"))
+            call = machine.call(called)
+            if call.trace.find(expected) is not None:
+                continue
+            ran = entered(call)
+            raise Wrong(
+                f"Expected the table to be kvm_hcall_table. With the address of {expected} in its "
+                f"slot {index}, a call of {called} should run that; "
+                + (f"it ran {ran}" if ran else ending(call))
+            )
 
 
 EXERCISES = (
@@ -200,5 +234,6 @@ EXERCISES = (
             "#3]; then subtract x9 and add x10. No kern_hyp_va is left.",
         ),
         _holds,
+        optional=True,
     ),
 )

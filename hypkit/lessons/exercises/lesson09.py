@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
 from hypkit import facts
 from hypkit.a64.registers import MASK64
-from hypkit.asm import AsmError
+from hypkit.call import RETURNED
 from hypkit.kernel.variants import ENOSYS, HYPERCALLS, SMCCC_BASE, variant
-from hypkit.lessons.dispatcher_judge import unguarded
-from hypkit.lessons.judge import (
-    Bench,
-    Exercise,
-    Wrong,
-    after,
-    attempt,
-    call_function,
-    number,
-    shown,
-)
+from hypkit.lessons.answers import answers_for, boolean, number, word64
+from hypkit.lessons.dispatchers import LEFTOVER, machine_with, reads_leftover, unguarded
+from hypkit.lessons.functions import call_function
+from hypkit.lessons.judge import Exercise, Wrong
+from hypkit.lessons.material import SIGNED, UNSIGNED
+from hypkit.lessons.recording import RecordingMachine, after, attempt, ending, entered
 
-# --- What the lesson ships ------------------------------------------------------------------------
+# --- Texts ----------------------------------------------------------------------------------------
 
-# The review's dispatcher with version 1's sense of order: signed, and only one test left of two.
-SIGNED = """\
-.macro image_to_hyp address, distance
-        sub     \\address, \\address, \\distance
-        kern_hyp_va \\address
-.endm
-
-dispatch:
-        divert_stub_calls
-dispatch_find:
-        cmp     x0, #KVM_HOST_HCALL_END
-        b.lt    3f
-2:      mov     x0, #-ENOSYS
-        eret
-
-3:      ldr_l   x9, kvm_lm_offset
-        adr_l   x10, kvm_hcall_table
-        add     x0, x10, x0, lsl #3
-        ldr     x0, [x0]
-        image_to_hyp x0, x9
-dispatch_call:
-        do_el2_call
-dispatch_return:
-        eret
-        speculation_barrier
-
-kvm_hc_ni:
-        mov     x0, #-ENOSYS
-        ret
-"""
-UNSIGNED = SIGNED.replace("b.lt ", "b.lo ")
 FIXED = UNSIGNED.replace("        eret\n\n3:", "        eret\n        speculation_barrier\n\n3:")
 # The lines of the lesson's cells about immediates, but for the one that has no encoding.
 LINES = (
@@ -72,30 +38,36 @@ ASSEMBLY = (
 
 # --- The judges -----------------------------------------------------------------------------------
 
+# Files of whatever could be asked in place of doing the arithmetic.
+ASSEMBLERS = ("/hypkit/asm/", "/keystone/", "/llvmlite/", "/subprocess.py", "/capstone/")
+NUMBERS: tuple[int, ...] = (
+    0x100,
+    0x10E,
+    0x100E,
+    0x1000,
+    0,
+    0xFFF,
+    0x1001,
+    0xFFF000,
+    0x1000000,
+    0xFFF001,
+)
+NUMBERS += (SMCCC_BASE, 0x3000, 0x2FFF, 1 << 36, 0x800000, 0x800800, 0xFFFFFF, 0x1001000, 1)
+NUMBERS += (1 << 64, 0xFFF000 + (1 << 32), 0x100 + (1 << 32), 1 << 12 + 64)
+
 
 def _fits(answer: object) -> str:
     def right(n: int) -> bool:
         return n < 1 << 12 or n < 1 << 24 and n % (1 << 12) == 0
 
-    for n in (
-        *variant("numbered").limits,
-        *variant("jump_table").limits,
-        0,
-        0xFFF,
-        0x1001,
-        0xFFF000,
-        0x1000000,
-        0xFFF001,
-        SMCCC_BASE,
-        0x3000,
-        0x2FFF,
-        1 << 36,
-        0x800000,
-    ):
-        came = call_function(answer, n, name="fits")
-        if came is not True and came is not False:
-            raise Wrong(f"Expected True or False from fits({n:#x}); came {shown(came)}")
-        if came != right(n):
+    # Some that nobody has asked before: an assembler may remember what it was asked.
+    fresh = random.SystemRandom()
+    drawn = [fresh.randrange(1 << 12) << fresh.choice((0, 6, 12, 13)) for _ in range(12)]
+    ran: set[str] = set()
+    for n in (*NUMBERS, *drawn):
+        got = call_function(answer, n, name="fits", entered=ran)
+        got = boolean(got, f"fits({n:#x})")
+        if got != right(n):
             why = (
                 "12 bits are enough for it"
                 if n < 1 << 12
@@ -105,46 +77,43 @@ def _fits(answer: object) -> str:
                 if n % 4096
                 else "shifted right by 12, it still needs more than 12 bits"
             )
-            raise Wrong(f"Expected fits({n:#x}) to be {right(n)}: {why}; came {came}")
-    return "Twelve bits, or twelve bits with twelve zeros behind them, and nothing else"
+            raise Wrong(f"Expected fits({n:#x}) to be {right(n)}: {why}; got {got}")
+    if any(part in file.replace("\\", "/") for file in ran for part in ASSEMBLERS):
+        raise Wrong(
+            "The answers are right, but fits asks the assembler. Expected arithmetic: two "
+            "comparisons and a remainder will do"
+        )
+    return "Twelve bits, or twelve bits with twelve zeros after them, and nothing else"
 
 
 PARTS = ("numbers", "shuffle")
 
 
 def _split(answer: object) -> str:
-    if not isinstance(answer, dict) or not all(part in answer for part in PARTS):
-        raise Wrong(
-            f'Expected a dict with a count for "numbers" and one for "shuffle"; came '
-            f"{shown(answer)}"
-        )
-    came = {part: number(answer[part], f"for {part!r} a count of instructions") for part in PARTS}
     counts = []
+    given = answers_for(answer, PARTS, "a count of instructions")
     for key in ("fnptr", "numbered+shuffle3", "numbered"):
-        with Bench(key, seed=17) as machine:
+        with RecordingMachine(key, seed=17) as machine:
             counts.append(machine.call("__kvm_flush_vm_context").cost.hyp.instructions)
     expected = dict(zip(PARTS, (counts[1] - counts[0], counts[2] - counts[1]), strict=True))
-    if came == expected:
-        return (
-            f"{counts[0]} instructions at EL2 become {counts[1]} by the numbers and "
-            f"{counts[2]} by the six registers; a patch of its own would have shown it"
-        )
-    for part in PARTS:
-        if came[part] != expected[part]:
-            whole = ": that is the whole patch" if came[part] == counts[2] - counts[0] else ""
+    for part, value in given:
+        got = number(value, f"for {part!r} a count of instructions")
+        if got != expected[part]:
+            whole = ": that is the whole patch" if got == counts[2] - counts[0] else ""
             raise Wrong(
                 f"For {part!r}, expected what it adds to the instructions at EL2 outside "
-                f"the handler, from one machine to the next; came {came[part]}{whole}"
+                f"the handler, from one machine to the next; got {got}{whole}"
             )
-    raise AssertionError(came)
+    return (
+        f"{counts[0]} instructions at EL2 become {counts[1]} by the numbers and "
+        f"{counts[2]} by the six registers; a patch of its own would have shown it"
+    )
 
 
 def _reads_physvirt(answer: object) -> str:
-    x0 = number(answer, "a value for x0")
-    if not -1 << 63 <= x0 <= MASK64:
-        raise Wrong(f"Expected a value that fits into x0, which has 64 bits; came {shown(x0)}")
+    x0 = word64(answer, "a value for x0")
     for seed in (61, 62):
-        with Bench("reviewed", seed=seed, dispatcher=SIGNED) as machine:
+        with RecordingMachine("reviewed", seed=seed, dispatcher=SIGNED) as machine:
             call = attempt(machine.hvc, x0)
             step = next(
                 (
@@ -156,93 +125,96 @@ def _reads_physvirt(answer: object) -> str:
             )
             if step is None:
                 raise Wrong(
-                    f"Expected a number that passes the test; with x0 = {x0 & MASK64:#x} "
+                    f"Expected a number that passes the test; with x0 = {x0:#x} "
                     f"no table entry is loaded: {call!r}"
                 )
             access = step.memory[0]
             if access.symbol != "physvirt_offset":
                 raise Wrong(
-                    f"Expected the load from physvirt_offset; with x0 = {x0 & MASK64:#x} "
+                    f"Expected the load from physvirt_offset; with x0 = {x0:#x} "
                     f"step {step.index} loads from {access.symbol or hex(access.va)}"
                 )
-    return (
-        f"Step {step.index} takes physvirt_offset for a function's address, and EL2 goes where "
-        "it leads"
-    )
+            at = step.index
+    return f"Step {at} takes physvirt_offset for a function's address, and EL2 goes where it leads"
 
 
 def _fix(answer: object) -> str:
-    if not isinstance(answer, str):
-        raise Wrong(f"Expected the text of the dispatcher, a string; came {shown(answer)}")
     for seed in (71, 72):
-        try:
-            machine = Bench("reviewed", seed=seed, dispatcher=answer)
-        except AsmError as error:
-            raise Wrong(
-                f"This text does not assemble: line {error.line}: {error.message}"
-            ) from None
-        with machine:
+        with machine_with(answer, "reviewed", seed) as machine:
             for name in HYPERCALLS:
                 call = machine.call(name, *facts.hypercall(name).example)
-                if call.outcome != "returned" or call.trace.find(name) is None:
-                    raise Wrong(f"Expected {name} to be called as before; came {call!r}")
-            first = machine.image.variant.numbers[HYPERCALLS[0]]
-            for x0 in (
-                -1,
-                -2,
-                -seed,
-                -1 << 63,
-                (1 << 63) + first,
-                (1 << 32) + first,
-                first + len(HYPERCALLS),
-                0x1000,
-            ):
-                call = machine.hvc(x0)
-                if call.outcome != "returned" or call.x0 != ENOSYS:
-                    signed = x0 - (1 << 64) if x0 >> 63 == 1 else x0
+                if call.outcome != RETURNED or entered(call) != name:
                     raise Wrong(
-                        f"With x0 = {x0 & MASK64:#x}, {signed} as a signed number, "
-                        f"expected -38; step {len(call.trace) - 1} ends it: {call!r}"
+                        f"Expected {name} to be called as before; got {call!r}"
+                        + (f". {LEFTOVER}" if reads_leftover(call) else "")
                     )
-                for name in HYPERCALLS:
-                    if (step := call.trace.find(name)) is not None:
-                        raise Wrong(
-                            f"With x0 = {x0 & MASK64:#x} expected no call; step {step} "
-                            f"enters {name}"
-                        )
-            for where, came in unguarded(machine.image.dispatcher):
-                raise Wrong(
-                    "The range is right now. Expected a speculation barrier straight "
-                    f"behind every eret as well; behind the one of {where} came {came}"
-                )
+            for x0 in _not_numbers(machine, random.Random(seed)):
+                call = machine.hvc(x0)
+                signed = x0 - (1 << 64) if x0 >> 63 else x0
+                ran = entered(call)
+                if ran:
+                    raise Wrong(
+                        f"With x0 = {x0:#x}, {signed} as a signed number, expected no call; step "
+                        f"{call.trace.find(ran)} enters {ran}"
+                    )
+                if call.outcome != RETURNED or call.x0 != ENOSYS:
+                    raise Wrong(
+                        f"With x0 = {x0:#x}, {signed} as a signed number, expected -38; {ending(call)}"
+                    )
+            program = machine.image.dispatcher
+    for where, follows in unguarded(program):
+        raise Wrong(
+            "The range is right now. Expected a speculation barrier, dsb and then isb, right "
+            f"after every eret as well; after the one of {where} comes {follows}"
+        )
     return (
-        "Negative numbers are large ones now, and there is a barrier behind both erets: two "
-        "changes that the second version made, too"
+        "Whatever is no number of a call is refused, negative ones too, and there is a barrier "
+        "after every eret: two changes that the second version made, too"
     )
 
 
+def _not_numbers(machine: RecordingMachine, draw: random.Random) -> list[int]:
+    """Return numbers that are no call's, those of the stub aside: edges, negative, one bit off."""
+    first = machine.image.variant.numbers[HYPERCALLS[0]]
+    beyond = first + len(HYPERCALLS)
+    found = [-1, -2, -3, -draw.randrange(4, 99), -1 << 63, beyond, beyond + 1, 0x1000, 1 << 62]
+    found += [(draw.randrange(first, beyond)) ^ 1 << bit for bit in range(5, 64, 4)]
+    found += [(1 << 63) + first, (1 << 32) + first, (1 << 31) + first, 0xFFFF_FFFF]
+    return [number & MASK64 for number in found]
+
+
 TABLE_SLOTS = len(variant("reviewed").slots)
+LABELS = (
+    ("hyp_panic", 81),
+    ("__guest_exit", 82),
+    ("el1_trap", 83),
+    ("__kvm_get_mdcr_el2", 84),
+    ("dispatch_return", 85),
+)
 
 
 def _enter(answer: object) -> str:
-    for label, seed in (
-        ("hyp_panic", 81),
-        ("__guest_exit", 82),
-        ("el1_trap", 83),
-        ("__kvm_get_mdcr_el2", 84),
-    ):
-        with Bench("reviewed", seed=seed, dispatcher=SIGNED) as machine:
+    for label, seed in LABELS:
+        with RecordingMachine("reviewed", seed=seed, dispatcher=SIGNED) as machine:
             believed = machine.address("kimage_voffset", "hyp")
             size = machine.address("kvm_hcall_table", "hyp") + 8 * TABLE_SLOTS - believed
             before = machine.read(believed, size)
             call_function(answer, machine, label, name="enter")
             call = machine.last_call("enter")
+            made = len(machine.calls) + machine.untraced
             with after("enter"):
                 changed = machine.read(believed, size) != before
             if changed:
                 raise Wrong(
                     "enter has changed the table or a variable; expected x0 and x1 to be enough"
                 )
+            if machine.writes:
+                raise Wrong(
+                    f"enter wrote to memory, at {machine.writes[0][0]:#x}; expected one hvc and "
+                    "nothing else: EL2 itself stores something that you choose"
+                )
+            if made > 1:
+                raise Wrong(f"Expected one machine.hvc; enter made {made} calls")
             goal = machine.address(label, "hyp")
             branch = next((s for s in call.trace if s.el == 2 and s.text.startswith("blr")), None)
             if branch is None:
@@ -290,7 +262,7 @@ EXERCISES = (
         "What lies before the table",
         (
             "-1 reads the eight bytes straight before the table. Which variable was that?",
-            "hypkit/kernel/guest/rodata.S lists three variables, and the table is placed behind them.",
+            "hypkit/kernel/guest/rodata.S lists three variables, and the table is placed after them.",
             "From the table backwards: kvm_lm_offset is -1. One word further is -2.",
         ),
         _reads_physvirt,
@@ -300,9 +272,9 @@ EXERCISES = (
         "The fix",
         (
             "Two lines of the text have to change. One compares, one is missing.",
-            'lt is signed. Which condition means "lower" without a sign? And what stands behind the '
-            "second eret, but not behind the first?",
-            "b.lo in place of b.lt, and a line with speculation_barrier behind the first eret: "
+            'lt is signed. Which condition means "lower" without a sign? And what stands after the '
+            "second eret, but not after the first?",
+            "b.lo in place of b.lt, and a line with speculation_barrier after the first eret: "
             "SIGNED.replace(...) does either.",
         ),
         _fix,
@@ -321,5 +293,6 @@ EXERCISES = (
             "image address, as in the table.",
         ),
         _enter,
+        optional=True,
     ),
 )

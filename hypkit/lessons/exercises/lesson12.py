@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hypkit.kernel.variants import SMCCC_BASE
-from hypkit.lessons.judge import Exercise, Wrong, call_function, number, shown
+from hypkit.lessons.answers import answers_for, number, shown, word64
+from hypkit.lessons.functions import call_function
+from hypkit.lessons.judge import Exercise, Wrong
 from hypkit.linux.phases import PARTS
 from hypkit.linux.recorded import Recorded, recorded
 
@@ -32,16 +34,9 @@ def bounds_of(facts: Recorded, protected: bool) -> tuple[int, int]:
 
 
 def _first_allowed(answer: object) -> str:
-    if not isinstance(answer, dict):
-        raise Wrong(f"Expected a dict, kernel -> number; got {shown(answer)}")
-    if set(answer) != set(BOUNDED):
-        raise Wrong(
-            f"Expected the kernels {', '.join(BOUNDED)} as keys; got "
-            f"{', '.join(map(shown, answer)) or 'none'}"
-        )
-    for kernel in BOUNDED:
+    for kernel, value in answers_for(answer, BOUNDED, "the least number that is served"):
         facts = recorded()[kernel]
-        least = number(answer[kernel], f"for {kernel} the least number that is served")
+        least = word64(value, f"for {kernel} the least number that is served")
         right = SMCCC_BASE + bounds_of(facts, True)[0]
         if least == right - SMCCC_BASE:
             raise Wrong(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hypkit.errors import WrongType, WrongValue, expected
-from hypkit.lessons.dispatcher_judge import KNOWN, measure
+from hypkit.lessons.dispatcher_judge import KNOWN, score_of
 from hypkit.lessons.dispatcher_score import MEASURES, Score
 from hypkit.pictures.palette import DIM, INK, PAPER, SOFT
 from hypkit.pictures.picture import Picture
@@ -34,7 +34,7 @@ def show_scores(*yours: Score, known: Sequence[str] = KNOWN) -> Picture:
             raise WrongType(f"{expected('a score', score)}: show what prove(text) returned")
     if isinstance(known, str) or not isinstance(known, Sequence):
         raise WrongType(expected("a list of keys of VARIANTS", known))
-    scores = [*map(measure, known), *yours]
+    scores = [*map(score_of, known), *yours]
     if not scores:
         raise WrongValue("nothing to show: give a score, or names of known variants")
     told = "; ".join(

@@ -13,7 +13,7 @@ import pytest
 
 from hypkit.check import RIGHT, WRONG, Verdict, check
 from hypkit.check import exercises as all_exercises
-from hypkit.lessons import judge
+from hypkit.lessons import functions
 from tests.nonsense import LOOP, NONSENSE, FalseNumber, forever
 
 LESSONS = {
@@ -98,7 +98,7 @@ def test_a_typical_mistake_fails_and_is_named(number, answer, phrase):
 @pytest.mark.parametrize(("number", "answer", "phrase"), cases(NONSENSE_ROWS))
 def test_nonsense_is_wrong_in_a_sentence_and_raises_nothing(number, answer, phrase, monkeypatch):
     if phrase:
-        monkeypatch.setattr(judge, "SECONDS", 0.05)
+        monkeypatch.setattr(functions, "SECONDS", 0.05)
     verdict = told(number, answer)
     assert verdict.kind == WRONG and phrase in verdict.sentence, verdict
     if not isinstance(answer, FalseNumber):

@@ -1,6 +1,7 @@
 """Answers to the exercises of 01-there-and-back, and the machines they are about."""
 
 from hypkit import Machine
+from hypkit.kernel.memory_map import VM_IPA
 from hypkit.lessons.exercises import lesson01
 from notebooks.src.build import TEXTS
 
@@ -14,6 +15,34 @@ def count_to(machine, n):
         machine.call("__kvm_vcpu_run_nvhe", "vcpu0")
 
 
+def count_in_bulk(machine, n):
+    machine.run([machine.x0_of("__kvm_vcpu_run_nvhe")] * n, (machine.address("vcpu0", "linear"),))
+
+
+def counter(machine):
+    return machine.address("vm_memory", "linear") + (
+        machine.image.programs[-1].symbols["vm_counter"] - VM_IPA
+    )
+
+
+def poked(machine, n):
+    machine.poke(counter(machine), n.to_bytes(8, "little"))
+
+
+def poked_all_but_one(machine, n):
+    machine.poke(counter(machine), (n - 1).to_bytes(8, "little"))
+    count_to(machine, 1)
+
+
+def counted_by_a_generator(machine, n):
+    for _ in range(n):
+        yield machine.call("__kvm_vcpu_run_nvhe", "vcpu0")
+
+
+async def counted_some_day(machine, n):
+    count_to(machine, n)
+
+
 def break_it(machine, kind):
     if kind == "instruction":
         machine.hvc(0x1000)
@@ -24,8 +53,12 @@ def break_it(machine, kind):
 
 RIGHT_ANSWERS = [
     ("01.1", HVC + 4),
+    ("01.1", HVC + 4 - (1 << 64)),
     ("01.2", {"fnptr": 28, "numbered": 41}),
+    ("01.2", (28, 41)),
+    ("01.2", {"numbered": 41, "fnptr": 28}),
     ("01.3", count_to),
+    ("01.3", count_in_bulk),
     ("01.4", break_it),
 ]
 
@@ -51,18 +84,38 @@ MISTAKES = [
     ("01.2", {"fnptr": 24, "numbered": 41}, "no address at all"),
     ("01.2", {"fnptr": 28, "numbered": 32}, "leaves x0 alone"),
     ("01.2", {"fnptr": 28, "numbered": 99}, "expected a step of the call, 0 to 55"),
-    ("01.2", {"fnptr": 28}, 'a step for "fnptr" and one for "numbered"'),
-    ("01.3", lambda m, n: count_to(m, n - 1), "at 3; came 2, with 2 call(s) made"),
-    ("01.3", lambda m, n: count_to(m, n + 1), "came 4"),
+    ("01.2", {"fnptr": 28}, 'the key "numbered" is missing'),
+    ("01.3", lambda m, n: count_to(m, n - 1), "at 3; got 2, with 2 calls made"),
+    ("01.3", lambda m, n: count_to(m, n + 1), "got 4"),
     (
         "01.3",
         lambda m, n: [m.call("__kvm_vcpu_run_nvhe", "vcpu1") for _ in range(n)],
         "the VM never stored to it",
     ),
+    ("01.1", HVC + 8 - (1 << 64), "the image address of"),
+    ("01.1", hex(HVC + 4), "a string: write the number without quotes"),
+    ("01.2", {28, 41}, "Expected a dict with a step's number"),
+    ("01.2", {"fnptr": "28", "numbered": 41}, "without quotes"),
+    ("01.3", poked, "the VM stored to it never: you wrote to its memory yourself"),
+    ("01.3", poked_all_but_one, "the VM stored to it 1 time: you wrote to its memory yourself"),
+    ("01.3", counted_by_a_generator, "count_to has a `yield`, which makes it a generator"),
+    ("01.3", counted_some_day, "count_to is an `async def`"),
+    (
+        "01.3",
+        lambda m, n: [m.hvc(0x105, m.address("vcpu0", "linear")) for _ in range(n)],
+        'On Machine("fnptr"), expected the VM\'s counter at 1; got 0',
+    ),
     ("01.3", lambda m, n: n + 1, "made no call"),
+    ("01.4", lambda m, k: break_it(m, "data"), "For 'instruction', expected exception class 0x21"),
+    (
+        "01.4",
+        lambda m, k: m.call("__kvm_flush_vm_context") and m.panicked.esr >> 26,
+        "For 'instruction', expected EL2 to panic; it did not, so machine.panicked is None",
+    ),
+    ("01.4", lambda m, k: break_it(m, k) + 1, "expected break_it to return the exception class"),
     ("01.4", half_break, "hyp_panic at step 27 found class 0x21"),
     ("01.4", whole_syndrome, "all of ESR_EL2"),
-    ("01.4", lambda m, k: break_it(m, k) and None, "came None"),
+    ("01.4", lambda m, k: break_it(m, k) and None, "got None"),
     ("01.4", lambda m, k: m.hvc(0x1001), "PC alignment fault"),
     ("01.4", lambda m, k: m.call("__kvm_get_mdcr_el2"), "expected EL2 to panic"),
 ]

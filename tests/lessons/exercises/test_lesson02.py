@@ -1,5 +1,7 @@
 """Answers to the exercises of 02-four-addresses, and what its text says of them."""
 
+import numpy as np
+
 from hypkit import Machine
 from hypkit.check import OPEN, check
 from hypkit.kernel.addresses import PAGE_OFFSET, Layout
@@ -25,6 +27,10 @@ def foretold(machine, name, missing):
     return [levels[-1].level if levels else 0, far]
 
 
+def level_and_signed(number):
+    return number - (1 << 64) if number >> 63 else number
+
+
 def tried(machine, name, missing):
     """The half that a sound machine shows by itself."""
     if missing == "lm_alias":
@@ -36,10 +42,16 @@ def tried(machine, name, missing):
 RIGHT_ANSWERS = [
     ("02.1", SPACES),
     ("02.1", tuple(SPACES)),
+    ("02.1", np.array(SPACES)),
+    ("02.1", dict(enumerate(SPACES)).values()),
+    ("02.1", [f" {space.title()}" for space in SPACES]),
+    ("02.2", lambda va, lsb, tag: np.uint64(by_hand(va, lsb, tag))),
     ("02.2", by_hand),
     ("02.2", by_division),
     ("02.3", foretold),
     ("02.3", tried),
+    ("02.3", lambda m, n, w: (number for number in foretold(m, n, w))),
+    ("02.3", lambda m, n, w: [level_and_signed(x) for x in foretold(m, n, w)]),
 ]
 
 
@@ -49,27 +61,34 @@ def swapped(spaces):
 
 MISTAKES = [
     ("02.1", swapped(SPACES), "begins with 0xffff and has bit 47 clear"),
-    ("02.1", SPACES[:4], "a list of 5 names"),
+    ("02.1", SPACES[:4], "a list of 5 names; got 4"),
     (
         "02.1",
         [*SPACES[:4], "physical"],
         "Address 5, 0x934f00285000, is not physical: an address of that space is a place in the",
     ),
-    ("02.1", ["virtual", *SPACES[1:]], "Expected one of image, linear, physical, hyp"),
+    (
+        "02.1",
+        ["virtual", *SPACES[1:]],
+        "Expected 'image', 'linear', 'physical' or 'hyp' for address 1",
+    ),
     ("02.2", lambda va, lsb, tag: va | tag << lsb, "expected the last of these"),
     ("02.2", lambda va, lsb, tag: va & (1 << lsb) - 1 | tag, "steps 15 to 19 make"),
     ("02.2", lambda va, lsb, tag: va - PAGE_OFFSET | tag << lsb, "Of the image address"),
     ("02.2", lambda va, lsb, tag: va & 0x3FFF_FFFF | tag << lsb, "another amount of memory"),
-    ("02.2", lambda va, lsb, tag: print(end=""), "a hyp address, a whole number; came None"),
+    ("02.2", lambda va, lsb, tag: print(end=""), "a hyp address, a whole number; got None"),
     ("02.3", lambda m, n, w: (0, m.address(n)), ", an image address"),
-    ("02.3", lambda m, n, w: (0, foretold(m, n, w)[1]), "came level 0, while FAR_EL2 is right"),
-    (
-        "02.3",
-        lambda m, n, w: (2 * (w == "lm_alias"), foretold(m, n, w)[1]),
-        "level 3; came level 2",
-    ),
-    ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "FAR_EL2 0xffff000000285bb8; came 0"),
+    ("02.3", lambda m, n, w: (0, foretold(m, n, w)[1]), "got level 0, while FAR_EL2 is right"),
+    ("02.3", lambda m, n, w: (2 * (w == "lm_alias"), foretold(m, n, w)[1]), "level 3; got level 2"),
+    ("02.3", lambda m, n, w: foretold(m, n, w)[::-1], "got them the other way"),
     ("02.3", lambda m, n, w: foretold(m, n, w)[1], "two numbers"),
+    ("02.1", {1, 2, 3, 4, 5}, "a set, which has no order"),
+    ("02.1", " ".join(SPACES), "a list of 5 names, in order; got 'image physical"),
+    ("02.2", lambda va, lsb, tag: va & (1 << lsb - 1) - 1 | tag << lsb, "steps 15 to 19 make"),
+    ("02.2", lambda va, lsb, tag: va % (1 << lsb) ^ tag << lsb | va & 1 << 63, "steps 15 to 19"),
+    ("02.2", lambda va, lsb, tag: hex(by_hand(va, lsb, tag)), "without quotes"),
+    ("02.3", lambda m, n, w: (foretold(m, n, w)[0] + 1, foretold(m, n, w)[1]), "FAR_EL2 is right"),
+    ("02.3", lambda m, n, w: dict([foretold(m, n, w)]), "got a dict"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from hypkit import Machine
 from hypkit.check import OPEN, RIGHT, check
+from hypkit.lessons import dispatchers
 from hypkit.lessons.exercises import lesson04
 
 
@@ -15,13 +16,56 @@ def ask(machine, x0):
     call = machine.hvc(x0)
     if machine.key == "smccc":
         return None if call.x0 else call.x1
-    return call.x0 if call.x0 < 1 << 32 else None
+    return None if call.x0 == (1 << 64) - 38 else call.x0
+
+
+def ask_signed(machine, x0):
+    """The same host, which reads registers with their sign, as a C host would."""
+    call = machine.hvc(x0)
+    status, result = (x - (1 << 64) if x >> 63 else x for x in (call.x0, call.x1))
+    if machine.key == "smccc":
+        return None if status == -1 else result
+    return None if status == -38 else status
+
+
+def host(numbered, smccc=lambda call: None if call.x0 else call.x1):
+    """A host by what it makes of a call in each of the two machines."""
+    return lambda machine, x0: (smccc if machine.key == "smccc" else numbered)(machine.hvc(x0))
+
+
+def by_number(call):
+    return None if call.x0 == (1 << 64) - 38 else call.x0
+
+
+def u32(call):
+    return None if call.x0 & 0xFFFF_FFFF == 0xFFFF_FFDA else call.x0 & 0xFFFF_FFFF
+
+
+def blind(machine, x0):
+    """A host that does not look at machine.key."""
+    call = machine.hvc(x0)
+    return None if call.x0 >> 63 else call.x1 if call.x0 == 0 else call.x0
+
+
+def by_heart(machine, x0):
+    """A host that knows the numbers."""
+    call = machine.hvc(x0)
+    if machine.key == "smccc":
+        return call.x1 if 0xC600_0001 <= x0 <= 0xC600_000E else None
+    return call.x0 if 0x100 <= x0 <= 0x10D else None
+
+
+def twice(machine, x0):
+    return None if ask(machine, x0) is None else ask(machine, x0)
 
 
 RIGHT_ANSWERS = [
     ("04.1", {"numbered": 0x109, "jump_table": 0x1009}),
+    ("04.1", (0x109, 0x1009)),
     ("04.2", kind_of),
+    ("04.2", lambda x0: kind_of(x0).upper()),
     ("04.3", ask),
+    ("04.3", ask_signed),
     ("04.4", lesson04.SOLUTION),
     ("04.4", lesson04.SHORTER),
 ]
@@ -33,31 +77,51 @@ MISTAKES = [
         {"numbered": 0x109, "jump_table": 0x109},
         "0x109 calls none of the functions: it belongs to the other version",
     ),
-    ("04.1", 0x109, 'a number for "numbered"'),
+    ("04.1", 0x109, 'a value of x0 for each of "numbered" and "jump_table"'),
+    ("04.1", {"numbered": 109, "jump_table": 1009}, "hexadecimal, so begin yours with 0x"),
+    ("04.1", {"numbered": 0x109, "jump_table": 9}, "jump_table: expected the number of"),
+    ("04.2", lambda x0: "ENOSYS" if kind_of(x0) == "-ENOSYS" else kind_of(x0), "'-ENOSYS' for x0"),
+    ("04.2", lambda x0: "call" if x0 & ~0xF == 0x100 else kind_of(x0), "For x0 = 0x10e"),
+    ("04.2", lambda x0: kind_of(x0 if x0 >> 63 == 0 else x0 - (1 << 64)), "For x0 = 0x8000"),
     ("04.2", lambda x0: "call" if x0 >= 0x100 else "stub", "For x0 = 0x10e, expected -ENOSYS"),
     ("04.2", lambda x0: "stub" if x0 < 0x100 else kind_of(x0), "For x0 = 0xff, expected -ENOSYS"),
     ("04.2", lambda x0: kind_of(x0 & 0xFFFF_FFFF), "For x0 = 0x8000000000000000"),
-    ("04.2", lambda x0: "error", "Expected one of stub, call, -ENOSYS for x0 = 0x100"),
-    ("04.3", lambda m, x0: m.hvc(x0).x0, "there is no such call"),
+    ("04.2", lambda x0: "error", "Expected 'stub', 'call' or '-ENOSYS' for x0 = 0x100"),
+    ("04.3", lambda m, x0: m.hvc(x0).x0, "because EL2 refused the call"),
     ("04.3", lambda m, x0: ask(m, x0) if m.key != "smccc" else m.hvc(x0).x1, "expected None"),
     ("04.3", lambda m, x0: None if (x := m.hvc(x0).x0) >> 63 else x, "expected the result 0x"),
     (
         "04.3",
         lambda m, x0: m.hvc(x0) and None,
-        "expected the result 0x6 (after step 53 x0 = 0x6, x1 = 0x0); came None",
+        "expected the result 0x6 (after step 53 x0 = 0x6, x1 = 0x0), because EL2 made the call",
     ),
     ("04.3", lambda m, x0: 6, "made no call"),
-    ("04.4", lesson04.START, "expected status 0 in x0; came 0x6, written at step"),
-    ("04.4", lesson04.MISTAKES["result in x0"], "expected status 0 in x0; came 0x6"),
+    ("04.3", host(by_number, lambda c: c.x1 or None), "expected the result 0x0"),
+    ("04.3", host(by_number, lambda c: c.x1), "because EL2 refused the call"),
+    ("04.3", host(by_number, lambda c: None if c.x1 == 0 and c.x0 else c.x1), "x1 = 0x7); got 7"),
+    ("04.3", host(u32), "x0 = 0xffffffda, x1 = 0x0), because EL2 made the call; got None"),
+    ("04.3", host(lambda c: None if c.x0 >> 32 else c.x0), "expected anything but None"),
+    ("04.3", host(lambda c: None if c.x0 >> 63 else c.x0), "x0 = 0xffff000000444000"),
+    ("04.3", host(lambda c: by_number(c) or None), "expected the result 0x0"),
+    ("04.3", blind, "expected the result 0x0 (after step"),
+    ("04.3", by_heart, "because EL2 refused the call"),
+    ("04.3", twice, "Expected ask to make one call; got 2"),
+    ("04.3", lambda m, x0: (yield m.hvc(x0).x0), "ask has a `yield`"),
+    ("04.4", lesson04.START, "expected status 0 in x0; got 0xe66, written at step"),
+    ("04.4", lesson04.MISTAKES["result in x0"], "expected status 0 in x0; got 0xe66"),
     ("04.4", lesson04.MISTAKES["only 32 bits"], "With x0 = 0x8000000000000100 expected"),
     ("04.4", lesson04.MISTAKES["still -ENOSYS"], "which is -ENOSYS"),
     ("04.4", lesson04.MISTAKES["one call only"], "With x0 = 0x101 expected status 0"),
-    ("04.4", lesson04.MISTAKES["never back"], "runaway after step"),
+    ("04.4", lesson04.MISTAKES["never back"], "it had not: 20,000 instructions were not enough"),
     ("04.4", lesson04.MISTAKES["spoils x19"], "expected x19 as the host left it"),
     ("04.4", lesson04.MISTAKES["no stub calls"], "With x0 = 0 expected the stub's own answer"),
     ("04.4", lesson04.MISTAKES["stack left full"], "stack pointer"),
-    ("04.4", lesson04.SOLUTION.replace("eret", "erett"), "does not assemble: line 9"),
-    ("04.4", lesson04.IN_BAND, "in x1; came 0xffffffffffffffda, the host's own x1"),
+    ("04.4", lesson04.SOLUTION.replace("eret", "erett"), "does not assemble: line 9, `erett`"),
+    ("04.4", lesson04.IN_BAND, "what MDCR_EL2 holds; got 0x5eed00005eed, the host's own x1"),
+    ("04.4", lesson04.MISTAKES["a constant"], "what MDCR_EL2 holds; got 0x6, written at step"),
+    ("04.4", lesson04.MISTAKES["a leftover"], "take it from there first (ldp x0, x1, [sp], #16"),
+    ("04.4", lesson04.SOLUTION.encode(), "got bytes: use .decode()"),
+    ("04.4", lesson04.SOLUTION.splitlines(), "one string; got a list of"),
     ("04.4", "dispatch:\n nop", "step 12 was the last of your text, and EL2 ran on"),
     ("04.4", "nop", "step 12 was the last of your text, and EL2 ran on"),
     ("04.4", "divert_stub_calls\n mov x0, #0", "step 15 was the last of your text, and EL2 ran on"),
@@ -83,3 +147,21 @@ def test_in_band_an_offset_and_an_error_are_the_same():
         assert machine.hvc(0x101).x0 == machine.hvc(0x102).x0 == (1 << 64) - 38
         machine.hvc(0x100, 7)
         assert machine.hvc(0x101).x0 == 7
+
+
+def test_praise_tells_of_a_barrier_that_no_trace_can_miss():
+    bare = check("04.4", lesson04.MISTAKES["no barrier"])
+    assert bare.kind == RIGHT and "after the eret of line 9 there is no" in bare.sentence
+    assert "barrier" not in check("04.4", lesson04.SOLUTION).sentence
+
+
+def test_a_result_of_zero_is_a_result():
+    with Machine("numbered", seed=1, dispatcher=dispatchers.answering(0, 5)) as machine:
+        assert ask(machine, 0x105) == 0
+        assert (machine.hvc(0x105).x0, machine.hvc(0x105).x1) == (0, 5)
+
+
+def test_a_half_filled_answer_is_judged_so_far():
+    half = check("04.1", {"numbered": 0x109, "jump_table": ...})
+    assert half.kind == OPEN and 'Right for "numbered"' in half.sentence
+    assert "base is missing" in check("04.1", {"numbered": 9, "jump_table": ...}).sentence

@@ -1,5 +1,6 @@
 """Answers to the exercises of 05-dispatch-cost, and its made-up figures."""
 
+import numpy as np
 import pytest
 
 from hypkit import facts
@@ -14,6 +15,19 @@ def fair(figures):
         and figure.unit == "cycles"
         and "32-bit" not in figure.machine
         and not figure.machine.startswith("Intel")
+    ]
+
+
+def one_by_one(figures):
+    for figure in figures:
+        if figure.key in fair([figure]):
+            yield figure.key
+
+
+def exact_machines(figures):
+    known = ("APM X-Gene", "AMD Seattle (Cortex-A57)", "Arm Cortex-A55")
+    return [
+        key for key in fair(figures) if next(f for f in figures if f.key == key).machine in known
     ]
 
 
@@ -44,22 +58,44 @@ RIGHT_ANSWERS = [
     ("05.2", "numbered+adr_l+cached+no_base"),
     ("05.2", "numbered + shuffle3 + adr_l + no_base"),
     ("05.3", [7]),
+    ("05.1", [32, 31]),
+    ("05.2", "numbered+adr_l+adr_l+cached+no_base"),
     ("05.3", {7}),
+    ("05.3", range(7, 8)),
+    ("05.3", np.array([7])),
+    ("05.3", (row for row in (7,))),
+    ("05.3", {7: "ldr"}.keys()),
     ("05.4", fair),
+    ("05.4", lambda figures: (key for key in fair(figures))),
+    ("05.4", lambda figures: np.array(fair(figures))),
+    ("05.4", lambda figures: [key for key in fair(figures) if key != "neve-both"]),
+    ("05.4", lambda figures: [k for k in fair(figures) if k not in ("neve-both", "neve-return")]),
+    ("05.4", one_by_one),
 ]
 MISTAKES = [
     (
         "05.1",
         {"jump_table": 27, "relocated": 26},
-        "jump_table: expected host and EL2 together; came 27, which is EL2's part alone",
+        "jump_table: expected host and EL2 together; got 27, which is EL2's part alone",
     ),
     (
         "05.1",
         {"jump_table": 32, "relocated": 5},
-        "relocated: expected host and EL2 together; came 5, which is the dispatch alone",
+        "relocated: expected host and EL2 together; got 5, which is the dispatch alone",
     ),
     ("05.1", {"jump_table": 36, "relocated": 31}, "the whole trace, the handler included"),
     ("05.1", 63, "Expected a dict"),
+    ("05.1", {"jump_table": 37, "relocated": 31}, "got 37, which counts the dispatch twice"),
+    ("05.1", {"jump_table": 32.0, "relocated": 31}, "divide with // in place of /"),
+    ("05.2", ["numbered", "adr_l"], "one string; got a list of 2"),
+    ("05.2", "numbered+adr_l", "Expected at most 40 instructions at EL2; 'numbered+adr_l' has 44"),
+    ("05.3", {7: 1}, "got a dict"),
+    ("05.3", np.array([3, 7]), "Row 3"),
+    ("05.3", range(14), "got row 0"),
+    ("05.4", exact_machines, "made-up-n1 is missing: 68 cycles on Ampere Altra"),
+    ("05.4", lambda figures: [f.key for f in figures], "is 27 cycles on Arm Cortex-A15 (32-bit)"),
+    ("05.4", lambda figures: {f.key: f for f in figures}, "got a dict"),
+    ("05.4", lambda figures: [key.upper() for key in fair(figures)], "is missing"),
     (
         "05.2",
         "numbered+adr_l+cached",
@@ -69,8 +105,8 @@ MISTAKES = [
     ("05.2", "numbered+enum+adr_l+cached+no_base+shuffle3", "5 suggestions are more than it takes"),
     ("05.2", "numbered+adr_l+magic", "suggestions from enum, no_base"),
     ("05.3", [3, 7], "Row 3, `ldr x9, [x9, #0x10]`, is ready in cycle 5"),
-    ("05.3", [13], "Expected rows with loads; came row 13, `ror"),
-    ("05.3", [99], "Expected rows 0 to 13; came 99"),
+    ("05.3", [13], "Expected rows with loads; got row 13, `ror"),
+    ("05.3", [99], "Expected rows 0 to 13; got 99"),
     ("05.3", [], "Expected every load that the end waits for"),
     (
         "05.4",
@@ -82,10 +118,10 @@ MISTAKES = [
     (
         "05.4",
         without_units,
-        "made-up-ns is 68-76 ns on APM X-Gene, and may not stand "
+        "made-up-ns is 68 ns on APM X-Gene, and may not stand "
         "beside our dispatch: it is in ns, not in cycles",
     ),
-    ("05.4", the_published_ones, "made-up-a55 is missing"),
+    ("05.4", the_published_ones, "made-up-a55 is missing: 68 cycles on"),
     ("05.4", lambda figures: figures, 'Expected keys, such as "neve-entry"'),
 ]
 NONSENSE = [{"jump_table": "many"}]

@@ -1,9 +1,11 @@
 """Answers to the exercises of 07-review-adr-l, and labels that move."""
 
+import numpy as np
 import pytest
 
 from hypkit import Machine
 from hypkit.check import RIGHT, WRONG, check
+from hypkit.kernel.variants import HYPERCALLS
 from hypkit.lessons.exercises.lesson07 import DISTANCES, NEAR, POOL, RELATIVE, UNCONVERTED
 from tests.marks import needs_keystone
 
@@ -18,12 +20,51 @@ with Machine("numbered", seed=0) as machine:
 def reaches(instruction, pc, target):
     if instruction == "adr_l":
         return -(1 << 20) <= (target >> 12) - (pc >> 12) < 1 << 20
+    if instruction == "ldr":
+        words, rest = divmod(target - pc, 4)
+        return rest == 0 and -(1 << 18) <= words < 1 << 18
     return -(1 << 20) <= target - pc < 1 << 20
+
+
+def bytes_of_adrp(instruction, pc, target):
+    """adr_l by the distance in bytes, not from page to page."""
+    if instruction == "adr_l":
+        return -(1 << 32) <= target - pc < 1 << 32
+    return reaches(instruction, pc, target)
+
+
+def from_page_zero(instruction, pc, target):
+    if instruction == "adr_l":
+        return abs((target - pc) >> 12) < 1 << 20
+    return reaches(instruction, pc, target)
+
+
+def no_words(instruction, pc, target):
+    return reaches("adr" if instruction == "ldr" else instruction, pc, target)
+
+
+def both_ends(instruction, pc, target):
+    return reaches(instruction, pc, target) or abs(target - pc) == 1 << 20
+
+
+def without_sign(text):
+    return text.replace("ldrsw   x0, [x10, x0, lsl #2]", "ldr     w0, [x10, x0, lsl #2]")
+
+
+# Four bytes an entry as well, but it is a table of branches: nothing is loaded from it.
+BRANCHES = DISTANCES.replace("        ldrsw   x0, [x10, x0, lsl #2]\n", "").replace(
+    "add     x0, x10, x0\n", "add     x0, x10, x0, lsl #2\n"
+)
+for _name in HYPERCALLS:
+    BRANCHES = BRANCHES.replace(f".word   {_name} - distances", f"b       {_name}")
 
 
 RIGHT_ANSWERS = [
     ("07.1", TABLE["image"]),
+    ("07.1", TABLE["image"] - (1 << 64)),
     ("07.2", reaches),
+    ("07.2", lambda *a: int(reaches(*a))),
+    ("07.2", lambda *a: np.bool_(reaches(*a))),
     ("07.3", RELATIVE),
     ("07.3", NEAR),
     ("07.3", DISTANCES),
@@ -34,15 +75,22 @@ MISTAKES = [
     ("07.1", TABLE["linear"], "is the linear address of the table"),
     ("07.1", LINKED, "the address that the linker gave it, before KASLR"),
     ("07.1", TABLE["image"] + 8, "the image address of kvm_hcall_table+0x8"),
-    ("07.2", lambda i, pc, t: abs(t - pc) < 1 << 20, "0x100000 bytes behind, expected True"),
-    ("07.2", lambda i, pc, t: True, "expected False for adr, which reaches 1 MiB"),
-    ("07.2", lambda i, pc, t: 1, "Expected True or False"),
+    ("07.2", lambda i, pc, t: abs(t - pc) < 1 << 20, "0x100000 bytes back, expected True for adr"),
+    ("07.2", lambda i, pc, t: True, "expected False for adr: adr has -0x100000 to 0xfffff"),
+    ("07.2", lambda i, pc, t: "yes", "Expected True or False"),
+    ("07.2", lambda i, pc, t: print(end=""), "is a return missing?"),
+    ("07.2", bytes_of_adrp, "adr_l"),
+    ("07.2", from_page_zero, "adr_l"),
+    ("07.2", no_words, "ldr counts words, and +0x1 bytes are no whole number of them"),
+    ("07.2", both_ends, "expected False for adr"),
+    ("07.1", hex(TABLE["image"]), "without quotes"),
+    ("07.1", float(TABLE["image"]), "of type float"),
     ("07.3", POOL, "with 4 loads in the dispatch; expected three at most"),
-    ("07.3", UNCONVERTED, "panicked at dispatch_find+0x40: data abort"),
+    ("07.3", UNCONVERTED, "run and return; EL2 panicked at dispatch_find+0x40: data abort"),
     (
         "07.3",
         RELATIVE.replace("adr_l", "adr_"),
-        "does not assemble: line 18: unknown instruction `adr_`; did you mean `adr_l`",
+        "does not assemble: line 18, `adr_ x10, kvm_hcall_table`: unknown instruction `adr_`; did you mean `adr_l`",
     ),
     ("07.3", RELATIVE.replace("kvm_hcall_table", "kvm_hcall_tabel"), "kvm_hcall_tabel"),
     pytest.param(
@@ -52,6 +100,28 @@ MISTAKES = [
         marks=needs_keystone,
     ),
     ("07.3", RELATIVE.replace("#0x10e", "#0x1000"), "Expected -ENOSYS for x0 = 0x"),
+    pytest.param(
+        "07.4",
+        without_sign(DISTANCES),
+        "the distance to it is negative. Expected it to run; ",
+        marks=needs_keystone,
+    ),
+    pytest.param(
+        "07.4",
+        without_sign(DISTANCES)
+        .replace("ldr     w0,", "ldrh    w0,")
+        .replace("lsl #2", "lsl #1")
+        .replace(".word", ".hword"),
+        "the distance to it is negative. Expected it to run; ",
+        marks=needs_keystone,
+    ),
+    ("07.4", BRANCHES, "without a load from the dispatcher's own program; expected a table"),
+    ("07.3", POOL.replace("do_el2_call", "nop"), "Expected"),
+    (
+        "07.3",
+        RELATIVE.replace("        divert_stub_calls\n", ""),
+        "x0 is not the host's: the entry has put it on EL2's stack",
+    ),
     ("07.4", RELATIVE, "with 3 loads in the dispatch; expected one, of a distance"),
     pytest.param(
         "07.4",

@@ -1,11 +1,14 @@
 """Answers to the exercises of 09-review-the-rest, and what its text says."""
 
+import numpy as np
 import pytest
 
-from hypkit import Machine, assemble
+from hypkit import AsmError, Machine, assemble
 from hypkit.a64.pagetables import AP_RO
 from hypkit.lessons.exercises.lesson09 import FIXED, LINES, SIGNED, UNSIGNED
 from tests.marks import needs_keystone
+
+BARRIER = "        speculation_barrier\n"
 
 
 def fits(n):
@@ -16,6 +19,45 @@ def enter(machine, label):
     ours = machine.address("hyp_stack", "hyp") + 0x1000 - 8
     table = machine.address("kvm_hcall_table", "hyp")
     machine.hvc((ours - table) // 8 | 1 << 63, machine.address(label, "image"))
+
+
+def by_the_assembler(n):
+    try:
+        assemble(f"cmp x0, #{n:#x}")
+    except AsmError:
+        return False
+    return True
+
+
+def by_another_machine(n):
+    try:
+        Machine("numbered", dispatcher=f"dispatch:\n cmp x0, #{n:#x}\n eret\n").close()
+    except AsmError:
+        return False
+    except Exception:
+        pass
+    return True
+
+
+# The first number taken away, and an unsigned test of what is left.
+SUBTRACTED = FIXED.replace(
+    "        cmp     x0, #KVM_HOST_HCALL_END\n        b.lo    3f\n",
+    "        cmp     x0, #3\n        b.lo    2f\n"
+    "        cmp     x0, #KVM_HOST_HCALL_END\n        b.lo    3f\n",
+)
+
+
+def call_and_hvc(machine, label):
+    machine.call("__kvm_get_mdcr_el2")
+    enter(machine, label)
+
+
+def by_a_poke(machine, label):
+    """The table's entry in a structure of the kernel's, in place of EL2's stack."""
+    at = machine.address("kvm0", "linear")
+    machine.poke(at, machine.address(label, "image").to_bytes(8, "little"))
+    table = machine.address("kvm_hcall_table", "hyp")
+    machine.hvc((machine.address("kvm0", "hyp") - table) // 8 | 1 << 63)
 
 
 def without_bit_63(machine, label):
@@ -41,7 +83,11 @@ def with_a_table_of_its_own(machine, label):
 RIGHT_ANSWERS = [
     ("09.1", fits),
     ("09.1", lambda n: n >> 12 == 0 or n & 0xFFF == n >> 24 == 0),
+    ("09.1", lambda n: np.bool_(fits(n))),
+    ("09.1", lambda n: 1 if fits(n) else 0),
     ("09.2", {"numbers": 20, "shuffle": 3}),
+    ("09.2", (20, 3)),
+    ("09.4", SUBTRACTED),
     ("09.3", -2),
     ("09.3", (1 << 64) - 2),
     ("09.3", (1 << 63) - 2 | 1 << 63),
@@ -59,17 +105,37 @@ MISTAKES = [
     ("09.1", lambda n: n % 0x1000 == 0 or n < 0x1000, "still needs more than 12 bits"),
     ("09.1", lambda n: n < 1 << 24, "its low 12 bits are not zero"),
     ("09.1", lambda n: "yes", "Expected True or False"),
-    ("09.2", {"numbers": 23, "shuffle": 3}, "came 23: that is the whole patch"),
+    ("09.2", {"numbers": 23, "shuffle": 3}, "got 23: that is the whole patch"),
     ("09.2", {"numbers": 20, "shuffle": 6}, "For 'shuffle'"),
     ("09.2", {"numbers": 20}, '"shuffle"'),
+    ("09.1", by_the_assembler, "fits asks the assembler"),
+    ("09.1", by_another_machine, "fits asks the assembler"),
+    ("09.1", lambda n: n.bit_length() <= 12 or n & 0xFFF == 0, "still needs more than 12 bits"),
+    ("09.1", lambda n: n <= 0xFFF or n % 0x1000 == 0 and n < 0xFFF000, "fits(0xfff000)"),
+    ("09.2", {"numbers": "20", "shuffle": 3}, "without quotes"),
+    ("09.3", -3 & ~(7 << 61) | 1 << 63, "loads from kimage_voffset"),
+    ("09.3", "-2", "without quotes"),
+    (
+        "09.4",
+        FIXED.replace(BARRIER, "        isb\n", 1),
+        "the one of line 12 comes `isb`, then `adrp",
+    ),
+    (
+        "09.4",
+        FIXED.replace(BARRIER, "        isb\n        dsb nsh\n", 1),
+        "after the one of line 12 comes `isb`, then `dsb nsh`",
+    ),
+    ("09.4", FIXED.replace("        divert_stub_calls\n", ""), "x0 is not the host's"),
+    ("09.5", call_and_hvc, "Expected one machine.hvc; enter made 2 calls"),
+    ("09.5", by_a_poke, "enter wrote to memory"),
     ("09.3", -1, "step 22 loads from kvm_lm_offset"),
     ("09.3", -3, "loads from kimage_voffset"),
     ("09.3", 0x500, "no table entry is loaded"),
     ("09.3", 0, "no table entry is loaded"),
     ("09.3", 1 << 64, "64 bits"),
-    ("09.4", SIGNED, "-1 as a signed number, expected -38; step"),
+    ("09.4", SIGNED, "-1 as a signed number, expected -38; EL2 panicked"),
     ("09.4", UNSIGNED, "Expected a speculation barrier"),
-    ("09.4", FIXED.replace("b.lo ", "b.ls "), "expected -38; step"),
+    ("09.4", FIXED.replace("b.lo ", "b.ls "), "expected -38; EL2 panicked"),
     ("09.4", FIXED.replace("b.lo ", "b.hs "), "to be called as before"),
     ("09.4", FIXED.replace("b.lo ", "b.below "), "does not assemble: line 10"),
     ("09.5", without_bit_63, "it branches nowhere"),
@@ -79,7 +145,7 @@ MISTAKES = [
     pytest.param(
         "09.4",
         FIXED.replace("cmp     x0", "cmp     w0"),
-        "-9223372036854775805 as a signed number",
+        "as a signed number, expected -38",
         marks=needs_keystone,
     ),
 ]

@@ -8,49 +8,56 @@ import pytest
 from hypkit import Machine
 from hypkit.check import RIGHT, WRONG, check
 from hypkit.kernel.variants import HYPERCALLS
-from hypkit.lessons.dispatcher_judge import KNOWN, measure, prove
+from hypkit.lessons.dispatcher_judge import KNOWN, prove, score_of
 from hypkit.lessons.dispatcher_score import MEASURES
 from hypkit.lessons.exercises import lesson11
-from hypkit.lessons.exercises.lesson11 import (
-    CHEATS,
-    ORDER,
-    PIECES,
-    PLAIN,
-    SHORT,
-    SMALL,
-    assembled,
-    nailed,
-)
+from hypkit.lessons.exercises.lesson11 import ORDER, PLAIN, SHORT, SMALL
+from hypkit.lessons.material import CHEATS, PIECES, TABLE, assembled, nailed
 from hypkit.lessons.pictures.lesson11 import show_scores
 
+LDRH = next(line for line in SMALL.splitlines(keepends=True) if "ldrh" in line)
 RIGHT_ANSWERS = [
     ("11.1", ORDER),
     ("11.1", "icg jf h e b k a d"),
     ("11.1", "JICGFHEBKAD"),
     ("11.1", "I, C, G, J, F, H, E, B, K, A, D"),
+    ("11.1", list(ORDER)),
     ("11.2", SHORT),
     (
         "11.2",
-        SMALL.replace(lesson11.HALVES, lesson11.TABLE).replace(
-            "        ldrh    w9, [x10, x9, lsl #1]   // how many instructions from the table to the "
-            "function\n",
-            "",
-        ),
+        SMALL.replace(lesson11.HALVES, TABLE)
+        .replace(LDRH, "")
+        .replace("add     x10, x10, x9\n", "add     x10, x10, x9, lsl #2\n"),
     ),
     ("11.3", SMALL),
 ]
 MISTAKES = [
-    ("11.1", "ICGJF", "with A, B, D, E, H, K missing"),
+    ("11.1", "ICGJF", "with A, B, D, E, H and K missing"),
     ("11.1", ORDER + "A", "with A there twice"),
-    ("11.1", ORDER.replace("A", "Z"), "letters from A to K; came 'Z'"),
+    ("11.1", ORDER.replace("A", "Z"), "letters from A to K; got 'Z'"),
     # the number is overwritten too early
-    ("11.1", "ICGEJFHBKAD", "expected this function to be called; EL2 panicked"),
-    ("11.1", "ICGJFHKBEAD", "what the host had in x1"),  # the arguments from the wrong end
-    ("11.1", "HICGJFEBKAD", "EL2's stack pointer"),  # what is refused leaves it on the stack
+    ("11.1", "ICGEJFHBKAD", "x0 is the first argument by then, and no index any more"),
+    (
+        "11.1",
+        "ICGJFHKBEAD",
+        "B, `mov x1, x2`, stands before E, `mov x0, x1`: x1 is overwritten",
+    ),  # the arguments from the wrong end
+    (
+        "11.1",
+        "HICGJFEBKAD",
+        "H, `str lr, [sp, #-16]!`, stands before G, `b.hs refuse`: a refusal",
+    ),  # what is refused leaves it on the stack
     # the way back is saved too late
-    ("11.1", "ICGJFEBKADH", "expected a way back to the host by eret"),
+    ("11.1", "ICGJFEBKADH", "the call overwrites lr before it has been saved"),
+    ("11.1", "ICGJFHEBKDA", "D, `ldr lr, [sp], #16`, stands before A, `blr x10`: lr is taken back"),
+    ("11.1", assembled(ORDER), "assembled(...) is for looking at it"),
+    ("11.1", "CIGJFHEBKAD", "and x0 is no index until 0x100 is subtracted"),
+    ("11.2", PLAIN.replace("        divert_stub_calls\n", ""), "take it from there first"),
+    ("11.2", SHORT.replace("str     lr, [sp]", "nop"), "back at the host, as it was; got 0x"),
+    ("11.3", SMALL.replace(".hword", ".word").replace("ldrh", "ldr"), "shifted by 0 or 2 only"),
+    ("11.3", SMALL.encode(), "got bytes"),
     ("11.2", PLAIN, "is right. Now expected at most 24 instructions"),
-    ("11.2", SMALL, "is right and short. Now expected at most 2 loads; came 3"),
+    ("11.2", SMALL, "is right and short. Now expected at most 2 loads; got 3"),
     ("11.3", SHORT, "is right. Now expected at most 144 bytes"),
     (
         "11.3",
@@ -91,7 +98,7 @@ def test_the_picture_names_every_known_variant_and_yours_in_every_measure():
     for key, (title, _) in MEASURES.items():
         part = picture.alt.split(f"{title}: ")[1].split(";")[0]
         assert f"mine {prove(SHORT)[key]}" in part
-        assert all(f"{name} {measure(name)[key]}" in part for name in KNOWN)
+        assert all(f"{name} {score_of(name)[key]}" in part for name in KNOWN)
 
 
 def test_ten_instructions_belong_to_the_entry_as_the_exercise_says():
@@ -123,8 +130,8 @@ print(check("11.1", lesson11.ORDER).kind)
 print(check("11.2", lesson11.SHORT).kind)
 print(check("11.3", lesson11.SMALL).kind)
 print(check("09.4", lesson09.FIXED).kind)
-order = [*lesson10.INIT_ONLY,
-         *(n for n in lesson10.HYPERCALLS if n not in lesson10.INIT_ONLY)]
+order = [*lesson10.EARLY,
+         *(n for n in lesson10.HYPERCALLS if n not in lesson10.EARLY)]
 print(check("10.3", {"order": order, "hcall_min": 4}).kind)
 print(check("11.2", lesson11.SHORT.replace("x9", "x14")).sentence)
 print(check("11.2", lesson11.SHORT.replace("x9", "x11")).kind)

@@ -53,7 +53,7 @@ MISTAKES = [
     ("12.1", dict(FIRST, **{"6.1": 0xC6000009}), "is served, but so is a lesser one"),
     ("12.1", dict(FIRST, **{"6.12": 8}), "expected what is in x0, the whole function id"),
     ("12.1", dict(FIRST, **{"7.2": 0xC6000100}), "expected a number of its table"),
-    ("12.1", {"6.1": 0xC6000008}, "as keys; got '6.1'"),
+    ("12.1", {"6.1": 0xC6000008}, 'the key "6.12" is missing'),
     ("12.2", python_serves, "expected None; got '"),
     ("12.2", lambda x0, t, a, b: serves(x0, t, 0, b), "expected None; got '__kvm_get_mdcr_el2'"),
     ("12.2", lambda x0, t, a, b: serves(x0, t, a, len(t)), "expected None; got '__pkvm_host_share"),

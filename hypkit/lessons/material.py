@@ -1,0 +1,360 @@
+"""What the lessons show and give to work on: texts, numbers and names. No answers are here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypkit.header import DEFINES
+from hypkit.header.compiler import NUMBERS
+from hypkit.kernel.variants import HYPERCALLS, variant
+
+# --- 02: addresses of Machine("numbered", seed=7), as a debugger might show them ----------------
+
+ADDRESSES = (
+    0xFFFF_BE54_62E9_0018,
+    0x4044_4000,
+    0x934F_0044_0000,
+    0xFFFF_0000_0040_2000,
+    0x934F_0028_5000,
+)
+
+# --- 04: an error among the results, and a start for exercise 04.4 -------------------------------
+
+IN_BAND = """\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        cmp     x0, #0x100
+        b.eq    1f
+        cmp     x0, #0x101
+        b.eq    2f
+        mov     x0, #-ENOSYS
+        eret
+        speculation_barrier
+dispatch_call:
+1:      msr     cntvoff_el2, x1         // set the offset
+        mov     x0, #0
+        eret
+        speculation_barrier
+2:      mrs     x0, cntvoff_el2         // read the offset
+dispatch_return:
+        eret
+        speculation_barrier
+"""
+START = """\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        cmp     x0, #0x100
+        b.eq    1f
+        mov     x0, #-ENOSYS            // an error, where the result should be
+        eret
+        speculation_barrier
+dispatch_call:
+1:      mrs     x0, mdcr_el2
+dispatch_return:
+        eret
+        speculation_barrier
+"""
+
+# --- 06: a list that somebody has put into alphabetical order, almost; and the early calls -------
+
+BROKEN = (
+    DEFINES[NUMBERS]
+    .replace("_IDX___vgic_v3_read_vmcr 12", "_IDX___vgic_v3_read_vmcr 10")
+    .replace("_IDX___kvm_flush_vm_context 4", "_IDX___kvm_flush_vm_context 3")
+)
+# What may only be called before the kernel is up, as Linux 5.16 sorts them.
+EARLY = (
+    "__kvm_enable_ssbs",
+    "__kvm_get_mdcr_el2",
+    "__vgic_v3_init_lrs",
+    "__vgic_v3_get_ich_vtr_el2",
+)
+
+# --- 07: the patch's dispatcher, without what lesson 07 does not touch ---------------------------
+
+POOL = """\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        cmp     x0, #0x100
+        b.lt    2f
+        cmp     x0, #0x10e
+        b.lt    3f
+2:      mov     x0, #-38
+        eret
+        speculation_barrier
+
+3:      // How far the image lies from its linear alias.
+        ldr_l   x9, kimage_voffset
+        ldr_l   x10, physvirt_offset
+        add     x9, x9, x10
+
+        // Where the table is.
+        ldr     x10, =kvm_hcall_table
+        sub     x10, x10, x9
+        kern_hyp_va x10
+
+        // What stands in it.
+        sub     x0, x0, #0x100
+        add     x0, x10, x0, lsl #3
+        ldr     x0, [x0]
+        sub     x0, x0, x9
+        kern_hyp_va x0
+dispatch_call:
+        do_el2_call
+dispatch_return:
+        eret
+        speculation_barrier
+"""
+UNCONVERTED = POOL.replace(
+    """\
+        sub     x10, x10, x9
+        kern_hyp_va x10
+""",
+    "",
+)
+
+# --- 09: the review's dispatcher, with one test of two left, and that one signed -----------------
+
+SIGNED = """\
+.macro image_to_hyp address, distance
+        sub     \\address, \\address, \\distance
+        kern_hyp_va \\address
+.endm
+
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        cmp     x0, #KVM_HOST_HCALL_END
+        b.lt    3f
+2:      mov     x0, #-ENOSYS
+        eret
+
+3:      ldr_l   x9, kvm_lm_offset
+        adr_l   x10, kvm_hcall_table
+        add     x0, x10, x0, lsl #3
+        ldr     x0, [x0]
+        image_to_hyp x0, x9
+dispatch_call:
+        do_el2_call
+dispatch_return:
+        eret
+        speculation_barrier
+
+kvm_hc_ni:
+        mov     x0, #-ENOSYS
+        ret
+"""
+UNSIGNED = SIGNED.replace("b.lt ", "b.lo ")
+
+# --- 10: one comparison as a policy ---------------------------------------------------------------
+
+BASE = variant("numbered").limits[0]
+
+
+def policy(order: Sequence[str], hcall_min: int) -> str:
+    """Return a dispatcher whose numbers follow *order* from 0x100 on, from the hcall_min-th.
+
+    A model of what Linux 5.16 does in C: one table, and a lower bound that is 0 until protected
+    KVM is final.
+    """
+    branches = "".join(f"        b       {name}\n" for name in order)
+    return f"""\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        sub     x0, x0, #{BASE:#x}
+        cmp     x0, #{hcall_min}             // hcall_min
+        b.lo    2f
+        cmp     x0, #{len(order)}
+        b.hs    2f
+        adr     x10, branches
+        add     x10, x10, x0, lsl #2
+        mov     x0, x10
+dispatch_call:
+        do_el2_call
+dispatch_return:
+        eret
+        speculation_barrier
+
+2:      mov     x0, #-ENOSYS
+        eret
+        speculation_barrier
+branches:
+{branches}"""
+
+
+# --- 11: a dispatcher in pieces, and five ways to look good without being right -------------------
+
+# A dispatcher in pieces, out of order; what stands before and after them is given.
+PIECES = {
+    "A": "blr     x10",
+    "B": "mov     x1, x2",
+    "C": "cmp     x0, #14",
+    "D": "ldr     lr, [sp], #16",
+    "E": "mov     x0, x1",
+    "F": "add     x10, x10, x0, lsl #2",
+    "G": "b.hs    refuse",
+    "H": "str     lr, [sp, #-16]!",
+    "I": "sub     x0, x0, #0x100",
+    "J": "adr     x10, table",
+    "K": "mov     x2, x3",
+}
+
+TABLE = "table:\n" + "".join(f"        b       {name}\n" for name in HYPERCALLS)
+_HEAD = """\
+dispatch:
+        divert_stub_calls
+"""
+_TAIL = (
+    """\
+        eret
+        speculation_barrier
+refuse: mov     x0, #-38
+        eret
+        speculation_barrier
+"""
+    + TABLE
+)
+
+
+def assembled(letters: str) -> str:
+    """Return the dispatcher that these pieces make in this order."""
+    return _HEAD + "".join(f"        {PIECES[letter]}\n" for letter in letters) + _TAIL
+
+
+# The jump table of the patch's second version, with the numbers of the first.
+_TEST = """\
+        sub     x9, x0, #0x100
+        cmp     x9, #14
+        b.hs    refuse
+"""
+_BRANCH = """\
+        adr     x10, table
+        add     x0, x10, x9, lsl #2
+"""
+_CALL = """\
+        do_el2_call
+"""
+_IN_A_VECTOR = """\
+        fmov    d16, lr
+        mov     lr, x0
+        mov     x0, x1
+        mov     x1, x2
+        mov     x2, x3
+        blr     lr
+        fmov    lr, d16
+"""
+_CONSTANT = """\
+dispatch:
+        divert_stub_calls
+        cmp     x0, #0x101
+        b.ne    refuse
+        mov     x0, #6                  // what __kvm_get_mdcr_el2 answers, always
+        eret
+        speculation_barrier
+refuse: mov     x0, #-38
+        eret
+        speculation_barrier
+"""
+_STUB = "divert_stub_calls"
+
+# Ways to look good without being right; the lesson shows what becomes of each.
+CHEATS = {
+    "one signed test": _HEAD + _TEST.replace("b.hs", "b.ge") + _BRANCH + _CALL + _TAIL,
+    "no stub test": (_HEAD + _TEST + _BRANCH + _CALL + _TAIL).replace(
+        _STUB, "ldp     x0, x1, [sp], #16"
+    ),
+    "a constant for an answer": _CONSTANT,
+    "the way back in a vector register": _HEAD + _TEST + _BRANCH + _IN_A_VECTOR + _TAIL,
+}
+
+
+def nailed(addresses: Sequence[int]) -> str:
+    """Return a dispatcher that knows by heart where the fourteen functions are at EL2."""
+    load = "        adr     x10, places\n        ldr     x0, [x10, x9, lsl #3]\n"
+    places = "        .balign 8\nplaces:\n" + "".join(
+        f"        .quad   {address:#x}\n" for address in addresses
+    )
+    return _HEAD + _TEST + load + _CALL + _TAIL.replace(TABLE, places)
+
+
+# What a learner without an engine may write besides the known dispatchers' instructions: the same
+# steps with other registers.
+_SCRATCH = ("x9", "x10", "x11", "x12")
+
+
+def _vocabulary() -> str:
+    lines = [
+        "ldp x9, x10, [sp]",
+        "ldp x0, x1, [sp]",
+        "str lr, [sp]",
+        "str x1, [sp]",
+        "ldr lr, [sp]",
+        "add sp, sp, #16",
+        "sub sp, sp, #16",
+        "stp x29, lr, [sp, #-16]!",
+        "ldp x29, lr, [sp], #16",
+        "cmp x0, #3",
+        "csdb",
+        "sub x0, x0, #0x100",
+        "cmp x0, #14",
+        "cmp x0, #13",
+        "eor x0, x0, #0x100",
+    ]
+    for a in _SCRATCH:
+        w = "w" + a[1:]
+        lines += [
+            f"ldp {a}, x0, [sp]",
+            f"ldp {a}, x0, [sp], #16",
+            f"sub {a}, x0, #0x100",
+            f"sub {a}, {a}, #0x100",
+            f"cmp {a}, #14",
+            f"cmp {a}, #3",
+            f"cmp {a}, #13",
+            f"eor {a}, {a}, #0x100",
+            f"eor {a}, x0, #0x100",
+            f"mov x0, {a}",
+            f"mov {a}, x0",
+            f"br {a}",
+            f"blr {a}",
+            f"lsr {a}, {a}, #4",
+            f"ldr {a}, [{a}]",
+            f"mov lr, {a}",
+            f"mov {a}, lr",
+            f"cmp x0, {a}",
+            f"subs {a}, x0, #0x100",
+            f"sbc {a}, xzr, xzr",
+        ]
+        for b in _SCRATCH:
+            x = "w" + b[1:]
+            lines += [
+                f"ldr {a}, [{a}, {b}, lsl #3]",
+                f"ldrh {w}, [{b}, {a}, lsl #1]",
+                f"ldrsw {a}, [{b}, {a}, lsl #2]",
+                f"ldrb {w}, [{b}, {a}]",
+                f"ldrh {x}, [{a}, {b}, lsl #1]",
+                f"ldrsw {b}, [{a}, {b}, lsl #2]",
+                f"ldrsh {a}, [{b}, {a}, lsl #1]",
+                f"ldr {w}, [{b}, {a}, lsl #2]",
+                f"add {a}, {a}, {b}",
+                f"add {a}, {a}, {b}, lsl #2",
+                f"add {a}, {b}, {a}, lsl #2",
+                f"add {a}, {a}, {b}, lsl #3",
+                f"and {a}, {a}, {b}",
+                f"cmp {a}, {b}",
+                f"mov {a}, {b}",
+            ]
+        lines += [
+            f"ldr {a}, [{a}, x0, lsl #3]",
+            f"ldrh {w}, [{a}, x0, lsl #1]",
+            f"add {a}, {a}, x0, lsl #2",
+            f"add {a}, {a}, x0",
+            f"ldrsw {a}, [{a}, x0, lsl #2]",
+        ]
+    return "".join(f"        {line}\n" for line in dict.fromkeys(lines))
+
+
+VOCABULARY = _vocabulary()
