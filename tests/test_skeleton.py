@@ -370,6 +370,11 @@ def test_the_installed_wheel_makes_hypercalls(elsewhere, tmp_path):
     assert say(elsewhere, HYPERCALLS, tmp_path) == f"0x1234 {minus_enosys:#x}"
 
 
+def test_the_installed_wheel_shows_a_worked_solution(elsewhere, tmp_path):
+    code = "from hypkit.check import solution; print(str(solution('04.3')).splitlines()[0])"
+    assert say(elsewhere, code, tmp_path) == "## Exercise 04.3: result or refusal"
+
+
 def test_the_installed_wheel_shows_a_call_in_a_file_that_needs_no_network(elsewhere, tmp_path):
     program = (
         HYPERCALLS
