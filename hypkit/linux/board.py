@@ -7,6 +7,7 @@ each. QEMU adds its monitor's commands (qRcmd) and memory by physical address
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import socket
@@ -40,6 +41,11 @@ Registers = tuple[int, ...]  # x0 to x30, sp, pc, cpsr
 
 def qemu() -> str:
     """Return the path of QEMU's program. Raises MachineError that says how to install it."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise MachineError(
+            "to boot a kernel takes sockets with a path, which Python has not got on this system: "
+            "do it in WSL, or copy a snapshot of your own from another computer"
+        )
     found = shutil.which(QEMU)
     if found is None:
         raise MachineError(
@@ -68,7 +74,8 @@ class Board:
 
     def _send(self, text: str) -> None:
         data = text.encode()
-        self._link.sendall(b"$" + data + b"#%02x" % (sum(data) & 255))
+        with contextlib.suppress(OSError):  # then there is no answer either, and that is told
+            self._link.sendall(b"$" + data + b"#%02x" % (sum(data) & 255))
 
     def _receive(self) -> bytes:
         while True:
@@ -76,11 +83,17 @@ class Board:
             if end >= 0 and len(self._heard) >= end + 3:
                 packet = self._heard[self._heard.find(b"$") + 1 : end]
                 self._heard = self._heard[end + 3 :]
-                self._link.sendall(b"+")
+                with contextlib.suppress(OSError):
+                    self._link.sendall(b"+")
                 return packet
-            more = self._link.recv(1 << 16)
+            try:
+                more = self._link.recv(1 << 16)
+            except OSError:
+                more = b""
             if not more:
-                raise MachineError("QEMU ended while it was being looked at")
+                raise MachineError(
+                    "QEMU ended, or gave no answer, while it was being looked at. Try again"
+                )
             self._heard += more
 
     def _ask(self, text: str) -> bytes:

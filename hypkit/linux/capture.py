@@ -63,7 +63,9 @@ def fetch(
         with archive.image(package) as (image, digest):
             found = make(image, source, version, digest, say, protected=protected)
     found.save(path)
-    say(f"{found!r} is now {path} ({path.stat().st_size / (1 << 20):.1f} MiB).")
+    also = ", protected=True" if protected else ""
+    size = path.stat().st_size / (1 << 20)
+    say(f"{found!r} is there as hypkit.linux.machine({kernel!r}{also}): {size:.1f} MiB in {path}.")
     return found
 
 

@@ -24,7 +24,7 @@ PARTS = {
     "stub": "a stub call's own code",
     "panic": "EL2 giving up",
 }
-# As hypkit.cost names them: there the registers of `smccc` go with entry and return as well.
+# As hypkit.cost names them, which knows no parts for registers alone.
 FOLDED = {"save": "entry", "restore": "return"}
 HANDLED = ("host", "handler", "stub", "panic")  # what the way of a call is not
 # The phase that begins with a function, whatever went before.

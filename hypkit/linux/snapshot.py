@@ -8,6 +8,7 @@ symbols.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -105,7 +106,7 @@ class Snapshot:
         return int.from_bytes(self.load(pa, 8), "little")
 
     def save(self, path: Path) -> None:
-        """Write the snapshot to a file that only its owner can change."""
+        """Write the snapshot to a file that only its owner can change; MachineError if it cannot."""
         kept = np.ascontiguousarray(self.pages).tobytes()
         names = "".join(f"{value:x} {name}\n" for name, value in self.symbols.items()).encode()
         about = {
@@ -125,17 +126,23 @@ class Snapshot:
             "pages": hashlib.sha256(kept).hexdigest(),
             "symbols": hashlib.sha256(names).hexdigest(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 archive.writestr("about.json", json.dumps(about))
                 archive.writestr("symbols", names)
                 archive.writestr("pages", kept)
             draft.chmod(0o600)
             draft.replace(path)
+        except OSError as error:
+            raise MachineError(
+                f"the snapshot cannot be written to {path}: {error.strerror or error}. "
+                "XDG_CACHE_HOME names another place for it"
+            ) from None
         finally:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     def __repr__(self) -> str:
         size = len(self.numbers) * PAGE_SIZE / (1 << 20)
