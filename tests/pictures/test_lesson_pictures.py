@@ -5,6 +5,7 @@ import re
 import pytest
 
 from hypkit import VARIANTS, Machine
+from hypkit.comparison.ladder import climb
 from hypkit.header import DEFINES, ENUM, HeaderError, read_header
 from hypkit.lessons.pictures.lesson00 import show_levels
 from hypkit.lessons.pictures.lesson02 import show_indices, show_mask_and_tag, show_names
@@ -15,6 +16,8 @@ from hypkit.lessons.pictures.lesson07 import show_pool
 from hypkit.lessons.pictures.lesson08 import show_writers
 from hypkit.lessons.pictures.lesson10 import show_timeline
 from hypkit.lessons.pictures.lesson11 import show_scores
+from hypkit.lessons.pictures.lesson12 import parts_of, show_kernels
+from hypkit.linux.recorded import recorded
 from tests.pictures.words import misplaced, texts
 
 
@@ -228,3 +231,23 @@ def test_with_vhe_there_is_no_host_at_el1_to_draw():
 def test_only_a_machine_is_drawn(show, wrong):
     with pytest.raises(TypeError, match=f"expected a Machine; got .*; try {show.__name__}"):
         show(wrong)
+
+
+def test_the_kernels_stand_beside_the_variants_with_every_number_in_words():
+    steps, kernels = climb(("numbered", "smccc", "vhe")), recorded()
+    picture = show_kernels(steps, kernels)
+    rows = parts_of(steps, kernels)
+    assert list(rows) == ["numbered", "smccc", *(f"Linux {kernel}" for kernel in kernels)]
+    for name, parts in rows.items():
+        told = ", ".join(f"{part} {count}" for part, count in parts.items())
+        assert f"{name}: {told}" in picture.alt
+    for kernel, facts in kernels.items():
+        assert sum(rows[f"Linux {kernel}"].values()) == facts.run("cntvoff").hyp.instructions
+    assert sum(rows["smccc"].values()) == steps.rungs[1].hyp.instructions
+
+
+def test_a_picture_of_kernels_wants_a_ladder_and_kernels():
+    with pytest.raises(TypeError, match="expected a Ladder"):
+        show_kernels(None, recorded())
+    with pytest.raises(TypeError, match=r"expected recorded\(\), or a part of it"):
+        show_kernels(climb(("numbered",)), {"6.1": 1})
