@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 
 from hypkit.a64 import effects
-from hypkit.asm.expressions import ESCAPES, MASK64, Complaint, Value
+from hypkit.a64.registers import MASK64
+from hypkit.asm.expressions import ESCAPES, Complaint, Value
 from hypkit.asm.source import split_commas
 
 # Works out an expression that must be known at this point: (text, where, else complain with this).

@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 
 from hypkit.a64.conditions import NUMBERS
+from hypkit.a64.registers import MASK64
 from hypkit.asm.canonical import REGISTERS, Evaluate, Operand, immediate, value_of
-from hypkit.asm.expressions import MASK64, Complaint, Unknown, complain_relocation, signed
+from hypkit.asm.expressions import Complaint, Unknown, complain_relocation, signed
 
 # The hint space, C6.2.97, and two barriers that Keystone 0.9.2 lacks.
 PLAIN_WORDS = {

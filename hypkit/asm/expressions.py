@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from hypkit.a64.registers import MASK64
 from hypkit.asm import advice
 
-MASK64 = (1 << 64) - 1
 MAX_DEPTH = 64
 MAX_MESSAGE = 600
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hypkit.a64.registers import MASK64
 from hypkit.asm import canonical, diagnose, encode, mnemonics, recorded
 from hypkit.asm.budget import Budget
 from hypkit.asm.engines import Engine
-from hypkit.asm.expressions import MASK64, Complaint
+from hypkit.asm.expressions import Complaint
 from hypkit.asm.first_pass import FirstPass, item_bytes
 from hypkit.asm.items import Item
 from hypkit.asm.program import AsmError, Program, Unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from hypkit.a64.effects import NOP
 from hypkit.a64.registers import MASK64
 from hypkit.kernel.addresses import DRAM_BASE, Layout
 
@@ -25,9 +26,6 @@ _PLACEHOLDERS = {
     struct.pack("<5I", *_kern_hyp_va_words(register, (1, 1, 0, 0, 63))): register
     for register in range(31)
 }
-
-
-NOP = 0xD503201F
 
 
 def patch_kern_hyp_va(code: bytearray, layout: Layout, *, vhe: bool = False) -> list[int]:

@@ -373,7 +373,7 @@ class _Backward(_Walk):
             self._constant(flow, step, role)
 
     def _unknown_owner(self, flow: Flow) -> str:
-        return owners.FIRMWARE if "firmware" in flow.unknown else "not known"
+        return owners.FIRMWARE if "firmware" in flow.unknown else owners.UNKNOWN
 
     def _add(
         self,
@@ -436,7 +436,7 @@ class _Backward(_Walk):
             owner = owners.EL2 if place == "sp_el2" and self.image.variant.host_el == 1 else "host"
             self._add("register", place, self.value(place, row), owner, role, at)
             return
-        owner = self._lower(0) if start == 1 else "not known"
+        owner = self._lower(0) if start == 1 else owners.UNKNOWN
         if self.image.variant.host_el == 2:
             owner = owners.HOST
         self._add("register", place, value, owner, role, at)
@@ -460,7 +460,7 @@ class _Backward(_Walk):
             kind, name = "literal", self.meaning(value).partition(" of ")[2] or name
         elif slot is not None:
             kind, name = "table slot", f"{name} (slot {slot})"
-        elif owners.is_request(place.pa):
+        elif owners.is_request(self.image, place.pa):
             kind = "request"
         elif name.startswith("0x"):
             kind = "memory"

@@ -9,21 +9,18 @@ from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, REQUESTS_SIZE, SECTIONS
 
 HOST, VM, LINKER, BOOT, EL2, FIRMWARE = "host", "VM", "linker", "boot", "EL2", "firmware"
+UNKNOWN = "not known"
 # EL1's page tables are in memory that EL1 may write, so what they forbid it can allow itself.
 TABLES_OF_EL1 = "EL1, by its page tables"
-
-
-def section(pa: int) -> str | None:
-    """Return the section of the kernel image that a physical address lies in, None outside."""
-    return next((s.name for s in SECTIONS if s.pa <= pa < s.pa + s.size), None)
 
 
 def el1_may_write(image: Image, pa: int) -> bool | None:
     """Return whether EL1's page tables, as boot left them, let it write a byte of RAM.
 
-    None where there is no host at EL1.
+    None where there is no host at EL1, and for a kernel that is not the kit's own: only of that
+    the memory map is known here.
     """
-    if image.variant.host_el == 2:
+    if image.variant.host_el == 2 or not _is_our_own(image):
         return None
     found = next((s for s in SECTIONS if s.pa <= pa < s.pa + s.size), None)
     return found is None or not found.el1 & AP_RO
@@ -40,6 +37,8 @@ def owner_of_memory(image: Image, pa: int, size: int, value: int | None) -> str:
         pa, size: the bytes, by physical address.
         value: what is there, unsigned; None where that is not known.
     """
+    if not _is_our_own(image):
+        return LINKER if value is not None and _loaded(image, pa, size) == value else UNKNOWN
     heap = next((name for name, (at, n, _) in HEAP.items() if at <= pa < at + n), None)
     if heap is not None:
         if heap == "vm_memory":
@@ -57,9 +56,14 @@ def owner_of_memory(image: Image, pa: int, size: int, value: int | None) -> str:
     return BOOT if value == _by_boot(image, pa, size) else TABLES_OF_EL1
 
 
-def is_request(pa: int) -> bool:
+def _is_our_own(image: Image) -> bool:
+    """Whether an image is built by the kit, and not a real kernel's."""
+    return image.phase_rule is None
+
+
+def is_request(image: Image, pa: int) -> bool:
     """Return whether a physical address lies in the mailbox, where the host finds its requests."""
-    return REQUESTS_PA <= pa < REQUESTS_PA + REQUESTS_SIZE
+    return _is_our_own(image) and REQUESTS_PA <= pa < REQUESTS_PA + REQUESTS_SIZE
 
 
 def patched_by_boot(image: Image, pa: int) -> str | None:
@@ -87,7 +91,7 @@ def _loaded(image: Image, pa: int, size: int) -> int | None:
     for start, data in image.memory.items():
         if start <= pa and pa + size <= start + len(data):
             return int.from_bytes(data[pa - start : pa - start + size], "little")
-    return 0
+    return 0 if _is_our_own(image) else None
 
 
 def _by_boot(image: Image, pa: int, size: int) -> int | None:
