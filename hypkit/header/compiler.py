@@ -363,9 +363,11 @@ def preprocessed(files: Mapping[str, str], text: str, ask: Ask) -> str:
             raise Mistake(f"line {start + 1} of the text: the parenthesis after {name} has no end")
         line = f"#pragma message(HYPKIT_TEXT({_guarded(line, kept)}))" if line.strip() else ""
         main.append(line + "\n" * (at - start))
-    reply = ask("".join(main), "assembler-with-cpp")
+    whole = "".join(main)
+    reply = ask(whole, "assembler-with-cpp")
+    texts = {**files, MAIN: whole}
     for error in reply.errors:
-        if not sentences.of_the_preprocessor(error, line_of(files, error.place)):
+        if not sentences.of_the_preprocessor(error, line_of(texts, error.place)):
             continue  # it is not compiled
         if error.place.file == MAIN and error.place.line > first:
             found = sentences.mistake(error, reply, files)

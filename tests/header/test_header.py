@@ -273,6 +273,11 @@ def test_a_mistake_in_the_text_that_is_preprocessed_is_told_with_its_line(inside
         preprocess("mov x0, #1\nKVM_HOST_HCALL_NR(1, 2)", DEFINES)
     with pytest.raises(HeaderError, match="line 1 of the text: #error no"):
         preprocess("#error no", DEFINES)
+    with pytest.raises(HeaderError, match="line 1 of the text: .*invalid suffix 'x0' on integer"):
+        preprocess("#if 0x0x0\n#endif", DEFINES)
+    with pytest.raises(HeaderError, match="line 2 of the text: the parenthesis after .*_NR has no"):
+        preprocess("nop\nmov x0, KVM_HOST_HCALL_NR(a\nnop", DEFINES)
+    assert preprocess("mov x0, #0x0x0 08", DEFINES) == "mov x0, #0x0x0 08"
 
 
 def with_base(text):

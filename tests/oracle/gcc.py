@@ -20,6 +20,7 @@ from pathlib import Path
 from unittest import mock
 
 from hypkit import header
+from hypkit.a64.registers import MASK64
 from hypkit.header import DEFINES, ENUM, HeaderError, front_end, preprocess, read_header
 from hypkit.header.compiler import LIST, NUMBERS, PRELUDE
 from hypkit.kernel.variants import HYPERCALLS, SPARE
@@ -46,11 +47,7 @@ OURS = {
     "can hold the name of a function": "a slot that is no function",
     "and nothing gives": "no call has a number",
     "a shift by": "a shift that has no value in C: gcc warns, and takes any number",
-    "characters": "a text too long for the kit",
-    "the text is empty": "an empty text",
-    "character": "a character that no C text should have",
     "pasting formed": "two ## in a row, which gcc takes for one",
-    "nested too deeply": "brackets deeper than 1,024",
 }
 # The same for an expansion.
 UNEXPANDED = {
@@ -81,7 +78,7 @@ def kits(files: Files) -> Verdict:
     finally:
         header._numbers.cache_clear()
     n = found.numbering
-    return Verdict("", n.base, n.end, n.numbers, n.slots)
+    return Verdict("", n.base & MASK64, n.end & MASK64, n.numbers, n.slots)
 
 
 def gccs(files: Files, folder: Path) -> Verdict:
@@ -90,20 +87,23 @@ def gccs(files: Files, folder: Path) -> Verdict:
     names = [*HYPERCALLS, *(name for name in SPARE if name in text)]
     limits = [f"KVM_HOST_HCALL_{what}" for what in ("SIZE", "BASE", "END")]
     probes = {f"n{i}": f"KVM_HOST_HCALL_NR({name})" for i, name in enumerate(names)}
-    probes |= {f"l{i}": name for i, name in enumerate(limits)}
+    limit = {f"l{i}": name for i, name in enumerate(limits)}
+    probes |= limit
     missing: set[str] = set()
     for _ in range(2):
         made, said, lines = _compiled(files, folder, probes, missing)
         if made is not None:
             break
         errors = re.findall(r"(?m)^(\S+?):(\d+):\d+: (?:fatal )?error: (.*)$", said)
-        now = {
-            lines[int(line)]
-            for file, line, what in errors
-            if file.endswith("main.c") and "undeclared" in what and int(line) in lines
-        }
-        others = [what for file, line, what in errors
-                  if not (file.endswith("main.c") and int(line) in lines)]  # fmt: skip
+        now, others = set(), []
+        for file, line, what in errors:
+            probe = lines.get(int(line)) if file.endswith("main.c") else None
+            name = re.match("'(\\w+)' undeclared", what)
+            # A call may be without a number, a limit may be missing: but not what it becomes.
+            if probe and name and (probe not in limit or name[1] == limit[probe]):
+                now.add(probe)
+            else:
+                others.append(what)
         if others or not now or not errors:
             return Verdict(others[0] if others else said.strip()[:200] or "gcc refuses")
         missing |= now
@@ -117,9 +117,9 @@ def gccs(files: Files, folder: Path) -> Verdict:
     slots = tuple(None if word in ("0", "kvm_hc_ni") else word for word in table)
     return Verdict(
         "",
-        base,
-        base + (size or 0) if end is None else end,
-        tuple((name, number[f"n{i}"] & (1 << 64) - 1) for i, name in enumerate(names)
+        base & MASK64,
+        (base + (size or 0) if end is None else end) & MASK64,
+        tuple((name, number[f"n{i}"] & MASK64) for i, name in enumerate(names)
               if f"n{i}" in number),
         slots,
     )  # fmt: skip
