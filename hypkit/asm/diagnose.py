@@ -109,7 +109,9 @@ def refusal(parts: tuple[str, ...], ops: Sequence[tuple[str, int]]) -> Complaint
 
 
 def doubtful(parts: tuple[str, ...]) -> bool:
-    """Return whether Keystone takes this, and gives a word, where GNU as refuses."""
+    """Return whether an engine may take this, and give a word, where GNU as or another refuses."""
+    if parts[0] == "msr" and len(parts) == 3 and READ_ONLY.match(parts[1]):
+        return True
     name, last = parts[0], parts[-1]
     n = integer(last)
     if n is not None and len(parts) > 2 and parts[1][0] == "w" and not -(1 << 32) < n < 1 << 32:
