@@ -47,6 +47,7 @@ def _width(register: str) -> str:
 
 
 def integer(text: str) -> int | None:
+    """Return the number of a canonical immediate, None for any other operand."""
     return int(text[1:], 0) if NUMBER.match(text) else None
 
 
@@ -113,6 +114,8 @@ def doubtful(parts: tuple[str, ...]) -> bool:
     if parts[0] == "msr" and len(parts) == 3 and READ_ONLY.match(parts[1]):
         return True
     name, last = parts[0], parts[-1]
+    if name == "mov" and all(re.match(r"v\d+\.([48]h|[24]s|[12]d)$", op) for op in parts[1:]):
+        return True  # whole registers are moved as bytes, 8b or 16b
     n = integer(last)
     if n is not None and len(parts) > 2 and parts[1][0] == "w" and not -(1 << 32) < n < 1 << 32:
         return True  # the immediate is cut to 32 bits
@@ -418,6 +421,13 @@ def _widened(name: str, ops: tuple[str, ...]) -> Finding:
             yield i, f"{extend.group()} extends a w register: write w{reg[1:]}, not {reg}"
 
 
+def _whole(name: str, ops: tuple[str, ...]) -> Finding:
+    """A whole vector register is moved as bytes."""
+    if name == "mov" and len(ops) == 2 and all(re.match(r"v\d+\.\d+[hsd]$", op) for op in ops):
+        moved = ", ".join(f"{op.partition('.')[0]}.16b" for op in ops)
+        yield 0, f"a whole vector register is moved as bytes: `mov {moved}`"
+
+
 def _half(name: str, ops: tuple[str, ...]) -> Finding:
     """Arithmetic on half-precision numbers is Armv8.2."""
     for index, op in enumerate(ops):
@@ -464,5 +474,5 @@ Check = Callable[[str, tuple[str, ...]], Finding]
 CERTAIN: tuple[Check, ...] = (_arithmetic, _moves, _small)
 # Sentences about an instruction that the engine has refused.
 CHECKS: tuple[Check, ...] = (
-    _arithmetic, _moves, _widened, _small, _half, _names, _count, _memory, _registers, _logical,
+    _arithmetic, _moves, _widened, _small, _half, _whole, _names, _count, _memory, _registers, _logical,
 )  # fmt: skip

@@ -21,7 +21,7 @@ NUMERIC_ESCAPE = re.compile(r"[0-7]{1,3}|x[0-9a-fA-F]+")
 
 
 def padding(here: int, word: str, rest: str, at: int, plain: Plain) -> bytes:
-    """What .align and its like put at address *here*, as GNU as does in code: nops, after zeros up
+    """Return what .align and its like put at address *here*, as GNU as does in code: nops, after zeros up
     to a multiple of 4."""
     parts = [(p.strip(), at + o) for p, o in split_commas(rest)]
     n = plain(*parts[0], f"{word} must be known at this point") if parts[0][0] else -1
@@ -50,7 +50,7 @@ def padding(here: int, word: str, rest: str, at: int, plain: Plain) -> bytes:
 
 
 def space(word: str, rest: str, at: int, plain: Plain) -> bytes:
-    """What .zero, .skip, .space and .fill put into the program."""
+    """Return what .zero, .skip, .space and .fill put into the program."""
     parts = [(p.strip(), at + o) for p, o in split_commas(rest)]
     why = f"the size of {word} must be known at this point"
     numbers = [plain(p, w, why) for p, w in parts if p]
@@ -74,7 +74,7 @@ def space(word: str, rest: str, at: int, plain: Plain) -> bytes:
 
 
 def string(text: str, at: int) -> bytes:
-    """The bytes of a quoted string with C escapes."""
+    """Return the bytes of a quoted string with C escapes."""
     if len(text) < 2 or text[0] != '"' or text[-1] != '"':
         raise Complaint('expected a string in double quotes, "like this"', at)
     out = bytearray()
@@ -102,6 +102,10 @@ def string(text: str, at: int) -> bytes:
 
 
 def fit(value: Value, size: int, word: str, text: str, at: int) -> tuple[bytes, bool]:
+    """Return a value as `size` bytes, and whether they hold an address that moves.
+
+    Raises Complaint where it does not fit.
+    """
     if value.places and (value.places != 1 or size != 8):
         raise Complaint(
             f"{text.strip()!r} is an address, and {word} has {size * 8} bits: use .quad, or write "

@@ -191,6 +191,11 @@ def forms() -> list[str]:
     for r in ("d0", "s1", "v2.4s", "v3.2d"):
         for m, n in product(("fcmp", "fcmpe", "fcmeq", "fcmle"), ("#0", "#0.0", "#0e5", "#1.0")):
             out[f"{m} {r}, {n}"] = out[f"{m} {r}, {r}, {n}"] = None
+    for shape in "8b 16b 4h 8h 2s 4s 1d 2d".split():
+        for m in "mov mvn not rbit abs cnt rev64 fneg xtn sxtl".split():
+            out[f"{m} v0.{shape}, v1.{shape}"] = None
+        for m in "and orr bic add mul fadd pmul pmull cmeq zip1 sqdmulh".split():
+            out[f"{m} v0.{shape}, v1.{shape}, v2.{shape}"] = None
     for n in (0, 7, 8, 15, 16, 32):
         add("ext", "v0.8b", "v1.8b", "v2.8b", n), add("ext", "v0.16b", "v1.16b", "v2.16b", n)
         add("movi", "v0.4s", 255, f"lsl #{n}"), add("movi", "v0.8h", 255, f"lsl #{n}")

@@ -1,4 +1,4 @@
-"""Without Keystone, as on Apple Silicon: the suite's core passes, and every lesson runs."""
+"""Without an engine: the suite's core passes, and every lesson runs."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ CORE = [f"tests/{name}.py" for name in ("kernel/test_guest", "cost/test_cost", "
 
 
 def hidden(*arguments):
-    """A Python process of its own that cannot see Keystone."""
+    """A Python process of its own that sees no engine."""
     environment = {**os.environ, "HYPKIT_ENGINE": "none", "HYPKIT_REQUIRE": ""}
     return subprocess.run(
         [sys.executable, *arguments],
