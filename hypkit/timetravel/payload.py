@@ -25,6 +25,7 @@ from hypkit.explain.listing import ERET, HVC, POOL, Listing
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import HEAP, VM_IPA, VTCR_EL2
+from hypkit.timetravel import origins
 from hypkit.trace import Trace
 
 CHUNK = 1 << 14  # steps in one chunk
@@ -84,6 +85,10 @@ class Payload:
         """The registers that some step of the trace changes."""
         mask = int(np.bitwise_or.reduce(self.trace.masks[1:], initial=0)) if len(self) else 0
         return [name for bit, name in enumerate(REGISTERS) if mask >> bit & 1]
+
+    @cached_property
+    def _origins(self) -> dict | None:
+        return origins.answers(self.trace)
 
     @cached_property
     def exceptions(self) -> dict[int, tuple[int, str]]:
@@ -324,6 +329,7 @@ class Payload:
                 [step, level, text] for step, (level, text) in sorted(self.exceptions.items())
             ],
             "overview": self.overview(),
+            "origins": self._origins,
         }
 
     def data(self) -> dict:

@@ -26,7 +26,7 @@ from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.machine.errors import MachineError
-from hypkit.timetravel import front_end
+from hypkit.timetravel import front_end, origins
 from hypkit.timetravel.payload import Payload
 from hypkit.timetravel.static import static
 from hypkit.trace import Trace
@@ -186,6 +186,8 @@ class Stepper(anywidget.AnyWidget):
                 self._send_chunk(message)
             elif kind == "data":
                 self._tell()
+            elif kind == "origin":
+                self._answer(message)
             elif kind == "run":
                 self.run()
             elif kind == "edit":
@@ -194,7 +196,7 @@ class Stepper(anywidget.AnyWidget):
         except Exception as error:
             self.status = f"Error: {error}"
         finally:
-            if kind not in ("chunk", "data"):
+            if kind not in ("chunk", "data", "origin"):
                 self.send({"type": "done"})
 
     def _send_chunk(self, message: dict) -> None:
@@ -207,6 +209,19 @@ class Stepper(anywidget.AnyWidget):
             self.send({"type": "error", "error": str(error), **answer})
         else:
             self.send({"type": "chunk", **answer}, [chunk])
+
+    def _answer(self, message: dict) -> None:
+        """Tell the front end where a value came from, for a trace too long to tell all before."""
+        head = {"number": message["number"], "generation": message["generation"]}
+        if message["generation"] != self._generation:
+            return
+        try:
+            trace = self._payloads[0].trace
+            found = origins.told(trace, str(message["name"]), int(message["step"]))
+        except Exception as error:
+            self.send({"type": "error", "error": str(error), **head})
+        else:
+            self.send({"type": "origin", **head, **found})
 
     # -- with a machine --
 

@@ -17,6 +17,8 @@ from hypkit.explain.templates import compared, plain
 from hypkit.kernel.memory_map import NAMED
 from hypkit.timetravel import front_end
 from hypkit.timetravel.payload import Payload
+from hypkit.trace.dataflow import Dataflow
+from tests import address_cases
 from tests.judges import required
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +88,38 @@ def _case(trace):
         "chunks": [base64.b64encode(payload.chunk(n)).decode() for n in range(payload.chunks)],
         "sentences": [payload.sentence(step) for step in range(len(trace))],
         "levels": [payload.level(step) for step in range(len(trace) + 1)],
+        "origins": [_asked(trace, name, step) for name, step in _questions(trace)],
+    }
+
+
+def _questions(trace):
+    """What is asked of a trace: every register that is named, at some steps of it and at its end."""
+    for step in sorted({*range(0, len(trace), 7), len(trace)}):
+        for name in ("x0", "x1", "x9", "x10", "x19", "x30", "sp"):
+            yield name, step
+
+
+def _asked(trace, name, step):
+    """A question and trace.origin's answer; what it reaches is asked from where it was written."""
+    origin, flow = trace.origin(name, step), Dataflow(trace)
+    place = flow.stack(step) if name == "sp" else name
+    writer = flow.writer(place, step)
+    row = 0 if writer is None else writer + 1
+    if name == "sp":  # which SP is meant depends on the level
+        row = next(at for at in range(row, step + 1) if flow.stack(at) == place)
+    reach = trace.reaches(name, row)
+    return {
+        "name": name,
+        "step": step,
+        "value": hex(origin.value),
+        "steps": list(origin.steps),
+        "sources": [
+            [s.kind, s.name, None if s.value is None else hex(s.value), s.owner, s.role, s.step]
+            for s in origin.sources
+        ],
+        "notes": list(origin.notes),
+        "reached": list(reach.steps),
+        "ends": [[end.kind, end.name, end.step] for end in reach.ends],
     }
 
 
@@ -156,9 +190,17 @@ def cases(tmp_path_factory):
     return path
 
 
-def test_the_modules_give_pythons_answers(node, cases):
+@pytest.fixture(scope="module")
+def shared_cases(tmp_path_factory):
+    """The table of cases that tests/address_cases.py keeps for Python and JavaScript."""
+    path = tmp_path_factory.mktemp("shared") / "cases.json"
+    path.write_text(json.dumps(address_cases.cases()), encoding="utf-8")
+    return path
+
+
+def test_the_modules_give_pythons_answers(node, cases, shared_cases):
     tests = sorted(str(path) for path in Path(__file__).parent.glob("front/*.test.mjs"))
-    done = run(node, "--test", *tests, HYPKIT_CASES=str(cases))
+    done = run(node, "--test", *tests, HYPKIT_CASES=str(cases), HYPKIT_SHARED=str(shared_cases))
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert re.search(r"^# pass ([1-9]\d*)$", done.stdout, re.MULTILINE), done.stdout[-500:]
 

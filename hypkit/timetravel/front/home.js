@@ -3,7 +3,8 @@
 import { Controls } from "./controls.js";
 import { DiffView } from "./diff.js";
 import { h } from "./dom.js";
-import { GONE } from "./facts.js";
+import { GONE, LATE, NO_ANSWER } from "./facts.js";
+import { told } from "./origins.js";
 import { Reel } from "./reel.js";
 import { followTheme } from "./theme.js";
 import { View } from "./view.js";
@@ -42,7 +43,7 @@ export class Home {
     /** @type {View | DiffView | null} */
     this.view = null;
     this.generation = embedded?.generation ?? 0;
-    /** @type {Map<number, {resolve: (b: ArrayBuffer) => void, reject: (e: Error) => void}>} */
+    /** @type {Map<number | string, {resolve: (b: any) => void, reject: (e: Error) => void}>} */
     this.asked = new Map();
     el.classList.add("hk");
     this.unfollow = followTheme(el);
@@ -126,6 +127,7 @@ export class Home {
       keep: (bookmarks) => this.shared.kept(bookmarks, this),
       moved: (step) => this.shared.moved(step, this),
       leave: () => this.leave(),
+      ask: this.model && !data.diff ? (name, step) => this.ask(name, step) : null,
     });
     if (this.view instanceof DiffView) this.view.leave = () => this.leave();
     else if (tab) this.view.openTab(tab);
@@ -151,11 +153,22 @@ export class Home {
     });
   }
 
+  /** Ask the kernel where a register's value came from, and what it reaches. */
+  ask(name, step) {
+    return new Promise((resolve, reject) => {
+      const question = `${name} ${step}`;
+      this.asked.set(question, { resolve, reject });
+      this.model.send({ type: "origin", number: question, name, step, generation: this.generation });
+      setTimeout(() => reject(new Error(NO_ANSWER)), 4 * LATE);
+    });
+  }
+
   answer(message, buffers) {
     const waiting = this.asked.get(message.number);
     if (message.generation !== this.generation || !waiting) return;
     this.asked.delete(message.number);
     if (message.type === "chunk") waiting.resolve(own(buffers[0]));
+    else if (message.type === "origin") waiting.resolve(told(message));
     else waiting.reject(new Error(message.error));
   }
 

@@ -9,7 +9,8 @@ export class Traveller extends Board {
    * @param {any} reel
    * @param {{bookmarks?: Record<string, string>, keep?: (b: Record<string, string>) => void,
    *          moved?: (step: number) => void, start?: number, leave?: () => void, keeps?: string,
-   *          link?: (step: number) => string}} options leave: give the keys back to the page
+   *          link?: (step: number) => string, ask?: (name: string, step: number) => Promise<any>}} options
+   *   ask: the kernel, where a value came from; leave: give the keys back to the page
    *   around; keeps: a sentence on what becomes of the notes; link: what leads to a step
    */
   constructor(reel, options) {

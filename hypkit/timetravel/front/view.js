@@ -6,6 +6,7 @@ import { BRANCH, LEVELS } from "./facts.js";
 import { flags, hex } from "./format.js";
 import { HINT, actionOf, keyTables } from "./keys.js";
 import { Listing } from "./listing.js";
+import { originOf, originOfBytes, reachOf } from "./origins.js";
 import { PANELS } from "./panels/index.js";
 import { printable, printsFrom } from "./print.js";
 import { Registers } from "./registers.js";
@@ -26,6 +27,8 @@ export class View extends Traveller {
     super(reel, options);
     this.tab = PANELS[0].key;
     this.address = null;
+    /** @type {any} what the reader asked the origin of: {name, origin, reach} */
+    this.asked = null;
     /** @type {import("./calls.js").Frame[] | null} */
     this.paths = null;
     this.build(host);
@@ -165,12 +168,40 @@ export class View extends Traveller {
       : `${hex(BigInt(pa))}, ${size} bytes: read in ${inSteps(reads)}; written in ${inSteps(writes)}.`);
   }
 
-  /** Mark every read and every write of a register. */
-  whence(name) {
-    const reads = this.mark("read", (step) => this.reel.row(step).reads.includes(name));
-    const writes = this.mark("write", (step) => this.reel.changed(step).includes(name));
-    this.say(reads === null ? "This trace is too long to mark them all."
-      : `${name}: read in ${inSteps(reads)}; written in ${inSteps(writes)}.`);
+  /** Show where the value of a register before this step came from, and what it reaches. */
+  async whence(name) {
+    const { reel, step } = this;
+    const [origin, reach] = reel.meta.origins
+      ? [originOf(reel, name, step), reachOf(reel, name, step)]
+      : await this.asking(name, step);
+    this.showAsked({ name, origin, reach });
+  }
+
+  /** The same for bytes of memory that step `writer` stored last; null: they were there before. */
+  whenceBytes(pa, size, writer, value) {
+    this.showAsked({ name: null, origin: originOfBytes(this.reel, pa, size, writer, value), reach: null });
+  }
+
+  /** Ask the kernel, for a trace that is too long for all answers to be here. */
+  asking(name, step) {
+    if (!this.options.ask) {
+      throw new Error("this trace is too long for its answers to be kept here: ask trace.origin in Python");
+    }
+    this.say("Asking the kernel …");
+    return this.options.ask(name, step);
+  }
+
+  showAsked(asked) {
+    if (!asked.origin) {
+      this.say("Where this comes from is not known: no step of the trace moves just these bytes.");
+      return;
+    }
+    this.asked = asked;
+    this.strip.show("chain", asked.origin.steps);
+    this.strip.show("reach", asked.reach?.steps ?? []);
+    const { length } = asked.origin.sources;
+    this.say(`${asked.origin.what}: ${length} source${length === 1 ? "" : "s"}, by way of ${inSteps(asked.origin.steps)}.`);
+    this.openTab("origin");
   }
 
   /** The search: to the next or the last match, round the end of the trace. */

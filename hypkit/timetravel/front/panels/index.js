@@ -4,6 +4,7 @@ import { addressPanel } from "./address.js";
 import { costPanel } from "./cost.js";
 import { memoryPanel } from "./memory.js";
 import { notesPanel } from "./notes.js";
+import { originPanel } from "./origin.js";
 import { statePanel } from "./state.js";
 
 /**
@@ -13,4 +14,4 @@ import { statePanel } from "./state.js";
  */
 
 /** @type {Panel[]} */
-export const PANELS = [statePanel, memoryPanel, addressPanel, costPanel, notesPanel];
+export const PANELS = [statePanel, memoryPanel, addressPanel, originPanel, costPanel, notesPanel];

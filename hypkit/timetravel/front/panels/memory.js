@@ -15,7 +15,7 @@ function memoryNodes(view) {
   const touched = view.reel.accesses(view.step).map((access) => memoryRow(view, access));
   return [
     touched.length ? h("table", { class: "hk-touched" }, h("caption", {}, "Memory that this instruction touches"),
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "What, where, value"), h("th", { scope: "col" }, "Written"))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "What, where, value"))),
       h("tbody", {}, touched))
       : h("p", {}, "This instruction touches no memory."),
     stack(view)];
@@ -29,13 +29,19 @@ function memoryRow(view, a) {
     `${a.store ? "store" : "load"}, ${a.size} byte${a.size > 1 ? "s" : ""} at `,
     h("span", { class: "hk-value" }, value(view, a.va)),
     h("span", { class: "hk-meaning" }, where),
-    a.fault ? "fault" : h("span", { class: "hk-value" }, a.store ? "→ " : "= ", value(view, a.value))),
-  h("td", {}, a.pa === null ? "" : [h("button", { type: "button", class: "hk-who",
+    a.fault ? "fault" : h("span", { class: "hk-value" }, a.store ? "→ " : "= ", value(view, a.value)), " ",
+  ...(a.pa === null ? [] : [h("button", { type: "button", class: "hk-who",
     "aria-label": `Who wrote ${hex(a.va)} last`, title: "To the step that stored here last",
     onclick: view.on(() => view.whoStored(a.pa, a.size)) }, "◂ who?"),
   h("button", { type: "button", class: "hk-who", "aria-label": `Mark all reads and writes of ${hex(a.va)}`,
     title: "Mark every read and write of these bytes on the strip",
-    onclick: view.on(() => view.markBytes(a.pa, a.size)) }, "mark all")]));
+    onclick: view.on(() => view.markBytes(a.pa, a.size)) }, "mark all"), whence(view, a.pa, a.size, a.store ? view.step : reel.memory(a.pa, a.size, view.step).by, a.value)])));
+}
+
+/** A button that asks where bytes came from. */
+function whence(view, pa, size, writer, word, text = "whence?") {
+  return h("button", { type: "button", class: "hk-who", "aria-label": `Where do the ${size} bytes at ${hex(BigInt(pa))} come from?`,
+    title: "Where this value came from", onclick: view.on(() => view.whenceBytes(pa, size, writer, word)) }, text);
 }
 
 function stack(view) {
@@ -57,7 +63,8 @@ function stack(view) {
         store ? h("div", { class: "hk-new" }, value(view, store.value, "→ ")) : ""),
       h("td", {}, by === null ? h("span", { class: "hk-before" }, "before") : h("button", { type: "button", class: "hk-who",
         "aria-label": `${hex(va)} was last stored by step ${by}: go there`,
-        onclick: view.on(() => view.go(by)) }, `◂${by}`))));
+        onclick: view.on(() => view.go(by)) }, `◂${by}`),
+        by === null ? null : whence(view, pa, 8, by, held, "?"))));
   }
   return h("table", {}, h("caption", { title: hex(sp) }, `The stack at ${reel.el(reel.level(step))}'s SP`),
     h("thead", {}, h("tr", {}, ["Place", "Value", "Written"].map(

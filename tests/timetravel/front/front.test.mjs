@@ -9,6 +9,7 @@ const front = new URL("../../../hypkit/timetravel/front/", import.meta.url);
 const { Reel } = await import(new URL("reel.js", front).href);
 const { compared, grouped, plain } = await import(new URL("format.js", front).href);
 const { query, typed } = await import(new URL("search.js", front).href);
+const { originOf, reachOf } = await import(new URL("origins.js", front).href);
 const { callPaths, path } = await import(new URL("calls.js", front).href);
 
 /** The cases that Python wrote: traces, addresses and pairs of words, with Python's answers. */
@@ -71,3 +72,39 @@ test("the path of calls goes from the host through the hypercall to the handler 
   assert.ok(names(step).includes("__kvm_call_hyp"), names(step).join(" > "));
   assert.deepEqual(paths.map(({ at }, number) => at <= number), paths.map(() => true));
 });
+
+test("every origin and every reach is Python's", () => {
+  for (const [name, { origins }] of Object.entries(cases.traces)) {
+    assert.ok(origins.length >= 14);
+    for (const wanted of origins) {
+      const what = `${name}: ${wanted.name} before ${wanted.step}`;
+      const found = originOf(reels[name], wanted.name, wanted.step);
+      assert.ok(found, what);
+      assert.equal(`0x${found.value.toString(16)}`, wanted.value, what);
+      assert.deepEqual(found.steps, wanted.steps, what);
+      assert.deepEqual(found.notes, wanted.notes, what);
+      assert.deepEqual(found.sources.map((source) => [source.kind, source.name,
+        source.value === null ? null : `0x${source.value.toString(16)}`, source.owner, source.role]),
+        wanted.sources.map((source) => source.slice(0, 5)), what);
+      const reach = reachOf(reels[name], wanted.name, wanted.step);
+      assert.deepEqual(reach.steps, wanted.reached, what);
+      assert.deepEqual(reach.ends.map(({ kind, name: end, step }) => [kind, end, step]), wanted.ends, what);
+    }
+  }
+});
+
+const shared = JSON.parse(readFileSync(process.env.HYPKIT_SHARED, "utf-8"));
+for (const { variant, seed, payload, addresses, sentences } of shared) {
+  test(`addresses and the boot of ${variant} with seed ${seed} are named as Python names them`, () => {
+    const reel = new Reel({ meta: payload.meta, chunks: payload.chunks.map(bytes) });
+    assert.ok(addresses.length > 500);
+    for (const [text, space, name, words, inVm] of addresses) {
+      const address = BigInt(`0x${text}`);
+      assert.equal(reel.addresses.space(address), space, text);
+      assert.equal(reel.addresses.symbolize(address), name, text);
+      assert.equal(reel.addresses.what(address), words, text);
+      assert.equal(reel.addresses.what(address, true), inVm, text);
+    }
+    sentences.forEach((sentence, step) => assert.equal(reel.sentence(step), sentence, `step ${step}`));
+  });
+}
