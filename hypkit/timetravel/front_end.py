@@ -57,7 +57,12 @@ def style() -> str:
 
 def packed(data: dict) -> str:
     """Return data and the front end as one compressed text, which BOOT opens."""
-    text = json.dumps({"script": _plain_script(), "style": style(), "data": data})
+    return deflated({"script": _plain_script(), "style": style(), "data": data})
+
+
+def deflated(data: dict) -> str:
+    """Return data as JSON, compressed, in base64."""
+    text = json.dumps(data, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 

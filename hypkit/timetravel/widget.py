@@ -368,9 +368,8 @@ class Stepper(anywidget.AnyWidget):
         """
         if not self._payloads:
             raise WrongValue("no call has been made yet: nothing to write")
+        text = front_end.deflated(self._embedded(whole=True))
         # Inside a script element, only "</" could end it early.
-        text = json.dumps(self._embedded(whole=True), separators=(",", ":"))
-        text = text.replace("<", "\\u003c")
         module = front_end.script().replace("</", "<\\/")
         page = (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -380,9 +379,9 @@ class Stepper(anywidget.AnyWidget):
             f"<style>body{{margin:0}}\n{front_end.style()}"
             '</style></head>\n<body><main id="stepper"></main>\n'
             f"<noscript>{self._table()}</noscript>\n"
-            f'<script type="application/json" id="stepper-data">{text}</script>\n'
+            f'<script type="text/plain" id="stepper-data">{text}</script>\n'
             f'<script type="module">{module}\n'
-            'globalThis.hypkit = openFile(document.getElementById("stepper"),\n'
+            'globalThis.hypkit = await openFile(document.getElementById("stepper"),\n'
             '  document.getElementById("stepper-data").textContent);\n</script></body></html>\n'
         )
         if path is not None:

@@ -38,7 +38,7 @@ dispatch_return:
 # From the click until after the frame that shows it.
 CLICKS = """async (count) => {
   const button = [...document.querySelectorAll(".hk-tools button")].find(
-    (node) => node.textContent.startsWith("Next ▶"));
+    (node) => node.getAttribute("aria-label") === "Next");
   const times = [];
   for (let n = 0; n < count; n++) {
     const start = performance.now();

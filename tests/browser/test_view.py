@@ -65,7 +65,7 @@ def test_no_line_of_code_wraps_and_no_pane_is_cut_off_sideways(offline, text, wi
         page.get_by_role("tab", name=name).click()
         over = page.evaluate("""() => { const panel = document.querySelector(".hk-panel");
             return panel.scrollWidth - panel.clientWidth; }""")
-        assert over <= (130 if name == "Cost" else 0), name
+        assert over <= 0, name
 
 
 def test_the_registers_of_the_step_come_first_and_those_without_a_part_are_folded(page, call):

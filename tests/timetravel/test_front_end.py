@@ -48,7 +48,7 @@ def test_the_modules_join_to_one_script_that_is_read_without_complaint(node, tmp
     assert "import " not in re.sub(r"//.*|\*.*|import\(", "", front_end.script())
     assert re.findall(r"^export .*", front_end.script(), re.MULTILINE) == [
         "export function openOutput(el, style, data) {",
-        "export function openFile(el, text) {",
+        "export async function openFile(el, packed) {",
         "export default { initialize, render };",
     ]
 

@@ -24,6 +24,12 @@ export function bytes(base64) {
   return base64 === null ? null : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
 }
 
+/** A text that was compressed and written in base64. */
+export async function inflated(packed) {
+  const stream = new Blob([bytes(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).text();
+}
+
 /** A DataView or typed array of the widget protocol as an aligned buffer of its own. */
 function own(view) {
   return view instanceof ArrayBuffer ? view

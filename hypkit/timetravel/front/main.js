@@ -1,7 +1,7 @@
 // The ways into the stepper's front end: a notebook's output, a widget among others, a file.
 
 import { h } from "./dom.js";
-import { Home, bytes, draw, opened } from "./home.js";
+import { Home, bytes, draw, inflated, opened } from "./home.js";
 import { sharedBy } from "./shared.js";
 import { followTheme } from "./theme.js";
 
@@ -32,12 +32,12 @@ function render({ model, el }) {
   return () => home.close();
 }
 
-/** The exported file: its data stands in a script element of the page. */
-export function openFile(el, text) {
+/** The exported file: its data stands, compressed, in a script element of the page. */
+export async function openFile(el, packed) {
   el.classList.add("hk", "hk-file");
   followTheme(el);
   try {
-    const said = JSON.parse(text);
+    const said = JSON.parse(await inflated(packed));
     const asked = () => /(?:^|[#&])step=(\d+)/.exec(location.hash)?.[1];
     const notes = notesOf(said.digest);
     const view = draw(opened(said, bytes), el, {

@@ -42,9 +42,12 @@ export function told({ what, value, steps, sources, ends, notes, reached, toward
             ends: ends.map(([kind, name, step]) => ({ kind, name, step })) }];
 }
 
-/** A register before a step as a place that has a writer: "place writer", and the level that asks. */
+/**
+ * A register before a step as a place that has a writer: "place writer", and the level that asks.
+ * @returns {[string, number]}
+ */
 function placed(reel, name, step) {
-  const el = (reel.register("pstate", step) >> 2n) & 3n;
+  const el = Number((reel.register("pstate", step) >> 2n) & 3n);
   const place = name === "sp" ? `sp_el${el}` : name;
   const writers = reel.meta.origins?.writers[place] ?? [];
   return [`${place} ${writers[upTo(writers, step - 1) - 1] ?? -1}`, el];

@@ -38,13 +38,19 @@ function addressNodes(view) {
     parts.push(h("p", { class: walk.fault ? "hk-fault" : "hk-maps" },
       h("strong", {}, `${walk.regime}: `), (walk.fault ? "✖ " : "✔ ") + walk.says));
     if (walk.levels.length) {
-      parts.push(table(`Page walk: ${walk.regime}`, ["Level", "Table at", "Slot", "Descriptor", "Kind"],
-        walk.levels.map((level) => [String(level.level), hex(BigInt(level.table)),
-          hex(BigInt(level.index)), hex(level.descriptor), level.kind])));
+      parts.push(table(`Page walk: ${walk.regime}`, ["Level", "Table, slot", "Descriptor, kind"],
+        walk.levels.map((level) => [String(level.level),
+          two(hex(BigInt(level.table)), `slot ${hex(BigInt(level.index))}`),
+          two(hex(level.descriptor), level.kind)])));
     }
   }
   parts.push(h("p", { class: "hk-hint" }, "Walked through the tables that boot built."));
   return parts;
+}
+
+/** A number, and below it what goes with it. */
+function two(number, words) {
+  return h("span", {}, h("code", {}, number), h("span", { class: "hk-meaning" }, words));
 }
 
 /** An address as it was typed. */

@@ -4,6 +4,12 @@ import { h, table } from "../dom.js";
 
 const BOUNDARY = ["entry", "dispatch", "call", "return"]; // hypkit.cost.HYP_PHASES
 
+// hypkit.cost's counters: what stands above a narrow column, and what it means.
+const SHORT = {
+  instructions: ["instr.", "instructions"], loads: ["loads", "loads"], stores: ["stores", "stores"],
+  taken: ["taken", "branches taken"], not_taken: ["not", "branches not taken"], indirect: ["indir.", "indirect branches"],
+};
+
 /** @type {import("./index.js").Panel} */
 export const costPanel = { key: "cost", letter: "c", name: "Cost", says: "Cost so far, by phase",
                            nodes: costNodes };
@@ -11,7 +17,7 @@ export const costPanel = { key: "cost", letter: "c", name: "Cost", says: "Cost s
 function costNodes(view) {
   const { reel, step } = view;
   const phases = reel.cost(step);
-  const names = reel.meta.counters.map((name) => name.replace("_", " ").replace(/^taken/, "branches taken"));
+  const names = reel.meta.counters.map((name) => h("abbr", { title: SHORT[name]?.[1] ?? name }, SHORT[name]?.[0] ?? name));
   const seen = phases.filter(({ counts }) => counts[0]);
   const rows = seen.map(({ name, counts }) => [name, ...counts.map(String)]);
   const sum = (of) => names.map((_, at) => of.reduce((total, { counts }) => total + counts[at], 0));
