@@ -188,6 +188,8 @@ class Stepper(anywidget.AnyWidget):
                 self._tell()
             elif kind == "origin":
                 self._answer(message)
+            elif kind == "run" and message.get("beside"):
+                self.run_beside(str(message.get("args", self.args)))
             elif kind == "run":
                 self.run()
             elif kind == "edit":
@@ -276,6 +278,26 @@ class Stepper(anywidget.AnyWidget):
 
     def run(self) -> None:
         """Make the chosen call and show it; what goes wrong is said in `status`."""
+        if payload := self._called():
+            self._set((payload,))
+
+    def run_beside(self, args: str) -> None:
+        """Ask what if: make the chosen call with other arguments, and show it beside the last one."""
+        last = self._payloads[-1:]
+        if args != self.args:
+            with self.hold_trait_notifications():
+                self.unobserve(self._chosen, "args")
+                self.args = args
+            self.observe(self._chosen, "args")
+        payload = self._called()
+        if payload is None:
+            return
+        for before in last:
+            aligned(before, payload)  # refuses two that are too long
+        self._set((*last, payload))
+
+    def _called(self) -> Payload | None:
+        """Make the chosen call; None where it went wrong, which `status` then says."""
         try:
             machine = self._machine(self.dispatcher, self.header)
             said = ""
@@ -289,11 +311,11 @@ class Stepper(anywidget.AnyWidget):
                 call = machine.call(self.hypercall, *values)
         except (AsmError, MachineError, KeyError, ValueError, TypeError) as error:
             self.status = f"Error: {error.args[0] if error.args else error}"
-            return
+            return None
         self.call, self.step = call, 0
         warnings = machine.header.warnings if machine.header else ()
         self.status = " ".join([said + _outcome(call), *(f"Warning: {text}." for text in warnings)])
-        self._set((_payload(call),))
+        return _payload(call)
 
     def assemble(self, text: str) -> None:
         """Take a learner's dispatcher: assemble it, then run the chosen call on it."""

@@ -1,5 +1,7 @@
 """The stepper in a notebook of a running JupyterLab."""
 
+import re
+
 import nbformat
 import pytest
 from playwright.sync_api import TimeoutError
@@ -253,6 +255,34 @@ def test_keys_with_a_modifier_are_jupyterlabs_and_escape_leaves(notebook):
     page.wait_for_function("document.activeElement.closest('.jp-Notebook')")
     page.keyboard.press("a")
     page.wait_for_function("document.querySelectorAll('.jp-CodeCell').length === 3")
+
+
+def test_what_if_shows_the_changed_call_beside_the_last(notebook):
+    page = notebook(MAKE + "stepper(m)")
+    run_button(page).wait_for()
+    page.get_by_label("Arguments").fill("0xdead")
+    page.get_by_role("button", name="Run beside the last").click()
+    page.locator(
+        ".hk-title", has_text="Right: numbered: __kvm_timer_set_cntvoff(0xdead)"
+    ).wait_for()
+    assert "(0x1234)" in page.locator(".hk-title").first.inner_text()
+    differing = page.locator(".hk-differs")
+    page.locator(".hk-says").click()
+    page.keyboard.press("z")
+    differing.filter(has_text="x0").wait_for()
+    run_button(page).click()
+    page.locator(".hk-listing").wait_for()
+
+
+def test_the_kernel_is_asked_for_origins_that_the_page_does_not_hold(notebook):
+    page = notebook(MAKE + LONG)
+    page.locator(".hk-view").wait_for()
+    page.locator(".hk-says").click()
+    page.keyboard.press("z")
+    page.locator(".hk-where", has_text="after the last step").wait_for()
+    page.locator(".hk-name", has_text=re.compile(r"^x0$")).click()
+    page.locator(".hk-panel", has_text="mov x0, #7").wait_for()
+    assert page.locator(".hk-owners").inner_text() == "It depends on linker."
 
 
 def test_the_wheel_is_the_pages_until_the_stepper_has_the_focus(notebook):

@@ -10,7 +10,7 @@ import traitlets
 
 from hypkit import VARIANTS, Machine
 from hypkit.header import ENUM, read_header
-from hypkit.timetravel import payload, static, widget
+from hypkit.timetravel import origins, payload, static, widget
 from hypkit.timetravel.widget import Stepper, parse_args, stepper
 
 
@@ -82,6 +82,34 @@ def test_a_long_static_table_is_cut_and_says_so(call, monkeypatch):
     table = stepper(call).to_table()
     assert table.count('scope="row"') == 10
     assert f"{len(call.trace) - 10} more rows are not in this table." in table
+
+
+def test_what_an_earlier_run_of_a_cell_made_is_closed_when_the_cell_runs_again(call, monkeypatch):
+    run = ["cell 1", "first"]
+    monkeypatch.setattr(widget, "_where", lambda: tuple(run))
+    old = [stepper(call), stepper(call)]
+    assert all(view.comm is not None for view in old)  # two of one run stay
+    run[0] = "cell 2"
+    other = stepper(call)
+    run[:] = "cell 1", "second"
+    new = stepper(call)
+    assert [view.comm for view in old] == [None, None]
+    assert other.comm is not None and new.comm is not None
+
+
+def test_the_kernel_answers_where_a_value_comes_from_when_a_trace_is_too_long(call, monkeypatch):
+    monkeypatch.setattr(origins, "MOST", 10)
+    view = stepper(call)
+    assert view._payloads[0].meta()["origins"] is None
+    sent = sent_by(view, monkeypatch)
+    question = {"type": "origin", "number": "x0 36", "name": "x0", "step": 36}
+    view._heard(view, {**question, "generation": view._generation}, [])
+    answer = sent.pop()[0]
+    origin = call.trace.origin("x0", 36)
+    assert answer["value"] == f"{origin.value:x}" and answer["steps"] == origins.runs(origin.steps)
+    assert [source[1] for source in answer["sources"]] == [s.name for s in origin.sources]
+    view._heard(view, {**question, "name": "x99", "generation": view._generation}, [])
+    assert "x99" in sent.pop()[0]["error"]
 
 
 def test_a_stepper_that_was_closed_is_freed_with_the_machines_that_it_made(call):
@@ -179,6 +207,19 @@ def test_a_machine_makes_the_call_that_is_chosen(bench):
     bench.variant = "fnptr"
     assert repr(bench).startswith("Stepper(fnptr: __kvm_vcpu_run_nvhe(")
     assert bench.source == bench._machine("", "").image.dispatcher.source
+
+
+def test_what_if_runs_a_call_with_other_arguments_beside_the_last(bench):
+    before = bench.call
+    generation = bench._generation
+    bench._heard(bench, {"type": "run", "beside": True, "args": "0x77"}, [])
+    assert (bench.call.x0, bench.args, bench._generation) == (0x77, "0x77", generation + 1)
+    assert [len(p.trace) for p in bench._payloads] == [len(before.trace), len(bench.call.trace)]
+    assert bench.data["diff"] == bench._rows
+    bench._heard(bench, {"type": "run", "beside": True, "args": "1 +"}, [])
+    assert bench.status.startswith("Error: argument") and len(bench._payloads) == 2
+    bench.args = "0x78"
+    assert bench.call.x0 == 0x78 and len(bench._payloads) == 1
 
 
 def test_another_widget_can_choose(bench):

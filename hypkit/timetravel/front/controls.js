@@ -32,7 +32,10 @@ export class Controls extends Board {
       select("variant", "Variant ", choices.variants),
       select("hypercall", "Hypercall ", choices.hypercalls),
       h("label", {}, "Arguments ", this.args),
-      h("button", { type: "button", class: "hk-go", onclick: run }, "Run the call"));
+      h("button", { type: "button", class: "hk-go", onclick: run }, "Run the call"),
+      h("button", { type: "button", title: "What if: change an argument, and see this call and the last side by side",
+        onclick: () => this.request(() => model.send({ type: "run", beside: true, args: this.args.value })) },
+        "Run beside the last"));
     const editors = [
       { of: "dispatcher", source: "source", what: "Edit the dispatcher",
         label: "Dispatcher, as assembly", go: "Assemble and run",

@@ -10,6 +10,7 @@ import { followTheme } from "./theme.js";
 import { View } from "./view.js";
 
 const SAVED = "These steps are not in the saved notebook: run the cell of this stepper again.";
+const UNASKED = "The answers for this long trace are not in the saved notebook: run its cell again.";
 const NEEDS = "To choose another call, run this cell: it needs the kernel.";
 
 /** Draw data {meta, chunks} or {diff: rows, sides: [data, data]} into an element. */
@@ -133,7 +134,7 @@ export class Home {
       keep: (bookmarks) => this.shared.kept(bookmarks, this),
       moved: (step) => this.shared.moved(step, this),
       leave: () => this.leave(),
-      ask: this.model && !data.diff ? (name, step) => this.ask(name, step) : null,
+      ask: (name, step) => this.ask(name, step),
     });
     if (this.view instanceof DiffView) this.view.leave = () => this.leave();
     else if (tab) this.view.openTab(tab);
@@ -162,6 +163,7 @@ export class Home {
   /** Ask the kernel where a register's value came from, and what it reaches. */
   ask(name, step) {
     return new Promise((resolve, reject) => {
+      if (!this.model) throw new Error(UNASKED);
       const question = `${name} ${step}`;
       this.asked.set(question, { resolve, reject });
       this.model.send({ type: "origin", number: question, name, step, generation: this.generation });
