@@ -71,7 +71,10 @@ class Operation:
 
     @property
     def is_branch(self) -> bool:
-        """Return whether it may send the PC elsewhere by itself: HVC does not, an exception does."""
+        """Return whether it may send the PC elsewhere by itself.
+
+        An HVC does not: the exception does.
+        """
         return self.flow not in ("", "exception")
 
     @property
@@ -137,12 +140,12 @@ def _unknown(word: int) -> Operation:
 
 
 def _x(number: int) -> str:
-    """Register `number` where 31 is the zero register: no dependence at all."""
+    """Return register `number` where 31 is the zero register: no dependence at all."""
     return "" if number == 31 else f"x{number}"
 
 
 def _sp(number: int) -> str:
-    """Register `number` where 31 is the stack pointer."""
+    """Return register `number` where 31 is the stack pointer."""
     return "sp" if number == 31 else f"x{number}"
 
 

@@ -16,7 +16,7 @@ from hypkit.a64.registers import MASK64, sign_extended
 
 @dataclass(frozen=True)
 class MemoryOperand:
-    """What a load or store accesses, as its word spells it: the way to its address, and its data."""
+    """What a load or store accesses: how its word spells the address, and the data moved."""
 
     kind: str  # "load" or "store"
     base: str | None  # None: relative to the PC

@@ -84,7 +84,7 @@ class PageTables:
             page[slot] = pa + offset | attributes | kind
 
     def _slot(self, table: int, va: int, level: int, start_level: int) -> tuple[list[int], int]:
-        """The page and the slot of it that translate *va* at *level*."""
+        """Return the page and the slot of it that translate *va* at *level*."""
         index = (va & (1 << VA_BITS) - 1) >> 12 + 9 * (3 - level)
         # Only the start level of stage 2 may span several concatenated pages.
         if level != start_level or level == 0:

@@ -71,7 +71,9 @@ def fault_text(fsc: int) -> str:
 
 
 def esr_text(esr: int) -> str:
-    """Return a syndrome in words: 'instruction abort, same exception level: translation fault, level 0'.
+    """Return a syndrome in words.
+
+    Such as 'instruction abort, same exception level: translation fault, level 0'.
 
     esr: ESR_EL1 or ESR_EL2; of a data abort the words end in '(read)' or '(write)'.
     """

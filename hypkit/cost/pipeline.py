@@ -152,7 +152,7 @@ def simulate(
 
 
 def _with_a_bar(words: Sequence[SupportsIndex]) -> Iterable[SupportsIndex]:
-    """The words, with a progress bar where they are so many that it takes long."""
+    """Return the words, with a progress bar where they are so many that it takes long."""
     if len(words) < LONG:
         return words
     from tqdm.auto import tqdm  # takes as long to import as a machine to boot
@@ -226,7 +226,7 @@ class _Pipeline:
             bounds[unit] = -(-total // sum(core.units[kind] for kind in kinds))
         return Timing(core.key, self.done.cycle, tuple(self.rows), bounds)
 
-    # The rules. Of several limits that end in the same cycle, the first in the list is told.
+    # The rules. Of several limits that end in the same cycle, the first in the list is shown.
 
     def _issue_out_of_order(self, word: int, text: str, op: Operation, price: Price) -> None:
         enter = self._enter(price, self.drained.cycle)
@@ -287,7 +287,8 @@ class _Pipeline:
     # What an instruction may have to wait for.
 
     def _values(self, op: Operation) -> Iterator[tuple[str, _Result, int]]:
-        """The values that op reads and the path has made, with the cycles that forwarding saves."""
+        """Yield the values that op reads and the path has made, and the cycles that forwarding
+        saves."""
         for register, use in op.reads:
             value = self.results.get(register)
             if value:
@@ -300,7 +301,7 @@ class _Pipeline:
         ]
 
     def _enter(self, price: Price, at: int) -> _Limit:
-        """The first cycle from `at` on that has room for the instruction's micro-ops."""
+        """Return the first cycle from `at` on that has room for the instruction's micro-ops."""
         # Out of order, whoever entered before need not have started before: no row to blame.
         before = self.last if self.core.in_order else None
         if at > self.slot:
@@ -317,7 +318,8 @@ class _Pipeline:
             self.slot, self.used = self.slot + 1, self.used - self.core.width
 
     def _pipes(self, price: Price, at: int, row: int) -> _Limit:
-        """The first cycle from `at` on in which every pipe it needs is free; takes the pipes."""
+        """Return the first cycle from `at` on in which every pipe it needs is free; takes the
+        pipes."""
         # A cycle that has no room now will never have: nobody asks for it twice.
         full = self.full[tuple(price.units.items())]
         cycle = _beyond(full, at)
@@ -334,7 +336,8 @@ class _Pipeline:
     def _room(
         self, price: Price, cycle: int
     ) -> list[tuple[dict[int, int], int]] | tuple[str, int | None]:
-        """The pipes to take in a cycle, and for how long; or what is not free, and who holds it."""
+        """Return the pipes to take in a cycle, and for how long; or what is not free, and who holds
+        it."""
         taken: list[tuple[dict[int, int], int]] = []
         for unit, cycles in price.units.items():
             span = range(cycle, cycle + cycles)
@@ -352,7 +355,8 @@ class _Pipeline:
 
 
 def _beyond(full: dict[int, int], cycle: int) -> int:
-    """The first cycle from `cycle` on that is not known to be full; full: cycle -> a later one."""
+    """Return the first cycle from `cycle` on that is not known to be full; full: cycle -> a later
+    one."""
     passed = []
     while cycle in full:
         passed.append(cycle)
@@ -362,7 +366,7 @@ def _beyond(full: dict[int, int], cycle: int) -> int:
 
 
 def _latencies(op: Operation, price: Price) -> dict[str, int]:
-    """Cycles until each register that op writes can be used."""
+    """Return cycles until each register that op writes can be used."""
     found = {register: price.latency for register in op.writes[:1]}
     rest = price.latency if price.second is None else price.second
     found |= {register: rest for register in op.writes[1:]}

@@ -88,7 +88,8 @@ class Listing:
         return address if program.base == VM_IPA else image_pa(address)
 
     def _blocks(self) -> Iterator[dict[int, tuple[str, int, list[str]]]]:
-        """Runs of adjacent instructions under one label: address -> (file, line, its lines)."""
+        """Yield runs of adjacent instructions under one label: address -> (file, line, its
+        lines)."""
         for program in self.image.programs:
             source = program.source.splitlines()
             block: dict[int, tuple[str, int, list[str]]] = {}
@@ -191,7 +192,8 @@ class Listing:
 
 
 def _in_order_of_execution(blocks: list[dict], executed: list[int]) -> list[dict]:
-    """Neighbours in memory stay together; the groups stand in the order in which they first ran."""
+    """Order blocks: neighbours in memory stay together; the groups are in the order in which they
+    first ran."""
     first = {key: order for order, key in reversed(list(enumerate(executed)))}
     groups: list[list[dict]] = []
     for block in blocks:
@@ -213,7 +215,7 @@ def _code(line: str) -> str:
 
 
 def _comments(source: list[str], line: int, mnemonic: str) -> tuple[str, str]:
-    """(what stands beside an instruction, what stands above it) in the guest's text."""
+    """Return (the comment beside an instruction, the comment above it) in the guest's text."""
     if not 0 < line <= len(source):
         return "", ""
     text = source[line - 1]

@@ -81,7 +81,7 @@ def level(trace: Trace, step: int) -> str:
 
 
 def _in_vm(trace: Trace, step: int) -> bool:
-    """Whether a step is the VM's; no instruction runs after the last."""
+    """Return whether a step is the VM's; no instruction runs after the last."""
     return step < len(trace) and VM_IPA <= int(trace.pcs[step]) < VM_IPA + PAGE_SIZE
 
 
@@ -129,7 +129,8 @@ def _listing(trace: Trace) -> Listing:
 
 
 def _row(trace: Trace, step: int, listing: Listing) -> Row:
-    """The step's row of the listing; another where code was rewritten in the middle of the trace."""
+    """Return the step's row of the listing; another where code was rewritten in the middle of the
+    trace."""
     pc, word = int(trace.pcs[step]), trace.word(step)
     row = listing.rows[listing.row_of[pc]]
     return row if row.word == word else listing.rewritten(row, trace.text(pc, step), word)

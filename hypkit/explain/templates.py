@@ -1,8 +1,8 @@
 """What an instruction does, as a sentence with gaps; the gaps are filled from the state at a step.
 
 An instruction gets its sentence once, however often it runs. A gap is {op argument ...}; the front
-end (static/stepper.js, `fill`) fills the same gaps by the same rules, so that a million steps need
-no million texts. tests/browser compares the two for every step of several traces.
+end (front/sentences.js) fills the same gaps by the same rules, so that a million steps need no
+million texts. The tests compare the two for every step of several traces.
 """
 
 from __future__ import annotations
@@ -89,24 +89,24 @@ class Sentence:
 
 
 def _always(text: str) -> Sentence:
-    """One sentence for both: what jumps may jump to the next instruction."""
+    """Return one sentence for both cases: a jump may go to the next instruction."""
     return Sentence(text, text)
 
 
 def _split(operands: str) -> list[str]:
-    """Operands at their top-level commas: 'x0, [x1, #8]' -> ['x0', '[x1, #8]']."""
+    """Return operands at their top-level commas: 'x0, [x1, #8]' -> ['x0', '[x1, #8]']."""
     return [part.strip() for part in re.split(r",(?![^\[]*\])", operands)] if operands else []
 
 
 def _folded(parts: list[str]) -> list[str]:
-    """An immediate shifted by 12 as the number that it is: '#1', 'lsl #12' -> '#0x1000'."""
+    """Return an immediate shifted by 12 as the number that it is: '#1', 'lsl #12' -> '#0x1000'."""
     if len(parts) > 2 and parts[-1] == "lsl #12" and parts[-2].startswith("#"):
         return [*parts[:-2], f"#{int(parts[-2][1:], 0) << 12:#x}"]
     return parts
 
 
 def _register(operand: str) -> str | None:
-    """The trace's name of a register operand, None for anything else."""
+    """Return the trace's name of a register operand, None for anything else."""
     operand = {"lr": "x30", "fp": "x29", "wsp": "sp", "wzr": "xzr"}.get(operand, operand)
     if re.fullmatch(r"[xw]\d+", operand):
         return "x" + operand[1:]
@@ -114,7 +114,7 @@ def _register(operand: str) -> str | None:
 
 
 def _value(operand: str) -> str:
-    """An operand as words: registers with a gap for their value, immediates as they are."""
+    """Return an operand as words: registers with a gap for their value, immediates as they are."""
     name = _register(operand)
     if name == "xzr":
         return "0"
@@ -122,7 +122,7 @@ def _value(operand: str) -> str:
 
 
 def _shifted(how: str) -> str:
-    """', lsl #3' as words."""
+    """Return ', lsl #3' as words."""
     kind, _, amount = how.partition(" ")
     words = {
         "lsl": "shifted left",
@@ -134,7 +134,7 @@ def _shifted(how: str) -> str:
 
 
 def _decimal(operand: str) -> str:
-    """A count of bits: '#0x1a' -> '26'."""
+    """Return a count of bits: '#0x1a' -> '26'."""
     try:
         return str(int(operand.removeprefix("#"), 0))
     except ValueError:
@@ -142,7 +142,7 @@ def _decimal(operand: str) -> str:
 
 
 def number(operand: str) -> str:
-    """An immediate as hypkit writes numbers: '#0x2' -> '2', '#0x100' -> '0x100'."""
+    """Return an immediate as hypkit writes numbers: '#0x2' -> '2', '#0x100' -> '0x100'."""
     try:
         return plain(int(operand.removeprefix("#"), 0))
     except ValueError:
@@ -150,12 +150,15 @@ def number(operand: str) -> str:
 
 
 def plain(value: int) -> str:
-    """Up to nine in decimal, else in hexadecimal."""
+    """Return a number as the kit writes it: up to nine in decimal, else in hexadecimal."""
     return str(value) if -10 < value < 10 else f"{value:#x}"
 
 
 def explain(instruction: Instruction, operands: str) -> Sentence:
-    """The sentence of an instruction; operands: as printed, with names for PC-relative targets."""
+    """Return the sentence of an instruction.
+
+    operands: as printed, with names for PC-relative targets.
+    """
     name, parts, op = instruction.mnemonic, _folded(_split(operands)), instruction.operation
     if instruction.memory is not None:
         return _transfer(instruction.memory, parts)
@@ -211,12 +214,12 @@ def explain(instruction: Instruction, operands: str) -> Sentence:
 
 
 def _flags(operand: str) -> str:
-    """The flags that CCMP sets by a number: '#4' -> '-Z--'."""
+    """Return the flags that CCMP sets by a number: '#4' -> '-Z--'."""
     return pstate.nzcv_text(int(operand.removeprefix("#"), 0) << 28)
 
 
 def _transfer(operand: MemoryOperand, parts: list[str]) -> Sentence:
-    """The sentence of a load or a store; parts: its operands as printed."""
+    """Return the sentence of a load or a store; parts: its operands as printed."""
     load = operand.kind == "load"
     does, way = ("Loads", "from") if load else ("Stores", "to")
     # A trace has no vector register, and nothing of what is loaded into the zero register.
@@ -237,7 +240,7 @@ def _transfer(operand: MemoryOperand, parts: list[str]) -> Sentence:
 
 
 def _moved(operand: MemoryOperand, parts: list[str]) -> str:
-    """How far the address register goes: '; sp goes down by 0x10', or '' where it stays."""
+    """Return how far the address register goes: '; sp goes down by 0x10', or '' where it stays."""
     if not operand.writeback:
         return ""
     offset = re.search(r"#(-?)(\w+)\]?!?$", parts[-1])
@@ -247,9 +250,9 @@ def _moved(operand: MemoryOperand, parts: list[str]) -> str:
 
 
 def _comparison(name: str, parts: list[str]) -> Sentence:
-    """The sentence of an instruction that sets the flags and nothing else."""
+    """Return the sentence of an instruction that sets the flags and nothing else."""
     second = _value(parts[1]) + (_shifted(parts[2]) if len(parts) > 2 else "")
-    # How two numbers stand is told of whole registers: of a W register the gap would see all bits.
+    # Whole registers only are compared: of a W register the gap would see all 64 bits.
     whole = len(parts) == 2 and not any(part.startswith("w") for part in parts)
     one, other = (_register(part) or number(part) for part in parts[:2])
     if whole and name == "cmn" and not _register(parts[1]):  # how -1 is compared with
@@ -319,7 +322,7 @@ class Moment:
 
 
 def compared(one: int, other: int) -> str:
-    """How two 64-bit words stand: 'lower', and as signed numbers when that differs."""
+    """Return how two 64-bit words compare: 'lower', and as signed numbers when that differs."""
     if one == other:
         return "equal"
     unsigned = one < other
@@ -331,7 +334,7 @@ def compared(one: int, other: int) -> str:
 
 
 def fill(text: str, moment: Moment) -> str:
-    """The sentence of a step: *text* with its gaps filled."""
+    """Return the sentence of a step: *text* with its gaps filled."""
 
     def gap(match: re.Match[str]) -> str:
         op, *args = match[1].split(" ")

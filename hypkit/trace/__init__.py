@@ -151,7 +151,8 @@ class Trace(Columns):
         """Return where a value came from, step by step, to its owner.
 
         A value that EL2 got from the host or the VM ends there, as "register x0, host": that is
-        what EL2 was given. SP, the PC and the branches taken are not followed, see hypkit.trace.origin.
+        what EL2 was given. SP, the PC and the branches taken are not followed, see
+        hypkit.trace.origin.
 
         Args:
             name: a register (x0 to x30, sp, pc, nzcv), a system register, a label, or the address

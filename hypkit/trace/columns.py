@@ -108,7 +108,7 @@ class Columns:
 
     @cached_property
     def rewrites(self) -> tuple[tuple[int, int, int], ...]:
-        """Return where code was rewritten: (step, address, the word executed there from then on)."""
+        """Return where code was rewritten: (step, address, the word from that step on)."""
         return tuple(
             (step, pc, word)
             for pc, found in self._rewritten.items()
@@ -116,7 +116,8 @@ class Columns:
         )
 
     def _changed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """(rows at which a register changed, its values: before them all, then from each on)."""
+        """Return (rows at which a register changed, its values: before them all, then from each
+        on)."""
         bit = _bit(name)
         if bit not in self._changes:
             rows = np.flatnonzero(self.masks >> np.uint64(bit) & np.uint64(1))
@@ -231,7 +232,8 @@ class Columns:
 
 
 def _sites(trace: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """(addresses executed, in ascending order; of every step, which of them); see Columns.sites."""
+    """Return (addresses executed, in ascending order; of every step, which of them); see
+    Columns.sites."""
     known = np.array(sorted(trace.words), dtype=np.uint64)
     at = np.searchsorted(known, trace.pcs[:-1])
     if trace.rewrites:
@@ -244,7 +246,7 @@ def _sites(trace: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _at_sites(trace: Columns, wanted: list[bool]) -> Iterator[tuple[int, np.ndarray]]:
-    """(which site, the steps there in order) for those of trace.sites that are wanted."""
+    """Yield (which site, the steps there in order) for those of trace.sites that are wanted."""
     _, site = trace.sites
     steps = np.flatnonzero(np.array(wanted, dtype=bool)[site])
     steps = steps[np.argsort(site[steps], kind="stable")]
@@ -253,7 +255,8 @@ def _at_sites(trace: Columns, wanted: list[bool]) -> Iterator[tuple[int, np.ndar
 
 
 def _accesses(trace: Columns) -> np.ndarray:
-    """Every register moved from or to memory, dtype ACCESS, in the order of steps and addresses."""
+    """Return every register moved from or to memory, dtype ACCESS, in the order of steps and
+    addresses."""
     pcs = trace.sites[0].tolist()
     operands = [decode(word).memory for word in trace.site_words]
     # An exception that would return elsewhere is the next instruction's fetch.
@@ -285,7 +288,8 @@ def _accesses(trace: Columns) -> np.ndarray:
 
 
 def _sysreg_changes(trace: Columns) -> np.ndarray:
-    """What MSR and exceptions made of the traced system registers, dtype SYSREG_CHANGE, in order.
+    """Return what MSR and exceptions made of the traced system registers, dtype SYSREG_CHANGE, in
+    order.
 
     What a register does not keep of the value written to it is not followed.
     """
@@ -329,7 +333,7 @@ def _sysreg_changes(trace: Columns) -> np.ndarray:
 
 
 def _msr(word: int) -> tuple[str, str] | None:
-    """(system register, source register) of an MSR to a register with a name, else None."""
+    """Return (system register, source register) of an MSR to a register with a name, else None."""
     move = sysregs.decode_sysreg_move(word)
     if move is None or move[0] != "msr" or move[1] not in sysregs.SYSREG_NAMES:
         return None

@@ -123,7 +123,7 @@ class Dataflow:
 
     @cached_property
     def _moved(self) -> tuple[np.ndarray, np.ndarray]:
-        """(physical address or -1, bytes) of every one of the trace's accesses."""
+        """Return (physical address or -1, bytes) of every one of the trace's accesses."""
         moved = self._trace.accesses
         addresses, back = np.unique(moved["va"], return_inverse=True)
         known = [self.physical(va) for va in addresses.tolist()]
@@ -157,7 +157,7 @@ class Dataflow:
 
     @cached_property
     def _touched(self) -> list[frozenset[str]]:
-        """For every site the registers that it may read or write."""
+        """Return for every site the registers that it may read or write."""
         found = []
         for instruction in self._instructions:
             op = instruction.operation
@@ -185,7 +185,8 @@ class Dataflow:
         ]
 
     def _unexplained(self, step: int, explained: set[Place]) -> Iterator[str]:
-        """Registers that changed although nothing above says so; none in a well-behaved trace."""
+        """Yield registers that changed although nothing above says so; none in a well-behaved
+        trace."""
         mask = int(self._trace.masks[step + 1])
         for bit, name in enumerate(REGISTERS[:31]):
             if mask >> bit & 1 and name not in explained:
@@ -272,7 +273,8 @@ class Dataflow:
             yield Flow(base, ((base, "value"),), "immediate")
 
     def _is_own_slot(self, place: Bytes, operand: MemoryOperand, step: int) -> bool:
-        """Whether a load takes back what a step stored by the very same base register's value.
+        """Return whether a load takes back what a step stored by the very same base register's
+        value.
 
         As with SP, such a base says which variable is meant: wherever it points, load and store
         meet there.
@@ -292,7 +294,8 @@ class Dataflow:
         return True
 
     def _root(self, register: str, row: int) -> tuple[str, int | None]:
-        """The register and step that a base comes from, through moves and additions of constants."""
+        """Return the register and step that a base comes from, through moves and additions of
+        constants."""
         for _ in range(4):
             writer = self.writer(register, row) if register != "sp" else None
             if writer is None:
@@ -310,7 +313,7 @@ class Dataflow:
         return register, row
 
     def _is_pc_relative(self, register: str, step: int) -> bool:
-        """Whether a register holds what ADR, or ADRP and perhaps an ADD, made of the PC."""
+        """Return whether a register holds what ADR, or ADRP and perhaps an ADD, made of the PC."""
         for _ in range(2):
             writer = self.writer(register, step) if register != "sp" else None
             if writer is None:
@@ -418,7 +421,7 @@ class Dataflow:
         return [instruction.operation for instruction in self._instructions]
 
     def _entries(self, place: str) -> np.ndarray:
-        """The steps at which an exception wrote a system register."""
+        """Return the steps at which an exception wrote a system register."""
         steps: list[int] = []
         for step, taken in self._trace.exceptions.items():
             written = ["ESR", "ELR", "SPSR", *(["FAR"] if taken.far is not None else [])]
@@ -433,14 +436,16 @@ class Dataflow:
 
     @cached_property
     def _stores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(steps, physical addresses, sizes) of everything stored to RAM, in order of steps."""
+        """Return (steps, physical addresses, sizes) of everything stored to RAM, in order of
+        steps."""
         moved, (pas, sizes) = self._trace.accesses, self._moved
         wanted = moved["store"] & (pas >= 0)
         return moved["step"][wanted], pas[wanted], sizes[wanted]
 
     @cached_property
     def _stores_at(self) -> dict[int, list[int]]:
-        """For every doubleword of memory, by its number: which of the stores touch it, in order."""
+        """Return for every doubleword of memory, by its number: which of the stores touch it, in
+        order."""
         found: dict[int, list[int]] = {}
         _, pas, sizes = self._stores
         for at, (pa, size) in enumerate(zip(pas.tolist(), sizes.tolist(), strict=True)):
@@ -481,13 +486,13 @@ class Dataflow:
 
     @cached_property
     def opaque(self) -> np.ndarray:
-        """The steps that access memory in a way that nothing here can follow."""
+        """Return the steps that access memory in a way that nothing here can follow."""
         wanted = [op.opaque for op in self._operations]
         return np.flatnonzero(np.array(wanted, dtype=bool)[self._site])
 
 
 def _joined(parts: list[Bytes]) -> list[Bytes]:
-    """Neighbouring bytes as one place, ascending."""
+    """Return neighbouring bytes as one place, ascending."""
     joined: list[Bytes] = []
     for part in sorted(parts):
         if joined and joined[-1].pa + joined[-1].size == part.pa:
@@ -498,7 +503,8 @@ def _joined(parts: list[Bytes]) -> list[Bytes]:
 
 
 def _is_from_below(esr: int) -> bool:
-    """Whether an exception is an abort of a lower exception level, which stage 2 may have made."""
+    """Return whether an exception is an abort of a lower exception level, which stage 2 may have
+    made."""
     return esr >> syndrome.ESR_EC_SHIFT in (syndrome.EC_IABT_LOWER, syndrome.EC_DABT_LOWER)
 
 

@@ -59,7 +59,7 @@ class TraceDiff:
 
 
 def _alike(ours: np.ndarray, theirs: np.ndarray) -> int:
-    """How many places two rows of the same length have in common at their start."""
+    """Return how many places two rows of the same length have in common at their start."""
     differ = np.flatnonzero(ours != theirs)
     return int(differ[0]) if len(differ) else len(ours)
 
@@ -93,8 +93,9 @@ def _aligned(ours: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _step_numbers(trace: Columns, known: dict[tuple[int, str, str], int]) -> np.ndarray:
-    """A number for every step, the same for the same instruction in the same function at the same
-    EL: two versions of a dispatcher have a line in common wherever it stands in them."""
+    """Return a number for every step, the same for the same instruction in the same function at the
+    same
+    EL: two versions of a dispatcher have a line in common wherever it is in them."""
     pcs, site = trace.sites
     symbolize = trace.image.symbolize
     names = [

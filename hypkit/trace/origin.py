@@ -356,7 +356,7 @@ class _Backward(_Walk):
                 self._expand(flow, step, role, entry)
 
     def _is_entry(self, step: int, place: str) -> bool:
-        """Whether an exception from below wrote a place."""
+        """Return whether an exception from below wrote a place."""
         taken = self.trace.exception_after(step)
         return taken is not None and place.endswith(f"EL{taken.target_el}")
 
@@ -390,12 +390,12 @@ class _Backward(_Walk):
     # -- where it ends --
 
     def _crosses(self, writer: int, user: int) -> bool:
-        """Whether a value goes from EL1, which wrote it, into EL2, which uses it."""
+        """Return whether a value goes from EL1, which wrote it, into EL2, which uses it."""
         els = self.trace.els
         return not self.beyond and int(els[writer]) == 1 and int(els[min(user, len(els) - 1)]) == 2
 
     def _lower(self, step: int) -> str:
-        """Who runs at EL1 at a step."""
+        """Return who runs at EL1 at a step."""
         inside = self.image.layout.pa(int(self.trace.pcs[step])) is None
         return owners.VM if inside else owners.HOST
 
@@ -413,7 +413,7 @@ class _Backward(_Walk):
         self._add(kind, self.named(place), value, self._lower(entered), role, at, writable)
 
     def _entered(self, row: int) -> int:
-        """The step at which EL2, where *row* is, was entered last."""
+        """Return the step at which EL2, where *row* is, was entered last."""
         step = min(row, len(self.trace)) - 1
         while step > 0 and int(self.trace.els[step]) == 2:
             step -= 1
@@ -442,7 +442,7 @@ class _Backward(_Walk):
         self._add("register", place, value, owner, role, at)
 
     def _read_by(self, step: int) -> int | None:
-        """What an MRS read, None for another instruction."""
+        """Return what an MRS read, None for another instruction."""
         op = self.flow.instruction(step).operation
         if not op.system_read or not op.outputs:
             return None
@@ -469,14 +469,15 @@ class _Backward(_Walk):
         self._add(kind, name, value, owner, role, at, writable)
 
     def _loaded_by(self, place: Bytes, step: int) -> int | None:
-        """What a step loaded from bytes, None where it loaded others."""
+        """Return what a step loaded from bytes, None where it loaded others."""
         for found, store, value in self.flow.accessed(step):
             if found == place and not store:
                 return value
         return None
 
     def _memory_value(self, place: Bytes, row: int) -> int | None:
-        """What the accesses next to a row say is in memory, None where none of them says it."""
+        """Return what the accesses next to a row say is in memory, None where none of them says
+        it."""
         moved = self.trace.accesses
         near = self.flow.accesses_of(place)
         near = near[moved["known"][near]]
@@ -523,7 +524,8 @@ class _Backward(_Walk):
         self._add("address", text, value, owner, role, step, writable)
 
     def _completes_address(self, step: int) -> bool:
-        """Whether a step adds to the page that the ADRP just before it put into its register."""
+        """Return whether a step adds to the page that the ADRP just before it put into its
+        register."""
         instruction = self.flow.instruction(step)
         if instruction.mnemonic != "add" or not instruction.operation.constant or not step:
             return False
@@ -534,7 +536,7 @@ class _Backward(_Walk):
 
 
 def _merged(sources: list[Source]) -> list[Source]:
-    """Each source once, with its strongest role and its first use."""
+    """Return each source once, with its strongest role and its first use."""
     kept: dict[tuple[str, str, int | None, str], Source] = {}
     for source in sources:
         key = (source.kind, source.name, source.value, source.owner)
@@ -621,7 +623,7 @@ class _Forward(_Walk):
             ends.append(End("system register", flow.to, step))
 
     def _labels(self, memory: set[int], stored: dict[int, int]) -> dict[str, int]:
-        """The runs of bytes reached, by the label of their first byte, and when each was."""
+        """Return the runs of bytes reached, by the label of their first byte, and when each was."""
         found: dict[str, int] = {}
         for pa in sorted(memory):
             if pa - 1 in memory and stored[pa - 1] == stored[pa] and pa % 8:
@@ -639,7 +641,7 @@ def _by_number(register: str) -> tuple[str, int]:
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows in columns, the head first; a long one ends in a line that says so."""
+    """Return rows in columns, the head first; a long one ends in a line that says so."""
     shown = [head, *rows[:_SHOWN]]
     widths = [max(len(row[n]) for row in shown) for n in range(len(head))]
     lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)) for row in shown]
@@ -649,7 +651,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:
-    """Numbers with runs as ranges: 12, 21-28."""
+    """Return numbers with runs as ranges: 12, 21-28."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][1] + 1:

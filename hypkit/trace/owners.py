@@ -57,7 +57,7 @@ def owner_of_memory(image: Image, pa: int, size: int, value: int | None) -> str:
 
 
 def _is_our_own(image: Image) -> bool:
-    """Whether an image is built by the kit, and not a real kernel's."""
+    """Return whether an image is built by the kit, and not a real kernel's."""
     return image.phase_rule is None
 
 
