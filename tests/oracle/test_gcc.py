@@ -51,6 +51,7 @@ def test_what_gcc_calls_a_number_is_the_kits_number(tmp_path):
             "gcc takes it for 0, clang for another number",
         ),
         ("#if 7 >> 0x8000000000000000\n#error it is 0\n#endif", "clang counts modulo 2^32"),
+        ("#if 0x8000000000000000 >> 70\n#error it is 0\n#endif", "clang shifts by 63 at most"),
     ],
 )
 def test_what_is_known_to_differ_from_gcc_still_does(line, why, tmp_path):
