@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hypkit.a64.decode import Instruction, decode, spelled
+from hypkit.a64.effects import is_hvc
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.asm import Program
 from hypkit.cost import counts_as
@@ -41,12 +42,12 @@ class Row:
 
 
 def _kind(instruction: Instruction) -> int:
-    name, memory = instruction.mnemonic, instruction.memory
+    memory, flow = instruction.memory, instruction.operation.flow
     bits = zip((LOAD, STORE, BRANCH, INDIRECT), counts_as(instruction), strict=True)
     kind = sum(bit for bit, counts in bits if counts)
     kind |= POOL if memory is not None and memory.base is None else 0
-    kind |= {"hvc": HVC, "eret": ERET, "bl": CALL, "blr": CALL, "ret": RETURN}.get(name, 0)
-    return kind
+    kind |= HVC if is_hvc(instruction.word) else 0
+    return kind | {"eret": ERET, "call": CALL, "return": RETURN}.get(flow, 0)
 
 
 class Listing:

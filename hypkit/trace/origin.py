@@ -284,6 +284,7 @@ class _Backward(_Walk):
         # (role, -row, place, consumer): strongest role first, and of these the latest row.
         self.todo: list[tuple[int, int, str, Place, int | None]] = []
         self.known: set[tuple[Place, int]] = set()
+        self.patched: dict[int | None, str | None] = {}  # by physical address, asked once each
 
     def origin(self, name: str | int, step: int, size: int) -> Origin:
         place, row, what = self.place(name, step, size)
@@ -504,7 +505,9 @@ class _Backward(_Walk):
         if el == 1 and image.variant.host_el == 1:
             owner = self._lower(step)
         writable = None if pa is None else owners.el1_may_write(image, pa)
-        patched = None if pa is None else owners.patched_by_boot(image, pa)
+        if pa not in self.patched:
+            self.patched[pa] = None if pa is None else owners.patched_by_boot(image, pa)
+        patched = self.patched[pa]
         text = trace.text(pc, step)
         if patched is not None:
             owner = owners.BOOT
