@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypkit.asm.engine_child import READY, located
+from hypkit.errors import WrongValue
 
 SECONDS = 10.0  # of the child's processor time, for one request
 PATIENCE = 120.0  # of the clock: a child that neither works nor answers, and Windows
@@ -46,7 +47,7 @@ def chosen() -> str | None:
     """
     wish = os.environ.get(CHOICE, "").lower()
     if wish not in ("", "none", *KINDS):
-        raise ValueError(f"{CHOICE} must be keystone, llvm or none; got {wish!r}")
+        raise WrongValue(f"{CHOICE} must be keystone, llvm or none; got {wish!r}")
     key = wish or NATIVE.get(platform.machine().lower(), "none")
     if key == "none" or importlib.util.find_spec(KINDS[key].package) is None:
         return None

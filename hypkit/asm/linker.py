@@ -14,6 +14,7 @@ from hypkit.asm.first_pass import FirstPass, item_bytes
 from hypkit.asm.items import Item
 from hypkit.asm.program import AsmError, Program, Unit
 from hypkit.asm.source import Located, Stmt, statements
+from hypkit.errors import WrongType, WrongValue
 from hypkit.text import wrong_character
 
 MAX_TEXT = 256 * 1024  # characters of one text
@@ -32,7 +33,7 @@ def link(
     symbols = _mapping(symbols, "symbols")
     constants = _mapping(constants, "constants")
     for name in symbols.keys() & constants.keys():
-        raise ValueError(f"{name!r} is given twice, as a symbol and as a constant")
+        raise WrongValue(f"{name!r} is given twice, as a symbol and as a constant")
     for unit in units:
         _check_unit(unit)
     common = _check_text("prelude", prelude, "<prelude>", empty=True)
@@ -45,34 +46,34 @@ def link(
 
 def _mapping(given: Mapping[str, int] | None, what: str) -> dict[str, int]:
     if not isinstance(given, Mapping | None):
-        raise TypeError(f"{what} must map names to integers, not {type(given).__name__}")
+        raise WrongType(f"{what} must map names to integers, not {type(given).__name__}")
     out = dict(given or {})
     for name, value in out.items():
         if not isinstance(name, str) or not hasattr(value, "__index__"):
-            raise TypeError(f"{what} must map names to integers, and has {name!r}: {value!r}")
+            raise WrongType(f"{what} must map names to integers, and has {name!r}: {value!r}")
         out[name] = value.__index__()
         if not -(1 << 63) <= out[name] <= MASK64:
-            raise ValueError(f"{what}[{name!r}] = {out[name]:#x} does not fit in 64 bits")
+            raise WrongValue(f"{what}[{name!r}] = {out[name]:#x} does not fit in 64 bits")
     return out
 
 
 def _check_unit(unit: Unit) -> None:
     if not isinstance(unit, Unit):
-        raise TypeError(f"link takes Unit objects, not {type(unit).__name__}")
+        raise WrongType(f"link takes Unit objects, not {type(unit).__name__}")
     if unit.base is not None:
         if not hasattr(unit.base, "__index__"):
-            raise TypeError(f"base must be an integer, not {type(unit.base).__name__}")
+            raise WrongType(f"base must be an integer, not {type(unit.base).__name__}")
         if not 0 <= unit.base <= MASK64 or unit.base % 4:
-            raise ValueError(
+            raise WrongValue(
                 f"base must be a multiple of 4 from 0 to 2**64 - 4, not {unit.base:#x}"
             )
     if not isinstance(unit.align, int) or unit.align < 4 or unit.align & (unit.align - 1):
-        raise ValueError(f"align must be a power of two from 4, not {unit.align!r}")
+        raise WrongValue(f"align must be a power of two from 4, not {unit.align!r}")
 
 
 def _check_text(what: str, text: str, name: str, empty: bool = False) -> str:
     if not isinstance(text, str):
-        raise TypeError(f"{what} must be a str, not {type(text).__name__}")
+        raise WrongType(f"{what} must be a str, not {type(text).__name__}")
     if len(text) > MAX_TEXT:
         raise AsmError(
             f"this text has {len(text):,} characters, and at most {MAX_TEXT:,} are taken", name=name

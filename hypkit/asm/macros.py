@@ -199,10 +199,10 @@ class Expander:
             choices: Iterable[str] = _characters(without_characters(values, at + match.end()))
         else:
             choices = macro_arguments(values, at + match.end()) if values else [""]
+        size = sum(len(stmt.text) for stmt in body)
         for choice in choices:
-            self.budget.tick()
+            self.budget.tick(size)
             bound = {match.group(1): choice}
-            self.budget.spend(sum(len(stmt.text) for stmt in body))
             self.block(substitute(body, bound, stmt, "", self.expansions))
 
     def enter(self) -> None:
@@ -220,7 +220,7 @@ class Expander:
         self.enter()
         try:
             bound = macro.bind(rest, at)
-            self.budget.spend(sum(len(stmt.text) for stmt in macro.body))
+            self.budget.spend(macro.size)
             body = substitute(macro.body, bound, stmt, macro.name, self.expansions)
             self.expansions += 1
             self.block(body)

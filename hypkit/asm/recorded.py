@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hypkit.errors import WrongValue
 from hypkit.facts import data_path
 
 ENCODINGS = "encodings.json"
@@ -77,7 +78,7 @@ def encodings() -> dict[str, int]:
         if not all(0 <= word < 1 << 32 for word in found.values()):
             raise ValueError("a word has 32 bits")
     except (ValueError, TypeError, AttributeError, RecursionError) as e:
-        raise ValueError(
+        raise WrongValue(
             f"{path} is damaged: expected instructions with their words, as "
             f'{{"ret": "d65f03c0"}}; got something else ({type(e).__name__}: {e}). Install hypkit '
             "anew, or write the file with `python -m tests.record_encodings`"

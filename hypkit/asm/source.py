@@ -238,6 +238,7 @@ class Macro:
             raise Complaint(".macro needs a name", at)
         self.name = match.group(1)
         self.body = body
+        self.size = sum(len(stmt.text) for stmt in body)
         self.params: dict[str, Parameter] = {}
         place = match.end()
         while place < len(head):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hypkit.asm import AsmError, assemble, engine, recorded
 from tests.corpus import BASES, golden, snippets
+from tests.judges import find
 from tests.oracle.forms import forms
 from tests.oracle.gnu import words_of_gnu_as
 
@@ -61,8 +62,8 @@ def compare(lines: dict[str, int | None]) -> tuple[list[str], list[str]]:
 
 def main(arguments: list[str]) -> int:
     """Print what became of the corpus; return 1 if anything differs."""
-    if not engine.present():
-        print("expected an engine on this machine; there is none", file=sys.stderr)
+    if not engine.present() or find("as") is None:
+        print("expected an engine and GNU as (binutils-aarch64-linux-gnu)", file=sys.stderr)
         return 2
     encodings = recorded.encodings()
     recorded.encodings = dict  # type: ignore[assignment]  # hide them: the engine is to answer

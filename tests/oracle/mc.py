@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hypkit.asm import AsmError, assemble
+from tests.judges import find
 from tests.oracle.gnu import A72, words_of_gnu_as
 
 LINE = re.compile(r"((?:0x[0-9a-fA-F]{2},){3}0x[0-9a-fA-F]{2})\s*(?:==?|:)\s*(.+)")
@@ -59,7 +60,7 @@ def run(folder: Path) -> Result:
         try:
             code = assemble(text).code
         except AsmError as e:
-            kind = "refused, this core's own" if text in judged else "refused, another core's"
+            kind = "refused, though GNU as takes it" if text in judged else "refused, as by GNU as"
             result.counts[kind] += 1
             if text in judged:
                 result.refused[text] = e.message
@@ -86,6 +87,9 @@ def main(arguments: list[str]) -> int:
     """Print what became of the lines below a folder; return 1 if anything is wrong."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print("expected a folder of *.cs files: python -m tests.oracle.mc FOLDER", file=sys.stderr)
+        return 2
+    if find("as") is None:
+        print("expected GNU as (binutils-aarch64-linux-gnu); there is none", file=sys.stderr)
         return 2
     result = run(Path(arguments[0]))
     if not result.counts["lines"]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hypkit.asm import AsmError, assemble
 from tests.corpus import snippets
-from tests.judges import judge, tool
+from tests.judges import find, judge, tool
 from tests.oracle.forms import SIMD, forms
 from tests.oracle.gnu import A72, PRELUDE, text_section
 
@@ -186,6 +186,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
+    if find("as") is None:
+        print("expected GNU as (binutils-aarch64-linux-gnu); there is none", file=sys.stderr)
+        return 2
     result = run(options.cases, options.seed)
     for title, found in (
         ("differs", result.differing),
