@@ -139,7 +139,7 @@ class Machine:
         self._turn = Turn(BUSY)
         self._state = _State("it was never booted")
         self._cpu: Cpu | None = self._new_cpu()
-        self._boot()
+        self._boot(fresh=True)
 
     @property
     def budget(self) -> int:
@@ -176,14 +176,15 @@ class Machine:
             self._alive()
             return self._boot(requests)
 
-    def _boot(self, requests: object = ()) -> Trace:
+    def _boot(self, requests: object = (), *, fresh: bool = False) -> Trace:
         posted = mailbox(self.image, requests, power_off=False)
         is_whole = self._state.whole
         with self._unfinished("its boot was interrupted"):
             if not is_whole:
                 self._cpu = self._new_cpu()
             cpu = self._alive()
-            cpu.ram.clear()
+            if not fresh:
+                cpu.ram.clear()
             for pa, data in (dict(self.image.memory) | posted).items():
                 cpu.ram.store(pa, data)
             cpu.reset(self.image.entry)
@@ -332,8 +333,9 @@ class Machine:
     def _make(self, what: str, request: tuple[int, ...], args: tuple[int, ...]) -> Call:
         cpu = self._ready()
         with self._unfinished():
-            for pa, data in mailbox(self.image, [request], power_off=False).items():
+            for pa, data in mailbox_header(self.image, 1).items():
                 cpu.ram.store(pa, data)
+            cpu.ram.store(REQUESTS_PA, struct.pack("<8Q", *request))
             boots = self._data("boot_count")
             cpu.write("pc", self.image.host_pc("host_next"))
             reason, recording = cpu.run(self.budget)

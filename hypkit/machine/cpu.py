@@ -22,6 +22,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]  # asked for where it is used
 from unicorn import UC_ARCH_ARM64, UC_MODE_ARM, Uc, UcError
 from unicorn import arm64_const as uc_arm64
 from unicorn import unicorn_const as uc_const
@@ -132,6 +137,13 @@ class Saved:
     ich: dict[str, int]
 
 
+def _is_limited() -> bool:
+    """Return whether this process may not have all the addresses that there are."""
+    if resource is None:
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
 def leave_room(size: int, what: str) -> None:
     """See to it that *size* bytes of this process's address space can still be had.
 
@@ -171,6 +183,20 @@ class _Code:
                     self.rewritten.append((step, pc, word))
 
 
+def _sysreg_batch() -> tuple[ctypes.Array[shared.CpReg], object, object]:
+    """What Unicorn needs to read TRACED_SYSREGS at once: values, numbers, places of the values."""
+    count = len(TRACED_SYSREGS)
+    values = (shared.CpReg * count)(
+        *(
+            shared.CpReg(crn=at.crn, crm=at.crm, op0=at.op0, op1=at.op1, op2=at.op2)
+            for at in map(sysregs.SYSREGS.__getitem__, TRACED_SYSREGS)
+        )
+    )
+    ids = (ctypes.c_int * count)(*[uc_arm64.UC_ARM64_REG_CP_REG] * count)
+    places = (ctypes.c_void_p * count)(*map(ctypes.addressof, values))
+    return values, ids, places
+
+
 def _with_all_counters(uc: Uc) -> UcContext:
     """Return the state after reset, with as many event counters as a Cortex-A72 has.
 
@@ -179,12 +205,12 @@ def _with_all_counters(uc: Uc) -> UcContext:
     op0, op1, crn, crm, op2 = PMCR_ENCODING
     register = (crn, crm, op0, op1, op2)
     saved = uc.context_save()
-    old = uc.reg_read(uc_arm64.UC_ARM64_REG_CP_REG, register).to_bytes(8, "little")
-    content = bytes(saved)
-    places = [at for at in range(0, len(content) - 7, 8) if content[at : at + 8] == old]
+    old = uc.reg_read(uc_arm64.UC_ARM64_REG_CP_REG, register)
+    content = np.frombuffer(bytes(saved)[: saved.size & -8], dtype="<u8")
+    places = np.flatnonzero(content == old).tolist()
     if len(places) == 1:
         start = ctypes.cast(saved.context, ctypes.c_void_p).value or 0
-        ctypes.memmove(start + places[0], PMCR.to_bytes(8, "little"), 8)
+        ctypes.memmove(start + 8 * places[0], PMCR.to_bytes(8, "little"), 8)
         uc.context_restore(saved)
         if uc.reg_read(uc_arm64.UC_ARM64_REG_CP_REG, register) != PMCR:
             raise MachineError("this Unicorn keeps PMCR_EL0 where hypkit does not expect it")
@@ -213,6 +239,7 @@ class Cpu:
         self._state = np.zeros(S.SIZE, dtype=np.uint64)
         self._prepare_state()
         self._take_exception = shared.TAKE_EXCEPTION(native.address("take_exception"))
+        self._code_word = shared.CODE_WORD(native.address("code_word"))
         self._interrupts = self._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
         self._add_hook(uc_const.UC_HOOK_MEM_UNMAPPED, "stray_hook")
         for address in exits:  # before an observer, so that it sees no exit
@@ -241,6 +268,7 @@ class Cpu:
             ],
             dtype=np.uint64,
         )
+        self._sysreg_batch = _sysreg_batch()
         self._row = np.zeros(shared.ROW_WORDS, dtype=np.uint64)
         self._previous_row = np.zeros(shared.ROW_WORDS, dtype=np.uint64)
         self._regs = self._row[: len(REGISTERS)]
@@ -402,7 +430,8 @@ class Cpu:
     def run(self, budget: int) -> tuple[Stop, Recording]:
         """Execute from PC until an exit address or *budget* instructions, recording every step."""
         state = self._state
-        leave_room(RUN_SPACE, "a run")
+        if _is_limited():
+            leave_room(RUN_SPACE, "a run")
         self._observe(Observer.TRACE)
         self.exceptions = []
         self._seen[:] = 0
@@ -432,7 +461,8 @@ class Cpu:
         """Execute at full speed, recording nothing, until an exit address or about *budget*
         instructions. Every exception is entered as in a recorded run, but for an illegal execution
         state: that is noticed at the next exception or at the end."""
-        leave_room(RUN_SPACE, "a run")
+        if _is_limited():
+            leave_room(RUN_SPACE, "a run")
         self._observe(Observer.BUDGET)
         self._state[S.STEPS], self._state[S.BUDGET] = 0, budget
         while True:
@@ -531,16 +561,8 @@ class Cpu:
 
     def _traced_sysregs(self) -> dict[str, int]:
         """TRACED_SYSREGS as they are, in one call of Unicorn."""
-        count = len(TRACED_SYSREGS)
-        values = (shared.CpReg * count)(
-            *(
-                shared.CpReg(crn=at.crn, crm=at.crm, op0=at.op0, op1=at.op1, op2=at.op2)
-                for at in map(sysregs.SYSREGS.__getitem__, TRACED_SYSREGS)
-            )
-        )
-        ids = (ctypes.c_int * count)(*[uc_arm64.UC_ARM64_REG_CP_REG] * count)
-        places = (ctypes.c_void_p * count)(*map(ctypes.addressof, values))
-        uclib.uc_reg_read_batch(self._uc._uch, ids, places, count)
+        values, ids, places = self._sysreg_batch
+        uclib.uc_reg_read_batch(self._uc._uch, ids, places, len(values))
         return {name: value.val for name, value in zip(TRACED_SYSREGS, values, strict=True)}
 
     def _finish(
@@ -554,7 +576,8 @@ class Cpu:
             (np.array([pc], dtype=np.uint64), np.array([mask], dtype=np.uint64), now[differs])
         )
         pcs, masks, values = (np.concatenate(column) for column in zip(*columns, strict=True))
-        code.note([(len(pcs) - 1, pc, 0 if pc & 3 else self.mmu.fetch(pc, self.el) or 0)])
+        word = 0 if pc & 3 else self._code_word(self._state.ctypes.data, pc)
+        code.note([(len(pcs) - 1, pc, word)])
         return Recording(
             base,
             pcs,

@@ -7,7 +7,6 @@ calling code, or 0 for the registers as they are.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sized
 from operator import index
 
 import numpy as np
@@ -77,7 +76,7 @@ def words(what: str, values: object) -> np.ndarray:
         ValueError: there are too many of them.
     """
     try:
-        number = len(values) if isinstance(values, Sized) else 0
+        number = len(values) if hasattr(values, "__len__") else 0
     except Exception:  # a length beyond what Python counts, or none after all
         number = MAX_CALLS + 1 if isinstance(values, range) else 0
     if number > MAX_CALLS:

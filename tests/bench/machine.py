@@ -18,6 +18,7 @@ from unicorn import unicorn_const as uc_const
 from hypkit import Machine
 from hypkit.emu import SLICE
 from hypkit.machine.hooks.state import TRACE_IDS
+from hypkit.machine.mailbox import mailbox
 from tests.bench.figures import Figure
 from tests.judges import find
 from tests.oracle import qemu
@@ -54,6 +55,12 @@ def _requests(machine: Machine, n: int) -> np.ndarray:
     requests = np.zeros((n, 8), dtype=np.uint64)
     requests[:, 0] = machine.x0_of(CALL)
     return requests
+
+
+def _post(machine: Machine, requests: np.ndarray) -> None:
+    """Put requests before the host."""
+    for pa, data in mailbox(machine.image, requests, power_off=False).items():
+        machine._cpu.ram.store(pa, data)
 
 
 def _in_qemu(machine: Machine, n: int, folder: Path, *options: str, times: int = 5) -> float:
@@ -99,7 +106,7 @@ def _rows(machine: Machine, folder: Path) -> Iterator[Figure]:
     rows = len(trace)
 
     def traced() -> None:
-        machine._fill_mailbox(requests)
+        _post(machine, requests)
         machine._cpu.write("pc", machine.image.host_pc("host_next"))
         machine._cpu.run(10_000_000)
 
@@ -131,7 +138,7 @@ def _python_hook(machine: Machine) -> float:
         rows.append((address, engine.reg_read_batch(ids)))
 
     machine.reboot()
-    machine._fill_mailbox(_requests(machine, 300))
+    _post(machine, _requests(machine, 300))
     machine._cpu.run_free(1)  # the compiled trace hook makes way
     handle = uc.hook_add(uc_const.UC_HOOK_CODE, hook)
     uc.ctl_flush_tb()

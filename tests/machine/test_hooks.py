@@ -10,7 +10,7 @@ from llvmlite import binding as llvm
 
 from hypkit.machine.hooks import native, state
 
-NAMES = ("take_exception", "interrupt_hook", "exit_hook", "block_hook", "acquire_hook",
+NAMES = ("take_exception", "code_word", "interrupt_hook", "exit_hook", "block_hook", "acquire_hook",
          "stray_hook", "trace_hook")  # fmt: skip
 FIRST_CALL = """
 import sys

@@ -282,6 +282,12 @@ def _code_word(state, va):
     return _far_word(state, va)
 
 
+@cfunc("uint64(uint64, uint64)")
+def code_word(state, va):
+    """The word at a virtual address of the present exception level; 0 where nothing is mapped."""
+    return _code_word(state, va)
+
+
 @njit(inline="always")
 def _executed_word(state, pc, el):
     """The same before each instruction, with the pages that were used last kept in a table."""
@@ -510,6 +516,7 @@ HOOKS = {
     hook.__name__: hook
     for hook in (
         take_exception,
+        code_word,
         interrupt_hook,
         exit_hook,
         block_hook,

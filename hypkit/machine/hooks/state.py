@@ -166,3 +166,5 @@ def function_address(name: str) -> int:
 
 # Enters an exception: take_exception of callbacks.py.
 TAKE_EXCEPTION = ctypes.CFUNCTYPE(None, *[ctypes.c_uint64] * 6)
+# Reads the word of code at a virtual address: code_word of callbacks.py.
+CODE_WORD = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64)
