@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
 import zipfile
@@ -25,6 +26,7 @@ import numpy as np
 
 from hypkit.a64.pagetables import EL2_XN, PAGE_SIZE, walk
 from hypkit.a64.sysregs import SYSREGS
+from hypkit.errors import WrongValue, expected
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.linux import kallsyms
 from hypkit.linux.board import GENERAL, RAM_SIZE, Board, registers_of
@@ -33,6 +35,7 @@ from hypkit.machine.errors import MachineError
 
 FORMAT = 1
 ENDING = ".hypkit-linux"
+NAME = re.compile(r"\w[\w.+~-]{0,199}", re.ASCII)
 PROTECTED = "-protected"  # after a kernel's version
 MAX_FILE, MAX_MEMBER = 256 << 20, RAM_SIZE
 
@@ -239,7 +242,16 @@ def folder() -> Path:
 
 
 def path_of(kernel: str, *, protected: bool = False) -> Path:
-    """Return where the snapshot of a kernel lies: "6.1" -> .../hypkit/linux/6.1.hypkit-linux."""
+    """Return where the snapshot of a kernel lies: "6.1" -> .../hypkit/linux/6.1.hypkit-linux.
+
+    Raises WrongValue for what is no name of a file in that folder.
+    """
+    if not isinstance(kernel, str) or not NAME.fullmatch(kernel):
+        raise WrongValue(
+            expected(
+                'a kernel\'s version, such as "6.1", or a name of letters, digits and .+~_-', kernel
+            )
+        )
     return folder() / f"{kernel}{PROTECTED * protected}{ENDING}"
 
 

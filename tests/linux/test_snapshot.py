@@ -132,3 +132,13 @@ def test_without_qemu_nothing_is_downloaded_and_the_sentence_says_how_to_get_it(
         linux.fetch("3.2", say=lambda text: None)
     with pytest.raises(TypeError, match="expected a kernel by its version"):
         linux.fetch(6.1, say=lambda text: None)
+
+
+@pytest.mark.parametrize("name", ["../6.1", "a/b", "", ".", "6.1\0", "6.1\n", "x" * 300, "ä"])
+def test_a_name_that_would_lead_out_of_the_cache_is_refused(cache, name):
+    for wrong in (
+        lambda: linux.machine(name),
+        lambda: linux.fetch(name, file="x.deb", say=lambda text: None),
+    ):
+        with pytest.raises(ValueError, match="expected a kernel's version, such as"):
+            wrong()
