@@ -24,6 +24,7 @@ from hypkit.emu import Machine
 from hypkit.header import Header
 from hypkit.machine.hooks.watch_state import R
 from hypkit.machine.mailbox import whole
+from hypkit.pictures.html import Column, code, table
 
 THREADS = min(2, os.cpu_count() or 1)  # each with a machine of its own
 MANY_CALLS = 200_000  # from here on a bar shows that there is progress
@@ -152,17 +153,17 @@ class Report:
         return f"Report({self.target.variant}, {self.calls:,} calls: {counts}{findings})"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{finding.verdict.outcome.words}</td><td><code>"
-            f"{html.escape(finding.verdict.detail)}</code></td>"
-            f"<td><code>{finding.code}</code></td><td>{finding.count:,}</td></tr>"
+        rows = [
+            (
+                finding.verdict.outcome.words,
+                code(finding.verdict.detail),
+                code(finding.code),
+                f"{finding.count:,}",
+            )
             for finding in (*self.findings, *self.arguments)
-        )
-        return (
-            f"<p>{html.escape(repr(self))}</p><table><thead><tr><th scope='col'>outcome</th>"
-            "<th scope='col'>where</th><th scope='col'>smallest call</th>"
-            f"<th scope='col'>calls</th></tr></thead><tbody>{rows}</tbody></table>"
-        )
+        ]
+        columns = ("outcome", "where", "smallest call", Column("calls", align="right"))
+        return f"<p>{html.escape(repr(self))}</p>{table(columns, rows, row_heads=False)}"
 
 
 def fuzz(

@@ -15,6 +15,7 @@ from hypkit.emu import Machine
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION
 from hypkit.kernel.variants import VARIANTS
+from hypkit.pictures.html import Html, code, table
 
 CALLS = 3_000  # hostile calls for a cell
 SEED = 2020
@@ -180,22 +181,20 @@ class Matrix:
         return "\n".join(row.rstrip() for row in rows)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th scope='col'>{power}</th>" for power in self.powers)
-        body = ""
+        rows = []
         for variant in self.variants:
-            body += f"<tr><th scope='row'><code>{variant}</code></th>"
+            row: list[str | None] = [code(variant)]
             for power in self.powers:
                 cell = self[variant, power]
-                words = "–" if cell.outcome is None else cell.outcome.words
-                example = (
-                    f"<br><code>{html.escape(cell.finding.code)}</code>" if cell.finding else ""
-                )
-                body += f"<td>{words}{example}</td>"
-            body += "</tr>"
-        return (
-            "<table style='font-variant-ligatures:none'><caption>The worst that a host with one "
-            "power more can do, and the smallest call that does it</caption>"
-            f"<thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+                words = None if cell.outcome is None else cell.outcome.words
+                example = f"<br>{code(cell.finding.code)}" if cell.finding else ""
+                row.append(words and Html(html.escape(words) + example))
+            rows.append(row)
+        return table(
+            ("variant", *self.powers),
+            rows,
+            caption="The worst that a host with one power more can do, and the smallest call that "
+            "does it",
         )
 
 

@@ -159,8 +159,7 @@ class Ladder:
         return table(
             columns,
             self.rows(),
-            caption=f"{self.call}: instructions, loads, bytes, and modelled cycles of the dispatch "
-            "on four cores",
+            caption=f"{self.call}: instructions, loads, bytes, and modelled cycles of the dispatch",
         )
 
     def __repr__(self) -> str:

@@ -52,5 +52,5 @@ def test_a_cell_opens_in_the_stepper_and_an_empty_one_says_why_not(found):
 def test_the_matrix_can_be_read_as_text_and_as_a_table(found):
     text, page = repr(found), found._repr_html_()
     assert text.splitlines()[1].startswith("fnptr") and "entered mid-function" in text
-    assert page.count("scope='row'") == 4 and page.count("scope='col'") == 7
+    assert page.count('scope="row"') == 4 and page.count('scope="col"') == 8
     assert "m.hvc(0x1, 0x40446000)" in page
