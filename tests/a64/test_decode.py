@@ -4,14 +4,16 @@ import json
 import random
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from hypkit.a64 import sysregs
+from hypkit.a64 import disassembler, sysregs
 from hypkit.a64.conditions import CONDITIONS, NUMBERS, holds
 from hypkit.a64.decode import decode, spelled
 from hypkit.a64.effects import Operation, operation
 from hypkit.asm import assemble
+from hypkit.cost import counts_as
 from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.programs import build
@@ -581,3 +583,32 @@ def _named(said):
         ).lower(),
         said,
     )
+
+
+# --- One place -----------------------------------------------------------------------------------
+
+
+def test_one_module_has_the_disassembler_and_everybody_asks_it():
+    package = Path(disassembler.__file__).parents[1]
+    found = [
+        path.relative_to(package).as_posix()
+        for path in sorted(package.rglob("*.py"))
+        if re.search(r"^\s*(?:import|from) capstone", path.read_text(encoding="utf-8"), re.M)
+    ]
+    assert found == ["a64/disassembler.py"]
+
+
+@pytest.mark.parametrize(
+    ("word", "counts"),
+    [
+        (0xF9400020, (True, False, False, False)),  # ldr x0, [x1]
+        (0xA9000801, (False, True, False, False)),  # stp x1, x2, [x0]
+        (0x54000040, (False, False, True, False)),  # b.eq
+        (0xD63F0020, (False, False, True, True)),  # blr x1
+        (0xD69F03E0, (False, False, True, True)),  # eret
+        (0xD4000002, (False, False, False, False)),  # hvc #0
+        (0x9AC25C20, (False, False, False, False)),  # crc32cx w0, w1, x2: Capstone's registers
+    ],
+)
+def test_the_counts_follow_from_what_an_instruction_is(word, counts):
+    assert counts_as(decode(word)) == counts
