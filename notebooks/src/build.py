@@ -19,6 +19,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
+from hypkit.machine.hooks import native
 from notebooks.src.rules import complaints
 
 TEXTS = Path(__file__).resolve().parent
@@ -79,6 +80,7 @@ def run(notebook: NotebookNode, folder: Path, name: str) -> None:
         resources={"metadata": {"path": str(folder)}},
     )
     try:
+        native.address("trace_hook")  # compiled now, it is not announced in an output
         client.execute()
     except (CellExecutionError, CellTimeoutError) as error:
         raise BuildError(f"{name}: {error}") from None
