@@ -171,7 +171,7 @@ def _by_https(kernel: Kernel, folder: Path, say: Say) -> tuple[Path, str, str]:
     if digest.hexdigest() != fields["SHA256"]:
         path.unlink()
         raise MachineError(
-            f"{name} came with another digest than the archive's list says: it was cut off or "
+            f"{name} has another digest than the archive's list says: it was cut off or "
             "changed on the way. Try again"
         )
     return path, name, version

@@ -129,7 +129,7 @@ class Board:
 
     @property
     def registers(self) -> Registers:
-        """x0 to x30, sp, pc and cpsr."""
+        """Return x0 to x30, sp, pc and cpsr."""
         answer = bytes.fromhex(self._ask("g")[: 2 * 268].decode())
         words = [int.from_bytes(answer[8 * n : 8 * n + 8], "little") for n in range(33)]
         return (*words, int.from_bytes(answer[264:268], "little"))
@@ -144,7 +144,7 @@ class Board:
             raise MachineError(f"QEMU did not take {value:#x} for {name}")
 
     def system_registers(self) -> dict[str, int]:
-        """Every system register that QEMU shows, by QEMU's name for it."""
+        """Return every system register that QEMU shows, by QEMU's name for it."""
         numbers = self._numbers = self._numbers or dict(self._listed())
         values = {}
         for name, number in numbers.items():
@@ -178,7 +178,7 @@ class Board:
     # -- memory --
 
     def ram(self) -> bytes:
-        """All of memory, from DRAM_BASE on."""
+        """Return all of memory, from DRAM_BASE on."""
         file = self._folder / "ram"
         self.monitor(f'pmemsave {DRAM_BASE:#x} {RAM_SIZE:#x} "{file}"')
         data = file.read_bytes()
@@ -188,12 +188,12 @@ class Board:
         return data
 
     def load(self, pa: int, size: int) -> bytes:
-        """Bytes of physical memory."""
+        """Return bytes of physical memory."""
         self._ask("Qqemu.PhyMemMode:1")
         return bytes.fromhex(self._ask(f"m{pa:x},{size:x}").decode())
 
     def word(self, va: int) -> int:
-        """The instruction at a virtual address of the level that is running; 0 where none is."""
+        """Return the instruction at a virtual address of the running level; 0 where none is."""
         self._ask("Qqemu.PhyMemMode:0")
         answer = self._ask(f"m{va:x},4")
         return 0 if answer[:1] == b"E" else int.from_bytes(bytes.fromhex(answer.decode()), "little")
@@ -289,7 +289,7 @@ def _idle(board: Board) -> None:
 
 
 def registers_of(names: Mapping[str, int]) -> dict[str, int]:
-    """QEMU's names turned into the Arm ARM's: it leaves the level away where EL1's was first."""
+    """Return values by the Arm ARM's names: QEMU leaves the level out where EL1's was first."""
     return {SPELLED.get(name, name): value for name, value in names.items()}
 
 

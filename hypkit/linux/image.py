@@ -46,32 +46,32 @@ class LinuxLayout(Layout):
 
     @cached_property
     def physvirt_offset(self) -> int:
-        """PA minus linear VA, as an unsigned 64-bit word."""
+        """Return PA minus linear VA, as an unsigned 64-bit word."""
         return -self._linear & MASK64
 
     @property
     def dram_size(self) -> int:
-        """Bytes of RAM from DRAM_BASE on."""
+        """Return how many bytes of RAM there are from DRAM_BASE on."""
         return RAM_SIZE
 
     @property
     def private(self) -> Mapping[int, int]:
-        """Page of a hyp address -> physical page, for what kern_hyp_va does not lead to."""
+        """Return hyp page -> physical page, for what kern_hyp_va does not lead to."""
         return self._private
 
     @cached_property
     def tag_lsb(self) -> int:
-        """The lowest bit in which no two linear addresses differ: the tag starts here."""
+        """Return the lowest bit in which no two linear addresses differ: the tag starts here."""
         first = self.linear_va(DRAM_BASE)
         return (first ^ self.linear_va(DRAM_BASE + RAM_SIZE) - 1).bit_length()
 
     @cached_property
     def tag_val(self) -> int:
-        """The tag, from bit tag_lsb up."""
+        """Return the tag, from bit tag_lsb up."""
         return self._tag >> self.tag_lsb
 
     def space(self, va: int) -> str | None:
-        """Which of SPACES an address belongs to by its bits, or None when it fits none."""
+        """Return which of SPACES an address belongs to by its bits, or None when it fits none."""
         if va & -PAGE_SIZE in self.private:
             return "hyp"
         if DRAM_BASE <= va < DRAM_BASE + RAM_SIZE:
@@ -83,7 +83,7 @@ class LinuxLayout(Layout):
         return "hyp" if va >> self.tag_lsb == self.tag_val else None
 
     def pa(self, va: int) -> int | None:
-        """The physical address that *va* names in its space, or None when it names none."""
+        """Return the physical address that *va* names in its space, or None when it names none."""
         page = self.private.get(va & -PAGE_SIZE)
         if page is not None:
             return page | va & PAGE_SIZE - 1
@@ -144,17 +144,17 @@ class LinuxImage(Image):
 
     @property
     def ids(self) -> Mapping[str, int]:
-        """Hypercall -> x0, in the order of the numbers."""
+        """Return hypercall -> x0, in the order of the numbers."""
         return self.snapshot.ids
 
     @property
     def table(self) -> int | None:
-        """The physical address of EL2's table of functions, None where this kernel has none."""
+        """Return the physical address of EL2's table of functions, None where there is none."""
         return self.snapshot.table
 
     @cached_property
     def symbols(self) -> dict[str, int]:
-        """EL2's names and those of the host that a call meets, at their image addresses.
+        """Return EL2's names and those of the host that a call meets, at their image addresses.
 
         EL2's are as in the source: the build puts __kvm_nvhe_ in front of them.
         """
@@ -170,7 +170,7 @@ class LinuxImage(Image):
 
     @cached_property
     def variant(self) -> Variant:
-        """This kernel in the terms of the kit's dispatchers."""
+        """Return this kernel in the terms of the kit's dispatchers."""
         return Variant(
             self.key,
             self.key,
@@ -188,7 +188,7 @@ class LinuxImage(Image):
 
     @cached_property
     def code(self) -> tuple[tuple[int, int], ...]:
-        """(start, end) of the physical memory that EL2 executes, and of the host's functions."""
+        """Return (start, end) of the physical memory that EL2 executes, and the host's functions."""
         spans = [(pa, pa + size) for _, pa, size, code in self.snapshot.maps if code]
         spans += [
             (pa, pa + CODE) for name in HOST if name in self.symbols for pa in (self.pa(name),)
@@ -203,7 +203,7 @@ class LinuxImage(Image):
 
     @cached_property
     def places(self) -> tuple[list[int], list[str]]:
-        """Where names begin, physical and ascending, and the names; "" where none holds on.
+        """Return where names begin, physical and ascending, and the names; "" where none holds on.
 
         A name in code reaches to the next one, any other to the end of its page.
         """
@@ -221,27 +221,27 @@ class LinuxImage(Image):
 
     @property
     def named(self) -> tuple[tuple[int, int], ...]:
-        """The ranges of physical memory that have names: (start, end) of each."""
+        """Return the ranges of physical memory that have names: (start, end) of each."""
         return ((self.places[0][0], self.places[0][-1]),)
 
     @property
     def phase_rule(self) -> Callable[[Any], Sequence[str]]:
-        """What tells the phase of every step of a trace."""
+        """Return what tells the phase of every step of a trace."""
         return self.rule
 
     def table_pages(self) -> Iterator[tuple[int, bytes]]:
-        """The page tables of EL1 and EL2 as the kernel had them: (physical address, bytes)."""
+        """Yield the page tables of EL1 and EL2 as the kernel had them: (physical address, bytes)."""
         for pa in sorted(self.snapshot.tables):
             yield pa, self.snapshot.load(pa, PAGE_SIZE)
 
     @cached_property
     def handlers(self) -> frozenset[int]:
-        """Where the functions of the hypercalls begin, physical."""
+        """Return where the functions of the hypercalls begin, physical."""
         names = (f"handle_{name}" if self.table is not None else name for name in self.ids)
         return frozenset(self.pa(name) for name in names if name in self.symbols)
 
     def symbolize(self, address: int) -> str | None:
-        """'name' or 'name+0x4' for an address of any space, None where no name is near."""
+        """Return 'name' or 'name+0x4' for an address of any space, None where no name is near."""
         pa = self.layout.pa(address)
         addresses, names = self.places
         index = -1 if pa is None else bisect.bisect_right(addresses, pa) - 1
@@ -254,12 +254,12 @@ class LinuxImage(Image):
         return any(start <= pa < end for start, end in self.code)
 
     def line(self, address: int) -> tuple[str, int] | None:
-        """None: a kernel's source is not here."""
+        """Return None: a kernel's source is not here."""
         return None
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
-        """Where functions begin: the physical addresses of all names in code, ascending."""
+        """Return where functions begin: the physical addresses of all names in code, ascending."""
         return tuple(
             sorted({self.pa(name) for name in self.symbols if self._is_code(self.pa(name))})
         )

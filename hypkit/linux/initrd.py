@@ -21,7 +21,7 @@ _CONSOLE, _KVM = (5, 1), (10, 232)  # the numbers of character devices, admin-gu
 
 
 def init() -> bytes:
-    """Return init as an ELF file: the assembled program, behind headers that map all of it."""
+    """Return init as an ELF file: headers that map all of it, and the assembled program."""
     header, segment = 64, 56
     start = header + segment
     code = assemble(

@@ -53,12 +53,12 @@ class LinuxCall(Call):
 
     @property
     def trace(self) -> Trace:
-        """The steps from the host's calling code until it has the result."""
+        """Return the steps from the host's calling code until it has the result."""
         return self.whole_trace
 
     @property
     def cost(self) -> LinuxCost:
-        """The call's trace, counted by the parts of a call: hypkit.linux.phases.PARTS."""
+        """Return the call's trace, counted by the parts of a call: hypkit.linux.phases.PARTS."""
         return cost(self.trace)
 
 
@@ -134,7 +134,7 @@ class LinuxMachine:
 
     @property
     def calls(self) -> Mapping[str, int]:
-        """The hypercalls that this kernel's EL2 knows: name -> x0, in the order of the numbers."""
+        """Return the hypercalls that this kernel's EL2 knows: name -> x0, in that order."""
         return self.image.ids
 
     def call(self, what: str | int, *args: int) -> LinuxCall:
@@ -150,7 +150,7 @@ class LinuxMachine:
         return self._make(what, self.x0_of(what), args)
 
     def x0_of(self, name: str) -> int:
-        """What the host puts into x0 to call *name*: its SMCCC function id."""
+        """Return what the host puts into x0 to call *name*: its SMCCC function id."""
         if name not in self.calls:
             raise UnknownName(
                 f"Linux {self.kernel.kernel} has no hypercall {name!r}"
@@ -233,7 +233,7 @@ class LinuxMachine:
     # -- looking --
 
     def reg(self, name: str) -> int:
-        """A general register, sp, pc or pstate, as unsigned 64 bits."""
+        """Return a general register, sp, pc or pstate, as unsigned 64 bits."""
         try:
             return self._alive().read(name.lower())
         except (KeyError, AttributeError):
@@ -242,11 +242,11 @@ class LinuxMachine:
             ) from None
 
     def sysreg(self, name: str) -> int:
-        """A system register by its name in the Arm ARM, as unsigned 64 bits."""
+        """Return a system register by its name in the Arm ARM, as unsigned 64 bits."""
         return self._alive().sysreg(name)
 
     def address(self, symbol: str, space: str = "image") -> int:
-        """One of the four addresses of a name: space is image, linear, physical or hyp."""
+        """Return one of the four addresses of a name: space is image, linear, physical or hyp."""
         if symbol not in self.image.symbols:
             raise UnknownName(f"no symbol {symbol!r}{did_you_mean(symbol, self.image.symbols)}")
         names = self.image.layout.names(self.image.symbols[symbol])
@@ -261,7 +261,7 @@ class LinuxMachine:
         return self._alive().mmu.translate(whole("an address", va) & MASK64, el)
 
     def read(self, va: int, size: int, el: int = 2) -> bytes:
-        """Memory as EL1 or EL2 sees it: *size* bytes; MachineError where one is not mapped.
+        """Return memory as EL1 or EL2 sees it: *size* bytes; MachineError where one is not mapped.
 
         What EL2 does not map was not kept, and reads as zero at EL1.
         """
@@ -279,7 +279,7 @@ class LinuxMachine:
         return bytes(data)
 
     def snapshot(self) -> LinuxSnapshot:
-        """Everything the machine is, to come back to."""
+        """Return everything the machine is, to come back to."""
         with self._turn:
             return LinuxSnapshot(self, self._alive().save(), self.stopped)
 

@@ -87,7 +87,7 @@ class LinuxCost(Cost):
 
     @property
     def hyp(self) -> Counts:
-        """EL2 outside the handler: what the ABI costs there."""
+        """Return the counts of EL2 outside the handler: what the ABI costs there."""
         return sum(
             (counts for name, counts in self.phases.items() if name not in HANDLED), Counts()
         )

@@ -52,12 +52,12 @@ class Run:
 
     @property
     def hyp(self) -> Counts:
-        """EL2 outside the handler."""
+        """Return the counts of EL2 outside the handler."""
         return sum((c for name, c in self.parts.items() if name not in HANDLED), Counts())
 
     @property
     def el2(self) -> int:
-        """All instructions at EL2."""
+        """Return the number of all instructions at EL2."""
         return sum(c.instructions for name, c in self.parts.items() if name != "host")
 
 
@@ -85,16 +85,16 @@ class Recorded:
 
     @property
     def lower_bound(self) -> bool:
-        """Whether a protected EL2 refuses the numbers below one."""
+        """Return whether a protected EL2 refuses the numbers below one."""
         return next(iter(self.refused_protected or ()), None) == next(iter(self.ids))
 
     @property
     def upper_bound(self) -> bool:
-        """Whether an EL2 that is not protected refuses the numbers above one."""
+        """Return whether an EL2 that is not protected refuses the numbers above one."""
         return bool(self.refused) and self.refused[-1] == list(self.ids)[-1]
 
     def run(self, key: str) -> Run:
-        """One of the recorded calls; UnknownName names those there are."""
+        """Return one of the recorded calls; UnknownName names those there are."""
         if key not in self.runs:
             raise UnknownName(f"no recorded call {key!r}: there are {', '.join(self.runs)}")
         return self.runs[key]

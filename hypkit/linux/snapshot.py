@@ -85,7 +85,7 @@ class Snapshot:
 
     @property
     def kernel(self) -> str:
-        """What fetch() and machine() call it: "6.1", or "6.1-protected"."""
+        """Return what fetch() and machine() call it: "6.1", or "6.1-protected"."""
         return ".".join(self.release.split(".")[:2]) + PROTECTED * self.protected
 
     @cached_property
@@ -93,7 +93,7 @@ class Snapshot:
         return {number: place for place, number in enumerate(self.numbers.tolist())}
 
     def load(self, pa: int, size: int) -> bytes:
-        """Bytes of physical memory, zero where nothing was kept."""
+        """Return bytes of physical memory, zero where nothing was kept."""
         data = bytearray()
         while len(data) < size:
             at = pa + len(data)
@@ -105,7 +105,7 @@ class Snapshot:
         return bytes(data)
 
     def load64(self, pa: int) -> int:
-        """A 64-bit word of physical memory."""
+        """Return a 64-bit word of physical memory."""
         return int.from_bytes(self.load(pa, 8), "little")
 
     def save(self, path: Path) -> None:

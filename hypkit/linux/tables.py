@@ -65,7 +65,7 @@ def _follow(words: np.ndarray, table: int, level: int, va: int, found: Mapped) -
 
 
 def pages(leaves: list[tuple[int, int, int, int]], size: int) -> Iterator[int]:
-    """The pages of RAM, by physical address, that lie in any of the leaves; size: of RAM."""
+    """Return the pages of RAM, by physical address, that lie in any of the leaves; size: of RAM."""
     for _, pa, length, _ in leaves:
         first = max(pa, DRAM_BASE)
         yield from range(first, min(pa + length, DRAM_BASE + size), PAGE_SIZE)

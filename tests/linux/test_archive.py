@@ -147,7 +147,7 @@ def test_without_apt_a_package_comes_over_https_and_its_digest_is_compared(mirro
 
 def test_a_package_with_another_digest_is_not_kept(mirror, tmp_path):
     fill(mirror, deb(), digest="0" * 64)
-    with pytest.raises(MachineError, match="came with another digest than the archive's list says"):
+    with pytest.raises(MachineError, match="has another digest than the archive's list says"):
         archive.package(KERNELS["6.1"], tmp_path, lambda text: None)
     assert not (tmp_path / "package.deb").exists()
 
