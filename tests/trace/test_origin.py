@@ -1,11 +1,14 @@
 """Where a value came from: said by the trace, and tried on the machine by changing the sources."""
 
 import itertools
+import random
 import re
 
 import pytest
 
 from hypkit import Machine
+from hypkit.a64.registers import REGISTERS
+from hypkit.a64.sysregs import SYSREGS
 from hypkit.kernel.variants import VARIANTS
 from hypkit.trace.dataflow import Bytes
 from tests.marks import needs_keystone
@@ -581,3 +584,32 @@ def test_what_cannot_be_asked_is_told_in_a_sentence(numbered, ask, error, text):
     with pytest.raises(error) as caught:
         ask(trace)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["numbered", "smccc", "vhe"])
+def test_whatever_is_asked_of_any_trace_has_an_answer(key):
+    """From reset to panic, for registers, system registers, labels, PC and flags."""
+    draw = random.Random(5)
+    with Machine(key, seed=9) as machine:
+        traces = [machine.boot_trace]
+        for what, argument in (
+            ("__kvm_vcpu_run_nvhe", "vcpu1"),
+            ("__kvm_tlb_flush_vmid", 0x1000),
+            *([] if key == "vhe" else [(0, 0), (0x50, 0), (-1, 0)]),
+        ):
+            traces.append(machine.call(what, argument).whole_trace)
+            if machine.stopped:
+                machine.reboot()
+        labels = list(machine.image.symbols)
+    traces += [traces[1][3:20], traces[1][5:5]]
+    for trace in traces:
+        names = [*REGISTERS, "pc", "nzcv", "sp_el1", *draw.sample(list(SYSREGS), 5)]
+        for name in [*draw.sample(names, 8), *draw.sample(labels, 3)]:
+            step = draw.randrange(len(trace) + 1)
+            found = trace.origin(name, step, beyond_hvc=draw.random() < 0.5)
+            assert found.sources, (name, step)
+            assert all(0 <= at < step for at in found.steps)
+            assert repr(found).startswith(found.what)
+            reached = trace.reaches(name, step)
+            assert all(step <= at < len(trace) for at in reached.steps)
+            assert repr(reached).startswith(f"{reached.what} reaches")
