@@ -7,4 +7,3 @@ from hypkit import asm
 needs_engine = pytest.mark.skipif(
     not asm.engine.present(), reason="this machine has no engine for the assembler"
 )
-needs_keystone = needs_engine  # an older name

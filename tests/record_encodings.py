@@ -1,5 +1,5 @@
-"""`python -m tests.record_encodings`: ask Keystone for every instruction that the kit ships, and
-write data/encodings.json, from which machines without Keystone assemble."""
+"""`python -m tests.record_encodings`: ask the engine for every instruction that the kit ships, and
+write data/encodings.json, from which the kit assembles without asking."""
 
 import importlib
 import pkgutil

@@ -19,7 +19,7 @@ from hypkit.kernel.image import load
 from hypkit.kernel.programs import build
 from hypkit.kernel.variants import VARIANTS
 from tests.judges import judge, judged
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 from tests.oracle import disassembly
 from tests.oracle.gnu import gnu_bytes
 
@@ -547,7 +547,7 @@ def test_every_instruction_of_the_guest_decodes():
     assert total > 600
 
 
-@needs_keystone
+@needs_engine
 def test_every_instruction_of_the_guest_assembles_back_from_its_text():
     for address, words in runs():
         targets = {}  # to an assembler a bare number is a distance: give every target a name

@@ -33,7 +33,7 @@ from hypkit.kernel import programs
 from hypkit.kernel.variants import VARIANTS
 from tests.corpus import BASES, bad_inputs, golden, snippets
 from tests.judges import judged
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 from tests.record_encodings import record
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
@@ -54,7 +54,7 @@ def complaint(text: str, **options) -> AsmError:
 # -- good text ------------------------------------------------------------------------------------
 
 
-@needs_keystone
+@needs_engine
 def test_every_snippet_has_its_recorded_bytes_at_every_base():
     recorded = golden()
     assert recorded.keys() == snippets().keys()
@@ -65,7 +65,7 @@ def test_every_snippet_has_its_recorded_bytes_at_every_base():
     judged("snippets equal to the recorded bytes", len(recorded))
 
 
-@needs_keystone
+@needs_engine
 def test_a_snippet_is_the_same_when_it_is_assembled_twice():
     text = snippets()["a stub of everything at once"]
     assert assemble(text) == assemble(text)
@@ -187,7 +187,7 @@ def test_a_mistake_in_a_macro_of_the_prelude_names_the_line_of_the_call():
 # -- bad text -------------------------------------------------------------------------------------
 
 
-@needs_keystone
+@needs_engine
 @pytest.mark.parametrize("name", bad_inputs())
 def test_a_bad_input_gives_its_sentence_on_its_line(name):
     line, pattern, text = bad_inputs()[name]
@@ -319,7 +319,7 @@ def test_there_are_enough_bad_inputs():
     judged("bad inputs that give one clear error", count)
 
 
-@needs_keystone
+@needs_engine
 def test_an_error_shows_its_line_with_a_caret_under_the_operand():
     e = complaint("nop\n\tcmp\tx0, #0x100e", name="lesson")
     head, line, caret = str(e).split("\n")
@@ -401,7 +401,7 @@ def new_instruction() -> str:
     return line
 
 
-@needs_keystone
+@needs_engine
 @posix
 def test_when_the_child_was_killed_the_next_call_starts_another():
     assemble(new_instruction())
@@ -411,7 +411,7 @@ def test_when_the_child_was_killed_the_next_call_starts_another():
     assert asm.engine.starts == starts + 1
 
 
-@needs_keystone
+@needs_engine
 @posix
 def test_a_child_that_hangs_is_ended_and_said_to_be_slow():
     child = Engine()
@@ -422,7 +422,7 @@ def test_a_child_that_hangs_is_ended_and_said_to_be_slow():
     child.close()
 
 
-@needs_keystone
+@needs_engine
 def test_text_that_crashes_keystone_ends_the_child_and_not_us():
     child = Engine()
     got, why = child.words(["nop", ".text", "ret"])
@@ -431,7 +431,7 @@ def test_text_that_crashes_keystone_ends_the_child_and_not_us():
     child.close()
 
 
-@needs_keystone
+@needs_engine
 def test_a_crash_becomes_an_error_on_its_line(monkeypatch):
     lines = [new_instruction(), new_instruction()]
     monkeypatch.setattr(asm.engine, "words", lambda texts: ([0x12345678], "crashed"))
@@ -440,7 +440,7 @@ def test_a_crash_becomes_an_error_on_its_line(monkeypatch):
     recorded.learned.clear()
 
 
-@needs_keystone
+@needs_engine
 def test_two_threads_assemble_at_once():
     results: dict[int, bytes] = {}
     texts = {i: "\n".join(new_instruction() for _ in range(40)) for i in range(2)}
@@ -458,7 +458,7 @@ def test_two_threads_assemble_at_once():
     assert results == {i: assemble(text).code for i, text in texts.items()}
 
 
-@needs_keystone
+@needs_engine
 def test_the_child_ends_with_its_parent():
     script = (
         "from hypkit import asm\n"
@@ -491,7 +491,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-@needs_keystone
+@needs_engine
 @posix
 def test_ctrl_c_while_keystone_works_leaves_no_stale_answer(monkeypatch):
     child = Engine()
@@ -520,30 +520,30 @@ def test_recorded_text_does_not_start_keystone(monkeypatch):
 
 
 @pytest.fixture
-def no_keystone(monkeypatch):
+def no_engine(monkeypatch):
     monkeypatch.setenv("HYPKIT_ENGINE", "none")
     monkeypatch.setattr(recorded, "learned", {})
     monkeypatch.setattr(recorded, "encodings", lambda: {})
 
 
-def test_without_keystone_a_new_instruction_is_refused_kindly(no_keystone):
+def test_without_an_engine_a_new_instruction_is_refused_kindly(no_engine):
     e = complaint("nop\nsub x9, x9, x10")
     assert e.line == 2
     assert re.search(r"no engine.*Keystone.*x86-64.*LLVM.*arm64.*everything else", e.message)
     assert "`sub x9, x9, x10`" in e.message
 
 
-def test_without_keystone_a_mistake_is_still_called_by_its_name(no_keystone):
+def test_without_an_engine_a_mistake_is_still_called_by_its_name(no_engine):
     assert "0x100e does not fit in cmp" in complaint("cmp x0, #0x100e").message
     assert "unknown instruction `mvo`" in complaint("mvo x0, x1").message
 
 
-def test_without_keystone_branches_hints_and_data_still_assemble(no_keystone):
+def test_without_an_engine_branches_hints_and_data_still_assemble(no_engine):
     assert words(assemble("nop\nb .\ncbz x0, .\nldr x0, =7\nret_to: .word 5"))[:2] == [
         WORD["nop"], 0x14000000]  # fmt: skip
 
 
-@needs_keystone
+@needs_engine
 def test_a_keystone_that_does_not_load_counts_as_none(monkeypatch, tmp_path):
     (tmp_path / "keystone.py").write_text("raise ImportError('broken')\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -552,10 +552,10 @@ def test_a_keystone_that_does_not_load_counts_as_none(monkeypatch, tmp_path):
     child.close()
 
 
-@needs_keystone
+@needs_engine
 def test_the_recorded_encodings_are_what_keystone_gives_for_the_guest_now():
     assert record() == asm.encodings(), "run `python -m tests.record_encodings`"
-    judged("recorded encodings equal to Keystone", len(asm.encodings()))
+    judged(f"recorded encodings equal to {asm.engine.name}", len(asm.encodings()))
 
 
 def test_every_variant_assembles_without_keystone(monkeypatch):
@@ -567,7 +567,7 @@ def test_every_variant_assembles_without_keystone(monkeypatch):
     assert asm.engine.starts == starts
 
 
-@needs_keystone
+@needs_engine
 def test_encodings_are_recorded_and_read_back(tmp_path, monkeypatch):
     with asm.recording() as seen:
         assemble("cmp x0, #7 * 2\nnop\nb .\nret")

@@ -7,7 +7,7 @@ from hypkit.a64.decode import decode
 from hypkit.cost import HYP_PHASES, PHASES, Cost, Counts, Footprint, count, phases, timing
 from hypkit.cost.pipeline import simulate
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 from tests.scenarios import ARGUMENTS
 
 CNTVOFF, RUN = "__kvm_timer_set_cntvoff", "__kvm_vcpu_run_nvhe"
@@ -290,7 +290,7 @@ PLAIN = """
 """
 
 
-@needs_keystone
+@needs_engine
 @pytest.mark.parametrize("label", ["dispatch", "my_own"])
 def test_a_dispatcher_without_our_labels_is_all_dispatch(label):
     text = PLAIN.format(label=label, body="bl __kvm_get_mdcr_el2")
@@ -306,7 +306,7 @@ def named_hyp(named):
     return [name for name in in_order(named) if name != "host"]
 
 
-@needs_keystone
+@needs_engine
 def test_a_dispatcher_that_calls_twice_has_two_handlers():
     body = "bl __kvm_get_mdcr_el2\nbl __vgic_v3_read_vmcr"
     with Machine("numbered", dispatcher=PLAIN.format(label="dispatch", body=body)) as m:
@@ -325,7 +325,7 @@ def test_a_dispatcher_that_calls_twice_has_two_handlers():
     assert call.cost.phases["handler"].instructions == 4
 
 
-@needs_keystone
+@needs_engine
 def test_a_dispatcher_that_faults_has_no_handler():
     text = PLAIN.format(label="dispatch", body="ldr x2, [x1]")
     with Machine("numbered", dispatcher=text) as m:
@@ -454,7 +454,7 @@ dispatch_find:
 """
 
 
-@needs_keystone
+@needs_engine
 def test_the_cost_of_a_runaway_of_many_steps_is_that_of_a_short_one_times_as_many():
     short, long = (
         Machine("numbered", dispatcher=RUNAWAY, budget=budget).hvc(0x100)
@@ -473,7 +473,7 @@ def test_the_cost_of_a_runaway_of_many_steps_is_that_of_a_short_one_times_as_man
     assert cost.phases["dispatch"].loads - 2 * times in (0, 1, 2, 3, 4)
 
 
-@needs_keystone
+@needs_engine
 def test_a_runaway_is_timed_in_part_only_and_says_so():
     call = Machine("numbered", dispatcher=RUNAWAY, budget=150_000).hvc(0x100)
     with pytest.raises(ValueError, match=r"expected at most 100,000 steps to time; got 149,\d\d\d"):

@@ -7,7 +7,7 @@ import pytest
 from hypkit import VARIANTS, Machine
 from hypkit.explain.sentences import changes, in_words, meaning, with_meaning
 from hypkit.timetravel.payload import Payload
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_fault_tells_its_address():
     assert f"FAR_EL2 = {far:#x}. The core enters EL2 at VBAR_EL2 + 0x200." in words
 
 
-@needs_keystone
+@needs_engine
 def test_code_that_was_rewritten_is_told_as_it_was_executed(machine):
     """Through its page tables the host rewrites an instruction of EL2's before the call."""
     machine.reboot()
@@ -178,7 +178,7 @@ def own():
         return m.hvc(0x100, m.address("hyp_stack", "hyp") + 0x800).trace
 
 
-@needs_keystone
+@needs_engine
 @pytest.mark.parametrize(
     ("instruction", "words"),
     [
@@ -198,7 +198,7 @@ def test_what_a_learner_may_write_is_told_too(own, instruction, words):
     assert said(own, instruction) == words
 
 
-@needs_keystone
+@needs_engine
 def test_a_comparison_of_the_low_half_of_sp_tells_the_flags(own):
     # A gap has all 64 bits of a register, so that it cannot say how the halves compare.
     assert re.fullmatch(

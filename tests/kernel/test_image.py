@@ -29,7 +29,7 @@ from hypkit.kernel.memory_map import (
 from hypkit.kernel.patching import patch_kern_hyp_va
 from hypkit.kernel.programs import build
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 
 NVHE = [key for key in VARIANTS if key != "vhe"]
 ONE, TWO = Layout.from_seed(1), Layout.from_seed(2)
@@ -107,9 +107,7 @@ def test_vector_tables_are_aligned_to_their_size(image, label, alignment):
     assert image.pa(label) % alignment == 0
 
 
-@pytest.mark.parametrize(
-    "dispatcher", [None, pytest.param("dispatch: eret\n", marks=needs_keystone)]
-)
+@pytest.mark.parametrize("dispatcher", [None, pytest.param("dispatch: eret\n", marks=needs_engine)])
 def test_the_entry_path_falls_through_into_the_dispatcher(dispatcher):
     image = load("numbered", ONE, dispatcher)
     entry = next(program for program in image.programs if program.name == "hyp_entry.S")
@@ -118,7 +116,7 @@ def test_the_entry_path_falls_through_into_the_dispatcher(dispatcher):
     assert decode(last).mnemonic == "cbnz"  # the last of the entry path, and no branch past it
 
 
-@needs_keystone
+@needs_engine
 def test_a_learners_dispatcher_stands_in_the_place_of_the_variants_own():
     text = "dispatch: ldr x0, =kvm_hcall_table\n eret\n"
     image = load("numbered", ONE, text)
@@ -133,7 +131,7 @@ def test_a_learners_dispatcher_stands_in_the_place_of_the_variants_own():
     assert "dispatch_find" not in image.symbols
 
 
-@needs_keystone
+@needs_engine
 def test_a_learners_text_need_not_end_its_last_line():
     image = load("jump_table", ONE, "dispatch: nop\n eret")
     nop, eret = struct.unpack_from("<2I", image.memory[image.pa("dispatch")])
@@ -141,7 +139,7 @@ def test_a_learners_text_need_not_end_its_last_line():
     assert image.symbols["hcall_branches"] == image.symbols["dispatch"] + 8
 
 
-@needs_keystone
+@needs_engine
 @pytest.mark.parametrize("extra", [8, 0x1000])
 def test_a_dispatcher_that_is_too_long_is_told_by_how_much(extra):
     section = SECTION[".hyp.text"]
@@ -160,7 +158,7 @@ def test_a_dispatcher_that_is_too_long_is_told_by_how_much(extra):
     assert caught.value.name == "dispatcher"
 
 
-@needs_keystone
+@needs_engine
 def test_a_learners_mistake_is_told_by_the_line_of_their_text():
     with pytest.raises(AsmError) as caught:
         load("numbered", ONE, "dispatch:\n        eret\n        cmp x0, #0x100e\n")

@@ -15,7 +15,7 @@ from hypkit.pictures.calls import HEAD, TAIL, show_path, show_phases, show_road
 from hypkit.pictures.palette import PHASE
 from hypkit.pictures.picture import figure
 from notebooks.src.rules import _html
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 from tests.pictures.words import misplaced, rects
 
 RUNAWAY = """
@@ -168,7 +168,7 @@ def test_with_vhe_the_host_has_a_lane_at_el2():
     assert "(host, EL2)" in alt and "(hyp, EL2)" in alt and "EL1" not in alt
 
 
-@needs_keystone
+@needs_engine
 def test_a_road_that_never_ends_shows_its_beginning_its_end_and_a_count():
     with Machine("numbered", seed=1, dispatcher=BACK_AND_FORTH, budget=100_000) as machine:
         call = machine.hvc(0x100)
@@ -186,7 +186,7 @@ def test_a_road_that_never_ends_shows_its_beginning_its_end_and_a_count():
     assert shown + int(steps.replace(",", "")) == len(call.trace)
 
 
-@needs_keystone
+@needs_engine
 def test_a_very_long_stretch_is_torn_and_its_length_told():
     with Machine("numbered", seed=1, dispatcher=RUNAWAY, budget=50_000) as machine:
         call = machine.hvc(0x100)
@@ -329,7 +329,7 @@ def test_a_wrong_phase_or_range_is_named(calls, asked, error, message):
         show_path(calls[0], **asked)
 
 
-@needs_keystone
+@needs_engine
 def test_the_path_of_a_runaway_call_has_its_beginning_its_end_and_a_count():
     with Machine("numbered", seed=1, dispatcher=RUNAWAY, budget=200_000) as machine:
         call = machine.hvc(0x100)
@@ -344,7 +344,7 @@ def test_the_path_of_a_runaway_call_has_its_beginning_its_end_and_a_count():
     assert f"(not shown: dispatch {steps - HEAD - TAIL:,})" in re.sub("</?samp>", "", page)
 
 
-@needs_keystone
+@needs_engine
 def test_many_changes_of_phase_that_are_left_out_are_only_summed():
     with Machine("numbered", seed=1, dispatcher=BACK_AND_FORTH, budget=20_000) as machine:
         page = show_path(machine.hvc(0x100))._repr_html_()

@@ -11,7 +11,7 @@ from hypkit.a64.registers import REGISTERS
 from hypkit.a64.sysregs import SYSREGS
 from hypkit.kernel.variants import VARIANTS
 from hypkit.trace.dataflow import Bytes
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 
 FLUSH = "__kvm_tlb_flush_vmid_ipa"
 CNTVOFF = "__kvm_timer_set_cntvoff"
@@ -469,7 +469,7 @@ def test_boot_knows_where_its_own_words_come_from(numbered):
     assert found.value == numbered.address("__kvm_hyp_vector", "hyp")
 
 
-@needs_keystone
+@needs_engine
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -521,7 +521,7 @@ dispatch_call:
         assert sources == expected, found
 
 
-@needs_keystone
+@needs_engine
 def test_memory_that_cannot_be_followed_is_noted():
     text = """
 dispatch:

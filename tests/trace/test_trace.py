@@ -13,7 +13,7 @@ from hypkit.a64.effects import is_hvc
 from hypkit.a64.registers import REGISTERS
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.trace import Access, Trace
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 from tests.scenarios import ARGUMENTS
 
 CNTVOFF = "__kvm_timer_set_cntvoff"
@@ -289,7 +289,7 @@ dispatch:
 """
 
 
-@needs_keystone
+@needs_engine
 def test_every_form_of_access_is_told_with_its_place_and_value():
     with Machine("numbered", seed=5, dispatcher=dispatcher(ACCESSES)) as m:
         top = m.address("hyp_stack", "hyp") + 0x800
@@ -344,7 +344,7 @@ def test_every_form_of_access_is_told_with_its_place_and_value():
         assert accesses[-2].symbol.startswith("dispatch")
 
 
-@needs_keystone
+@needs_engine
 def test_a_store_exclusive_that_lost_its_reservation_touched_nothing():
     body = "ldxr x3, [x1]\nclrex\nstxr w4, x2, [x1]\nldxr x3, [x1]\nstxr w5, x2, [x1]"
     with Machine("numbered", seed=5, dispatcher=dispatcher(body)) as m:
@@ -355,7 +355,7 @@ def test_a_store_exclusive_that_lost_its_reservation_touched_nothing():
         assert stores[1].memory[0].value == 0xAB
 
 
-@needs_keystone
+@needs_engine
 def test_what_a_trace_does_not_hold_has_no_value_but_a_place():
     body = "str q0, [x1]\nldr d1, [x1, #16]\nldp xzr, x3, [x1]"
     with Machine("numbered", seed=5, dispatcher=dispatcher(body)) as m:
@@ -428,7 +428,7 @@ def test_an_hvc_enters_el2_with_its_syndrome_and_the_way_back(m):
     assert (m.sysreg("ESR_EL2"), m.sysreg("ELR_EL2")) == (taken.esr, taken.elr)
 
 
-@needs_keystone
+@needs_engine
 def test_an_hvcs_immediate_is_in_its_syndrome():
     with Machine("numbered", seed=5, dispatcher=dispatcher("hvc #0x1234")) as m:
         trace = m.hvc(0x100).trace
@@ -686,7 +686,7 @@ def test_no_alignment_has_more_steps_in_both(machines):
 LOOP = "2: add x2, x2, #1\nsubs x1, x1, #1\nb.ne 2b"
 
 
-@needs_keystone
+@needs_engine
 def test_long_loops_are_aligned_or_refused_with_a_way_out():
     with Machine("numbered", seed=1, dispatcher=dispatcher(LOOP)) as m:
         long, longer = m.hvc(0x100, 40_000).trace, m.hvc(0x100, 40_005).trace

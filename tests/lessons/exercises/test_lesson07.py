@@ -7,7 +7,7 @@ from hypkit import Machine
 from hypkit.check import RIGHT, WRONG, check
 from hypkit.kernel.variants import HYPERCALLS
 from hypkit.lessons.exercises.lesson07 import DISTANCES, NEAR, POOL, RELATIVE, UNCONVERTED
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 
 with Machine("numbered", seed=7) as machine:
     TABLE = {
@@ -97,14 +97,14 @@ MISTAKES = [
         "07.3",
         RELATIVE.replace("x0, x0, #0x100", "x0, x0, #0x101"),
         "Expected __kvm_vcpu_run_nvhe to run; __kvm_flush_vm_context ran in its place",
-        marks=needs_keystone,
+        marks=needs_engine,
     ),
     ("07.3", RELATIVE.replace("#0x10e", "#0x1000"), "Expected -ENOSYS for x0 = 0x"),
     pytest.param(
         "07.4",
         without_sign(DISTANCES),
         "the distance to it is negative. Expected it to run; ",
-        marks=needs_keystone,
+        marks=needs_engine,
     ),
     pytest.param(
         "07.4",
@@ -113,7 +113,7 @@ MISTAKES = [
         .replace("lsl #2", "lsl #1")
         .replace(".word", ".hword"),
         "the distance to it is negative. Expected it to run; ",
-        marks=needs_keystone,
+        marks=needs_engine,
     ),
     ("07.4", BRANCHES, "without a load from the dispatcher's own program; expected a table"),
     ("07.3", POOL.replace("do_el2_call", "nop"), "Expected"),
@@ -127,7 +127,7 @@ MISTAKES = [
         "07.4",
         DISTANCES.replace("ldrsw   x0, [x10, x0, lsl #2]", "ldrsw   x0, [x10]"),
         "Expected __kvm_vcpu_run_nvhe to run; __kvm_enable_ssbs ran in its place",
-        marks=needs_keystone,
+        marks=needs_engine,
     ),
 ]
 NONSENSE = [

@@ -6,7 +6,7 @@ import pytest
 from hypkit import AsmError, Machine, assemble
 from hypkit.a64.pagetables import AP_RO
 from hypkit.lessons.exercises.lesson09 import FIXED, LINES, SIGNED, UNSIGNED
-from tests.marks import needs_keystone
+from tests.marks import needs_engine
 
 BARRIER = "        speculation_barrier\n"
 
@@ -146,7 +146,7 @@ MISTAKES = [
         "09.4",
         FIXED.replace("cmp     x0", "cmp     w0"),
         "as a signed number, expected -38",
-        marks=needs_keystone,
+        marks=needs_engine,
     ),
 ]
 NONSENSE = [
