@@ -7,9 +7,11 @@ A Cpu is not safe against interrupts: whoever is interrupted in one of its funct
 (hypkit.emu does).
 
 What a Cortex-A72 has and this one has not, as learners may notice: the checks of SP's alignment
-(nor has QEMU 7.2) and of accesses under SCTLR_ELx.A, traps of FP and SIMD by CPTR_EL2, AArch32,
-debug exceptions, interrupts from devices, EL3 (SMC is undefined), and of the GIC what the vgic
-calls do not touch. No trap but that of SMC and of stage 2 reaches EL2 with its own syndrome.
+(nor has QEMU 7.2) and of accesses under SCTLR_ELx.A, traps of FP and SIMD by CPTR_EL2 and CPACR_EL1,
+AArch32, debug exceptions, interrupts from devices, EL3 (SMC is undefined), and of the GIC what the
+vgic calls do not touch. No trap but that of SMC and of stage 2 reaches EL2 with its own syndrome. A
+run that records nothing looks for LDAR and STLR when it first comes to a block, so it misses one
+that the guest writes over other code later; a recorded run misses none.
 """
 
 from __future__ import annotations
