@@ -49,6 +49,19 @@ CLICKS = """async (count) => {
   return times;
 }"""
 
+# From the key until all is laid out: what is left of a frame is the browser's own.
+KEYS = """(count) => {
+  const root = document.querySelector(".hk-view");
+  const times = [];
+  for (let n = 0; n < count; n++) {
+    const start = performance.now();
+    root.dispatchEvent(new KeyboardEvent("keydown", { key: "n", bubbles: true, cancelable: true }));
+    root.getBoundingClientRect();
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
 JUMP = """async (step) => {
   const start = performance.now();
   await view.go(step);
@@ -131,6 +144,14 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
         found.append(("1,000 steps: file opened", opened, "ms", None))
         page.evaluate(CLICKS, 20)
         found.append(("click to paint, p95", _p95(page.evaluate(CLICKS, 200)), "ms", 50.0))
+
+        call = machine.call("__kvm_vcpu_run_nvhe", "vcpu0")
+        path = Path(folder, "call.html")
+        stepper(call).to_html(path)
+        page.goto(path.as_uri())
+        page.wait_for_selector(".hk-current")
+        keys = _p95(page.evaluate(KEYS, len(call.trace)))
+        found.append(("a finished call: key to laid out, p95", keys, "ms", 16.7))
 
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         path = Path(folder, "long.html")

@@ -11,7 +11,13 @@ export class Listing {
     this.lines = [];
     /** @type {{line: any, dot: any, now: any}[]} */
     this.marked = [];
-    this.root = h("div", { class: "hk-code", role: "region", "aria-label": "Code" }, this.table());
+    this.root = h("div", { class: "hk-code", role: "region", "aria-label": "Code",
+      onscroll: () => { this.scrolled = this.root.scrollTop; } }, this.table());
+    // Kept, because asking for them would lay the page out once more at every step.
+    /** @type {number[] | null} where each line begins */
+    this.tops = null;
+    this.scrolled = 0;
+    new ResizeObserver(() => { this.tops = null; }).observe(this.root);
   }
 
   table() {
@@ -128,10 +134,16 @@ export class Listing {
     }
     // Not scrollIntoView: that would move the notebook, too.
     const box = this.root;
-    const top = current.line.offsetTop;
-    const margin = box.clientHeight / 4;
-    if (top < box.scrollTop + margin || top > box.scrollTop + box.clientHeight - margin) {
-      box.scrollTop = top - box.clientHeight / 2.5;
+    if (!this.tops) {
+      this.tops = this.lines.map(({ line }) => line.offsetTop);
+      this.high = box.clientHeight;
+      this.scrolled = box.scrollTop;
+    }
+    const top = this.tops[at];
+    const margin = this.high / 4;
+    if (top < this.scrolled + margin || top > this.scrolled + this.high - margin) {
+      box.scrollTop = top - this.high / 2.5;
+      this.scrolled = box.scrollTop;
     }
   }
 }

@@ -14,7 +14,9 @@ export class Registers {
     this.body = h("tbody");
     this.fold = h("button", { type: "button", class: "hk-fold", "aria-expanded": "false",
       onclick: view.on(() => this.toggle()) });
-    this.root = h("div", { class: "hk-registers", role: "region", "aria-label": "Registers", tabindex: 0 },
+    this.scrolled = false; // asking the element would lay the page out once more at every step
+    this.root = h("div", { class: "hk-registers", role: "region", "aria-label": "Registers", tabindex: 0,
+      onscroll: () => { this.scrolled = true; } },
       h("table", { class: "hk-fixed" },
         h("caption", {}, "Registers before and after this instruction"),
         h("thead", {}, h("tr", {}, [["Name", "Name"], ["Before → after", "Value before, and after an arrow the value after"],
@@ -50,7 +52,10 @@ export class Registers {
       const role = (reads.has(name) ? "r" : "") + (writes.has(name) || changed.has(name) ? "w" : "");
       return [name, `${before} ${after} ${last} ${level} ${role}`, () => this.row(name, before, after, last, role)];
     }));
-    if (first.length) this.root.scrollTop = 0;
+    if (first.length && this.scrolled) {
+      this.root.scrollTop = 0;
+      this.scrolled = false;
+    }
   }
 
   row(name, before, after, last, role) {

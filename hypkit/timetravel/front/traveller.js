@@ -122,14 +122,19 @@ export class Traveller extends Board {
   async goFind(from, by, test, nothing, { past = 0, again = null, instead = null,
     worth = undefined, around = false } = {}) {
     const turn = this.begin();
-    const search = (start) => this.reel.find(start, by, (step) => turn !== this.busy || test(step),
+    const here = this.step;
+    const search = (start, end = NaN) => this.reel.find(start, by,
+      (step) => turn !== this.busy || step === end || test(step),
       (step, late) => {
         if (turn === this.busy) this.progress(`Searching … step ${step}${late ? `. ${NO_ANSWER}` : ""}`);
       }, (chunk) => turn !== this.busy || worth === undefined || worth(chunk));
     let found = await search(from);
     let said = found === null ? nothing : "";
     if (found === null && again !== null) found = await search(again);
-    if (found === null && around) found = await search(by > 0 ? 0 : this.reel.steps - 1);
+    if (found === null && around && (by > 0 ? here > 0 : here < this.reel.steps - 1)) {
+      found = await search(by > 0 ? 0 : this.reel.steps - 1, here);
+      if (turn === this.busy && found === here && !(this.reel.has(here) && test(here))) found = null;
+    }
     if (found !== null && around) said = "";
     if (turn !== this.busy) return null; // given up for what the reader did meanwhile
     if (this.underWay) this.say("");

@@ -273,7 +273,8 @@ export class View extends Traveller {
     const { style } = this.root.closest(".hk");
     const size = Number(style.getPropertyValue("--hk-size") || 1) * by;
     style.setProperty("--hk-size", String(Math.max(0.7, Math.min(2, size))));
-    this.listing.show(this.step); // the current line has moved
+    this.listing.tops = null; // the lines have moved
+    this.listing.show(this.step);
   }
 
   /** Close the list of keys; else give the focus back to the page around the stepper. */
