@@ -229,7 +229,7 @@ def test_a_search_finds_labels_values_registers_and_words(page, call, words, fou
 def test_a_search_without_a_hit_says_so(page):
     page.locator(".hk-search").fill("no such thing")
     page.get_by_role("button", name="Find", exact=True).click()
-    assert status(page) == "“no such thing”: these words is nowhere in this trace."
+    assert status(page) == "“no such thing”: this text is nowhere in this trace."
 
 
 def test_who_wrote_this_register_is_one_click_away(page, call):
@@ -318,7 +318,7 @@ def test_what_was_said_goes_with_the_next_step(page):
     assert status(page) == ""
     page.get_by_label("Search for").fill("nowhere")
     press(page, "Enter")
-    assert status(page) == "“nowhere”: these words is nowhere in this trace."
+    assert status(page) == "“nowhere”: this text is nowhere in this trace."
     page.locator(".hk-title").click()
     press(page, "n")
     assert status(page) == ""
@@ -578,8 +578,10 @@ def test_axe_finds_nothing(offline, call, axe, scheme, width):
     press(page, "e", "?")
     assert [fault for fault in page.evaluate(AXE) if not fault.startswith(NOT_OURS)] == []
     press(page, "Escape")
-    for at, panel in ((42, "Memory"), (35, "Address"), (58, "Cost"), (3, "Notes")):
+    for at, panel in ((42, "Memory"), (35, "Address"), (50, "Origin"), (58, "Cost"), (3, "Notes")):
         page.evaluate("step => hypkit.go(step)", at)
+        if panel == "Origin":
+            page.locator(".hk-name", has_text="x30").click()
         page.get_by_role("tab", name=panel).click()
         for part in (".hk-side", ".hk-now"):
             assert page.evaluate(AXE, part) == []

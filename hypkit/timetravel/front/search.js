@@ -44,7 +44,7 @@ export function query(reel, text) {
   const hits = reel.rows.map((row) => `${row.label}: ${row.text} ${row.comment}`.toLowerCase()
     .includes(lower));
   return { test: (step) => hits[reel.site(step).row]
-    || reel.sentence(step).toLowerCase().includes(lower), says: "these words" };
+    || reel.sentence(step).toLowerCase().includes(lower), says: "this text" };
 }
 
 /** The steps after which a register compares so, and before which it did not. */
