@@ -40,3 +40,10 @@ export function decimal(value) {
 export function signed(value) {
   return value > 0 ? `+${value}` : value < 0 ? `−${-value}` : "0";
 }
+
+/** Steps as a short list in words. */
+export function inSteps(found) {
+  if (!found.length) return "no step";
+  const shown = found.slice(0, 12).join(", ");
+  return `step${found.length > 1 ? "s" : ""} ${shown}${found.length > 12 ? ` and ${found.length - 12} more` : ""}`;
+}

@@ -3,7 +3,7 @@
 import { callPaths, path } from "./calls.js";
 import { focused, h, id, sentenceNodes } from "./dom.js";
 import { BRANCH, LEVELS } from "./facts.js";
-import { flags, hex } from "./format.js";
+import { flags, hex, inSteps } from "./format.js";
 import { HINT, actionOf, keyTables } from "./keys.js";
 import { Listing } from "./listing.js";
 import { originOf, originOfBytes, reachOf } from "./origins.js";
@@ -411,11 +411,4 @@ export class View extends Traveller {
     this.openTab("address");
     this.panel.focus({ preventScroll: true });
   }
-}
-
-/** Steps as a short list in words. */
-function inSteps(found) {
-  if (!found.length) return "no step";
-  const shown = found.slice(0, 12).join(", ");
-  return `step${found.length > 1 ? "s" : ""} ${shown}${found.length > 12 ? ` and ${found.length - 12} more` : ""}`;
 }
