@@ -59,8 +59,8 @@ def test_every_row_of_every_call_equals_qemus(boot):
                 for number, (a, b) in enumerate(zip(mine, theirs, strict=False))
                 if normalized(a) != normalized(b)
             ]
-            judged("rows of real kernels compared with QEMU", len(mine))
-            judged("rows of real kernels that differed from QEMU's", len(wrong))
+            judged(f"rows of Linux {kernel.kernel} compared with QEMU", len(mine))
+            judged(f"rows of Linux {kernel.kernel} that differed from QEMU's", len(wrong))
             assert not wrong, f"{key}, row {wrong[0]}: {mine[wrong[0]]} {theirs[wrong[0]]}"
             assert len(mine) == len(theirs), key
             assert len(mine) > (80 if what in served else 25), key  # there and back takes that
