@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import html
 import os
 import queue
@@ -236,8 +237,9 @@ class _Attack:
 
     def run(self, progress: bool) -> Report:
         counts: Counter[Outcome] = Counter()
-        # Verdict -> (how many, the smallest request, the calls made before it since the reset)
-        kinds: dict[Verdict, tuple[int, np.ndarray, np.ndarray]] = {}
+        # A verdict, and the way that led to it -> how many, the smallest request, and the calls
+        # that were made before it since the machine was as it booted.
+        kinds: dict[tuple[Verdict, int], tuple[int, np.ndarray, np.ndarray]] = {}
         leaks = 0
         bar = tqdm(total=self._calls, disable=not progress or self._calls < MANY_CALLS)
         with bar, self._watch:
@@ -256,15 +258,24 @@ class _Attack:
                     plain = Verdict(verdict.outcome, verdict.detail, verdict.by_arguments, False)
                     members = np.flatnonzero(kind == which)
                     best = members[_sizes(requests[members]).argmin()]
-                    old = kinds.get(plain)
+                    way = 0 if verdict.by_arguments else int(records[at][R.WAY])
+                    old = kinds.get((plain, way))
                     if old is None or _sizes(requests[best : best + 1]) < _sizes(old[1][None]):
                         since = starts[np.searchsorted(starts, best, "right") - 1]
                         small = requests[best].copy(), requests[since:best].copy()
-                        kinds[plain] = (number + (old[0] if old else 0), *small)
+                        kinds[plain, way] = (number + (old[0] if old else 0), *small)
                     else:
-                        kinds[plain] = (old[0] + number, *old[1:])
+                        kinds[plain, way] = (old[0] + number, *old[1:])
                 bar.update(len(requests))
-            found = [self._smallest(verdict, *what) for verdict, what in kinds.items()]
+            alike: dict[tuple[Verdict, tuple[int, ...]], Finding] = {}
+            for (verdict, _), what in kinds.items():
+                finding = self._smallest(verdict, *what)
+                key = verdict, finding.request
+                if key in alike:
+                    number = finding.count + alike[key].count
+                    finding = dataclasses.replace(alike[key], count=number)
+                alike[key] = finding
+            found = list(alike.values())
         found.sort(key=lambda f: (bool(f.before), -f.verdict.outcome, -f.count, f.request))
         return Report(
             self._target,
@@ -344,6 +355,8 @@ class _Attack:
                 if trace.exceptions.get(step.index):  # there was nothing to execute
                     return None
                 goal = int(trace.pcs[step.index + 1])
+                if goal & 3:  # an address of no instruction
+                    return None
                 known = levels[step.index + 1] == 2
                 numbered = machine.image.variant.base is not None
                 return goal if known and not (numbered and self._classifier.own(goal)) else None

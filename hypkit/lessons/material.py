@@ -358,3 +358,53 @@ def _vocabulary() -> str:
 
 
 VOCABULARY = _vocabulary()
+
+
+# --- Lesson 13 ------------------------------------------------------------------------------------
+
+# The dispatcher of the patch with three holes: a door for one number, a test of 32 bits of 64, and a
+# comparison that lets the end itself through.
+SOFT = """\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        cmp     x0, #0x2f               // to look into a running EL2
+        b.eq    8f
+        cmp     w0, #KVM_HOST_HCALL_BASE
+        b.lt    2f
+        cmp     w0, #KVM_HOST_HCALL_END
+        b.le    3f
+2:      mov     x0, #-ENOSYS
+        eret
+        speculation_barrier
+
+8:      mov     x0, x1
+        b       dispatch_call
+
+3:
+        ldr_l   x9, kimage_voffset
+        ldr_l   x10, physvirt_offset
+        add     x9, x9, x10
+        ldr     x10, =kvm_hcall_table
+        sub     x10, x10, x9
+        kern_hyp_va x10
+        sub     x0, x0, #KVM_HOST_HCALL_BASE
+        add     x0, x10, x0, lsl #3
+        ldr     x0, [x0]
+        sub     x0, x0, x9
+        kern_hyp_va x0
+dispatch_call:
+        do_el2_call args=6
+dispatch_return:
+        eret
+        speculation_barrier
+"""
+# The same with one hole: what is tested is not all of what is used.
+WIDE = (
+    SOFT.replace(
+        "        cmp     x0, #0x2f               // to look into a running EL2\n        b.eq    8f\n",
+        "",
+    )
+    .replace("8:      mov     x0, x1\n        b       dispatch_call\n\n", "")
+    .replace("b.le    3f", "b.lt    3f")
+)

@@ -143,7 +143,7 @@ def test_every_exercise_has_a_right_answer_two_mistakes_and_nonsense(number):
 
 
 def test_every_lesson_has_exercises_and_answers():
-    assert [f"{n:02}" for n in range(13)] == list(LESSONS)
+    assert [f"{n:02}" for n in range(14)] == list(LESSONS)
     assert list(LESSONS) == sorted({number[:2] for number in all_exercises()})
     for lesson, module in LESSONS.items():
         for number, *_ in map(fields, [*module.RIGHT_ANSWERS, *module.MISTAKES]):
