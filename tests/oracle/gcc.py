@@ -162,7 +162,7 @@ def _words(text: str, label: str) -> list[str]:
     found = re.search(rf"(?m)^{label}:\n((?:\t\.(?:xword|quad|zero|dword)\t.*\n)*)", text)
     words: list[str] = []
     for kind, what in re.findall(r"\.(\w+)\t(\S+)", found[1]) if found else ():
-        words += ["0"] * (int(what) // 8) if kind == "zero" else [what]
+        words += ["0"] * min(int(what) // 8, 4096) if kind == "zero" else [what]
     return words
 
 
