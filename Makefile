@@ -22,9 +22,10 @@ lab: $(VENV)/for-lab ## open the first lesson in JupyterLab
 test: $(VENV)/for-test ## run all tests and every notebook
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/for-test ## lint, spell, and name the notebooks older than their text (seconds)
+check: $(VENV)/for-test ## lint, types, spelling, notebooks older than their text (half a minute)
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check --quiet
+	$(BIN)/python -m mypy
 	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md CONTRIBUTING.md CHANGELOG.md notebooks/src notebooks/handout data hypkit/kernel/guest
 	$(BIN)/python -m notebooks.src.build --check
 
@@ -44,7 +45,7 @@ soak: $(VENV)/for-test ## use the kit as badly as can be (ARGS='--cases 5000 --s
 	$(BIN)/python -m tests.soak $(ARGS)
 
 clean: ## remove the virtual environment, the caches and the handout
-	rm -rf $(VENV) .pytest_cache .ruff_cache build
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build
 
 # A stamp stands for an installation of what pyproject.toml said when the stamp was made, in the
 # folder that it names. An environment that was moved, or has lost its Python, is made anew: its

@@ -1,5 +1,6 @@
 """The pages for maintainers: what they name exists, and what they say of the tools is so."""
 
+import json
 import re
 import subprocess
 import sys
@@ -88,6 +89,32 @@ def test_pre_commit_runs_what_make_check_runs():
     (hook,) = repository["hooks"]
     assert repository["repo"] == "local" and hook["entry"] == "make check"
     assert hook["always_run"] and not hook["pass_filenames"]
+
+
+def test_the_quick_checks_look_at_types_and_docstrings_and_the_ci_runs_them_first():
+    planned = subprocess.run(
+        ["make", "--dry-run", "check"], cwd=TOP, capture_output=True, text=True, check=True
+    ).stdout
+    for tool in ("ruff check", "ruff format --check", "mypy", "codespell_lib", "build --check"):
+        assert tool in planned, tool
+    script = (TOP / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"^make .+", script, re.MULTILINE) == ["make check", "make test"]
+
+
+def ruled(path, text):
+    """What ruff says of a text as if it stood at a path of the repository: the rules broken."""
+    command = ["ruff", "check", "--output-format", "json", "--stdin-filename", str(TOP / path), "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=TOP, input=text, capture_output=True, text=True
+    )
+    return [found["code"] for found in json.loads(done.stdout)]
+
+
+def test_a_public_name_of_the_package_needs_a_docstring_and_a_test_none():
+    bare = '"""A module."""\n\n\ndef public():\n    pass\n'
+    assert ruled("hypkit/kernel/new.py", bare) == ["D103"]
+    assert ruled("tests/kernel/test_new.py", bare) == []
+    assert ruled("hypkit/kernel/new.py", bare.replace("public", "_private")) == []
 
 
 def test_the_citation_and_the_changelog_have_the_version_of_the_package():
