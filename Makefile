@@ -7,6 +7,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --prefer-binary
 FAILED := { echo 'pip could not install this: the lines above say why. On a computer without a'; \
   echo 'network, or if it has no build for yours, README.md has the way round.'; exit 1; } >&2
 
+ifneq ($(words $(VENV)),1)
+$(error VENV must name one folder, in a path without blanks; got "$(VENV)")
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test check notebooks handout bench linux soak clean
 
@@ -45,12 +49,34 @@ soak: $(VENV)/for-test ## use the kit as badly as can be (ARGS='--cases 5000 --s
 	$(BIN)/python -m tests.soak $(ARGS)
 
 clean: ## remove the virtual environment, the caches and the handout
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build
+	rm -rf $(if $(OWN),$(VENV)) .mypy_cache .pytest_cache .ruff_cache build
+	@test -n '$(OWN)' || test ! -e $(VENV) || { \
+	  echo "$(VENV) stays: it is not an environment that this checkout has made."; \
+	  echo "If you need it no more, remove it yourself: rm -r $(VENV)"; exit 1; } >&2
 
-# A stamp stands for an installation of what pyproject.toml said when the stamp was made, in the
-# folder that it names. An environment that was moved, or has lost its Python, is made anew: its
-# programs would start another Python or none.
+# A stamp stands for an installation of what pyproject.toml said when the stamp was made, by the
+# checkout that it names. An environment that was moved, or has lost its Python, is made anew: its
+# programs would start another Python or none. For that it is emptied, so it must be this checkout's
+# OWN: its stamp says so, or it is an environment right inside the checkout. What FOREIGN says is
+# why a folder is left alone.
+HERE := '$(subst ','\'',$(CURDIR))'
+OWN := $(shell here=$$(pwd -P); cd $(VENV) 2>/dev/null || exit 0; \
+  if test "$$(cat for-lab 2>/dev/null)" = $(HERE); then echo yes; \
+  elif test -f for-lab || test -f pyvenv.cfg; then \
+    inside=$$(pwd -P); test "$${inside%/*}" != "$$here" || echo yes; fi)
+ifeq ($(OWN),)
 ifneq ($(wildcard $(VENV)/for-lab),)
+FOREIGN := it holds the environment of another checkout, $(shell cat $(VENV)/for-lab)
+else ifeq ($(wildcard $(VENV)/pyvenv.cfg $(BIN)/pip),)
+ifneq ($(shell ls -A $(VENV) 2>/dev/null | head -n 1),)
+FOREIGN := it is there already, and it is no virtual environment
+endif
+endif
+endif
+
+ifneq ($(FOREIGN),)
+.PHONY: $(BIN)/pip $(VENV)/for-lab
+else ifneq ($(wildcard $(VENV)/for-lab),)
 ifneq ($(shell test -x $(BIN)/python && cat $(VENV)/for-lab),$(CURDIR))
 .PHONY: $(BIN)/pip $(VENV)/for-lab
 CLEAR := --clear
@@ -63,7 +89,7 @@ $(VENV)/for-lab: pyproject.toml | $(BIN)/pip
 	@$(INSTALL) --editable . || $(FAILED)
 	@$(BIN)/jupyter labextension disable --level=sys_prefix \
 	  @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
-	@echo '$(CURDIR)' >$@
+	@echo $(HERE) >$@
 
 $(VENV)/for-test: $(VENV)/for-lab
 	@echo "Installing what the tests and the handout need as well."
@@ -75,9 +101,17 @@ $(VENV)/for-handout: $(VENV)/for-lab
 	@$(INSTALL) --editable '.[handout]' || $(FAILED)
 	@touch $@
 
+ifneq ($(FOREIGN),)
+export FOREIGN
+$(BIN)/pip:
+	@{ echo "$(VENV) stays as it is: $$FOREIGN."; \
+	  echo "Name a folder of its own for this checkout: make $(MAKECMDGOALS) VENV=.venv"; \
+	  echo "If you need that one no more, remove it yourself: rm -r $(VENV)"; exit 1; } >&2
+else
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "hypkit needs Python 3.11 or newer, and $(PYTHON) is not."; \
 	  echo "Name another with: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; \
 	  exit 1; } >&2
 	$(PYTHON) -m venv $(CLEAR) $(VENV)
+endif

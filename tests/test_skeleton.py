@@ -25,11 +25,11 @@ MAKEFILE = (TOP / "Makefile").read_text()
 TARGETS = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
 
 
-def make(*arguments, **more):
+def make(*arguments, top=TOP, **more):
     """A finished `make`, with its output as text and none of an outer make's settings."""
     outside = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "VENV")}
     command = ["make", "--no-print-directory", *arguments]
-    return subprocess.run(command, cwd=TOP, env=outside, capture_output=True, text=True, **more)
+    return subprocess.run(command, cwd=top, env=outside, capture_output=True, text=True, **more)
 
 
 def normal(lines):
@@ -188,19 +188,95 @@ def test_what_is_installed_is_not_installed_again(installed):
     assert "is up to date" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda folder: (folder / "for-lab").write_text("/where/the/checkout/was\n"),
-        lambda folder: (folder / "bin" / "python").unlink(),
-    ],
-    ids=["moved", "without its Python"],
-)
-def test_an_environment_that_starts_nothing_any_more_is_made_anew(installed, spoil):
-    spoil(installed)
+def test_an_environment_that_starts_nothing_any_more_is_made_anew(installed):
+    (installed / "bin" / "python").unlink()
     planned = make("--dry-run", f"{installed}/for-lab", f"VENV={installed}", check=True).stdout
     assert f"-m venv --clear {installed}" in planned and "install --quiet" in planned
     assert f"echo '{TOP}' >{installed}/for-lab" in planned
+
+
+@pytest.fixture(params=["plain", "with blanks, O'Brien and Größe λ"])
+def checkout(tmp_path, request):
+    """A checkout of only a Makefile, with an environment inside that another checkout has made."""
+    top = tmp_path / request.param
+    (top / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml"):
+        (top / name).write_text((TOP / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (top / ".venv" / "pyvenv.cfg").write_text("")
+    (top / ".venv" / "for-lab").write_text("/where/the/checkout/was\n")
+    return top
+
+
+def make_believe_python(folder):
+    """A PYTHON whose `-m venv` makes an environment of two programs that do nothing."""
+    program = folder / "python3.99"
+    program.write_text(
+        '#!/bin/sh\ntest "$1" != -c || exit 0\nfor venv; do :; done\nmkdir -p "$venv/bin"\n'
+        'for name in python jupyter pip; do cp "$0" "$venv/bin/$name"; done\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_a_checkout_that_was_moved_makes_its_environment_anew(checkout):
+    planned = make("--dry-run", "lab", top=checkout, check=True).stdout
+    assert "-m venv --clear .venv" in planned
+
+
+def test_a_checkout_is_installed_and_cleaned_whatever_its_path_is_called(checkout, tmp_path):
+    python = f"PYTHON={make_believe_python(tmp_path)}"
+    done = make(".venv/for-lab", python, top=checkout)
+    assert done.returncode == 0, done.stderr
+    assert (checkout / ".venv" / "for-lab").read_text() == f"{checkout}\n"
+    assert "up to date" in make(".venv/for-lab", python, top=checkout, check=True).stdout
+    make("clean", top=checkout, check=True)
+    assert not (checkout / ".venv").exists() and (checkout / "Makefile").exists()
+
+
+def another_checkouts(folder):
+    (folder / "for-lab").write_text("/home/ada/hypkit\n")
+
+
+def another_checkouts_without_its_python(folder):
+    another_checkouts(folder)
+    (folder / "bin" / "python").unlink()
+
+
+def no_environment(folder):
+    (folder / "for-lab").unlink()
+    for program in ("python", "pip"):
+        (folder / "bin" / program).unlink()
+
+
+@pytest.mark.parametrize("target", ["lab", "test", "handout", "clean"])
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (another_checkouts, "the environment of another checkout, /home/ada/hypkit"),
+        (another_checkouts_without_its_python, "another checkout, /home/ada/hypkit"),
+        (no_environment, "it is no virtual environment"),
+    ],
+)
+def test_a_folder_that_is_not_this_checkouts_own_is_never_emptied(
+    installed, checkout, tmp_path, target, spoil, why
+):
+    spoil(installed)
+    (installed / "thesis.txt").write_text("three years of work")
+    before = sorted(installed.rglob("*"))
+    python = make_believe_python(tmp_path)
+    done = make(target, f"VENV={installed}", f"PYTHON={python}", top=checkout)
+    assert done.returncode != 0
+    assert f"{installed} stays" in done.stderr and f"rm -r {installed}" in done.stderr
+    if target != "clean":
+        assert why in done.stderr and f"make {target} VENV=" in done.stderr
+    assert sorted(installed.rglob("*")) == before
+
+
+@pytest.mark.parametrize("venv", ["", "my env"])
+def test_a_venv_that_names_no_folder_that_make_can_use_is_refused(venv):
+    done = make("lab", f"VENV={venv}")
+    assert done.returncode != 0 and "VENV must name one folder" in done.stderr
+    assert f'got "{venv}"' in done.stderr
 
 
 def test_an_installation_that_fails_says_where_to_look_and_leaves_no_stamp(installed):
