@@ -85,7 +85,7 @@ _ABI = facts.abi_numbers()
 CONSTANTS: dict[str, int] = {
     # include/asm/virt.h
     **{stub.name: stub.number for stub in facts.stubs()},
-    "HVC_STUB_HCALL_NR": _ABI["stub_count"],
+    "HVC_STUB_HCALL_NR": len(facts.stubs()),
     "HVC_STUB_ERR": _ABI["stub_error"],
     "ENOSYS": -_ABI["enosys"],
     "ARM_EXCEPTION_TRAP": 2,

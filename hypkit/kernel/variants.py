@@ -24,7 +24,7 @@ _ABI = facts.abi_numbers()
 # A fast call, 64-bit, owned by the vendor's hypervisor: the SMC calling convention's upper half.
 SMCCC_BASE = _ABI["smccc_base"]
 # Numbers below belong to the stub: HVC_STUB_HCALL_NR of include/asm/virt.h.
-FIRST_AFTER_STUB = _ABI["stub_count"]
+FIRST_AFTER_STUB = len(facts.stubs())
 # -ENOSYS and the stub's error as x0 holds them: 64 bits, unsigned.
 ENOSYS = _ABI["enosys"] & MASK64
 STUB_ERROR = _ABI["stub_error"]

@@ -17,7 +17,6 @@ def test_the_fourteen_hypercalls_stand_in_the_order_of_version_1():
     assert calls[5].prototype == "int __kvm_vcpu_run_nvhe(struct kvm_vcpu *vcpu)"
     assert calls[13].name == "__vgic_v3_save_aprs"
     assert max(len(c.args) for c in calls) == 2
-    assert facts.abi_numbers()["v1_count"] == len(calls)
 
 
 def test_the_numbering_room_and_the_facts_name_the_same_calls():
@@ -48,7 +47,6 @@ def test_an_unknown_hypercall_is_refused_with_the_names_there_are(which):
 
 def test_the_stub_calls_are_counted_from_0():
     assert [s.number for s in facts.stubs()] == [0, 1, 2]
-    assert facts.abi_numbers()["stub_count"] == 3
     assert facts.abi_numbers()["stub_error"] == 0xBADCA11
 
 
