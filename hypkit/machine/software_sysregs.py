@@ -19,6 +19,8 @@ _WRITABLE = {
     "ICH_AP1R0_EL2": 0xFFFF_FFFF,
     **{f"ICH_LR{n}_EL2": 0xFFF8_FFFF_FFFF_FFFF for n in range(4)},
 }
+# What no MSR writes: an access that tries is undefined.
+_CONSTANT = {"ICH_VTR_EL2": ICH_VTR}
 OF_THE_CORE = {
     Encoding(3, 1, 11, 0, 2): "L2CTLR_EL1",
     Encoding(3, 1, 11, 0, 3): "L2ECTLR_EL1",
@@ -33,7 +35,7 @@ _FIXED = {"ICC_SRE_EL1": 0x7, "ICC_SRE_EL2": 0xF}
 
 
 def _vmcr(value: int) -> int:
-    """What ICH_VMCR_EL2 keeps of a value: binary points have a least one, VFIQEn is 1."""
+    """Return what ICH_VMCR_EL2 keeps of a value: binary points have a least one, VFIQEn is 1."""
     value |= 1 << 3
     for shift, least in ((21, 2), (18, 3)):  # VBPR0 and VBPR1, from five preemption bits
         field = max(value >> shift & 7, least)
@@ -44,9 +46,9 @@ def _vmcr(value: int) -> int:
 def access(
     registers: dict[str, int], encoding: Encoding, el: int, written: int | None
 ) -> int | None:
-    """Do an MRS (written: None) or MSR at an exception level; the value afterwards.
+    """Do an MRS (written: None) or MSR at an exception level; return the value afterwards.
 
-    None: the register is not one of these, or not for this level, and the access is undefined.
+    Returns None if the register is not one of these, or not for this level: the access is undefined.
     """
     if encoding in OF_THE_CORE and el >= 1:
         return 0
@@ -59,12 +61,12 @@ def access(
 
 
 def reset() -> dict[str, int]:
-    """The registers after reset, by name."""
-    return dict.fromkeys(_WRITABLE, 0) | _FIXED | {"ICH_VTR_EL2": ICH_VTR, "ICH_VMCR_EL2": _vmcr(0)}
+    """Return the registers after reset, by name."""
+    return dict.fromkeys(_WRITABLE, 0) | _FIXED | _CONSTANT | {"ICH_VMCR_EL2": _vmcr(0)}
 
 
 def write(registers: dict[str, int], name: str, value: int) -> bool:
-    """Write a register as the GIC would; False for one that must not be written."""
+    """Write a register as the GIC would; return False for one that must not be written."""
     if name in _FIXED:
         return True
     if name not in _WRITABLE:

@@ -73,6 +73,16 @@ def test_a_module_is_short_says_what_it_is_for_and_imports_by_name(path):
     assert all(re.search(rf"\b{name}\b", joined) for name in own)
 
 
+def test_the_letter_of_a_panel_opens_it_and_nothing_else():
+    panels = [path.read_text(encoding="utf-8") for path in MODULES if path.parent.name == "panels"]
+    letters = [letter for text in panels for letter in re.findall(r'\bletter: "(.)"', text)]
+    keys = (front_end.FRONT / "keys.js").read_text(encoding="utf-8")
+    taken = re.findall(r'(?<![\w"])"?([^\s"\w]|[A-Za-z])"?: \(\) =>', keys)
+    assert {"n", "E", "x", "/", "?"} <= set(taken) and len(letters) >= 6
+    assert len(set(letters)) == len(letters)
+    assert not set(letters) & set(taken)
+
+
 def test_every_module_is_part_of_the_script_and_every_style_sheet_of_the_style():
     for path in MODULES:
         first = path.read_text(encoding="utf-8").splitlines()[0]
