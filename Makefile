@@ -83,7 +83,7 @@ CLEAR := --clear
 endif
 endif
 
-# JupyterLab's news are turned off: they ask every learner a question and want the network.
+# JupyterLab's news is turned off: it asks every learner a question and wants the network.
 $(VENV)/for-lab: pyproject.toml | $(BIN)/pip
 	@echo "Installing what hypkit needs into $(VENV): a minute or two, this once."
 	@$(INSTALL) --editable . || $(FAILED)

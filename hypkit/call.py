@@ -34,7 +34,7 @@ class Panic:
 
     @property
     def why(self) -> str:
-        """The exception in words."""
+        """Return the exception in words."""
         return syndrome.exception_text(self.esr, self.far, "FAR_EL2")
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class Call:
 
     @property
     def trace(self) -> Trace:
-        """The steps from the host's branch to its calling code until it has the result."""
+        """Return the steps from the host's branch to its calling code until it has the result."""
         if self._trace is None:
             whole = self.whole_trace
             start = whole.find("host_call")
@@ -84,7 +84,7 @@ class Call:
 
     @property
     def cost(self) -> Cost:
-        """The instructions of the call's trace, counted by phase."""
+        """Return the instructions of the call's trace, counted by phase."""
         return count(self.trace)
 
     def timing(self, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
@@ -101,7 +101,7 @@ class Call:
 
     @property
     def result(self) -> int | None:
-        """The handler's answer: in x0, or in x1 where x0 holds a status."""
+        """Return the handler's answer: in x0, or in x1 where x0 holds a status."""
         return {"x0": self.x0, "x1": self.x1}[self._variant.result]
 
     def __repr__(self) -> str:

@@ -223,7 +223,7 @@ class Machine:
 
     @property
     def panicked(self) -> Panic | None:
-        """What EL2 said when it panicked, None while it has not."""
+        """Return what EL2 said when it panicked, None while it has not."""
         return self._state.panic
 
     def _alive(self) -> Cpu:

@@ -47,12 +47,12 @@ class Environment:
 
     @property
     def ready(self) -> bool:
-        """Whether the lessons can be run; Keystone does not count."""
+        """Return whether the lessons can be run; Keystone does not count."""
         return all(part.state == OK for part in self.parts if part.name != OPTIONAL)
 
     @property
     def sentence(self) -> str:
-        """The result in a sentence; the assembler's engine does not count."""
+        """Return the result in a sentence; the assembler's engine does not count."""
         if self.ready:
             return "All is well: the lessons can begin."
         return f"Something is missing: {INSTALL}, then restart the kernel and run this cell again."

@@ -72,7 +72,8 @@ ESCAPES = {"n": 10, "t": 9, "r": 13, "b": 8, "f": 12, "0": 0, "\\": 92, "'": 39,
 
 
 def evaluate(text: str, lookup: Lookup, at: int = 0) -> Value:
-    """Return the value of `text`. `lookup(name, at)` gives names (also `.`, `1b`, `1f`) their values."""
+    """Return the value of `text`. `lookup(name, at)` gives names (also `.`, `1b`, `1f`) their
+    values."""
     plain = text.strip()
     if (
         plain.isdecimal()
@@ -138,7 +139,7 @@ class _Parser:
         return value
 
     def binary(self, floor: int) -> tuple[Value, str]:
-        """The value, and its outermost operator if that is not inside parentheses."""
+        """Return the value, and its outermost operator if that is not inside parentheses."""
         left, left_op = self.unary()
         while self.kind == "op" and GNU_ORDER.get(self.token, -1) >= floor:
             op, where = self.token, self.here()

@@ -43,7 +43,7 @@ class Target:
     writes: tuple[tuple[int, bytes, str], ...] = ()
 
     def machine(self) -> Machine:
-        """A new machine, with what EL1 writes already written."""
+        """Return a new machine, with what EL1 writes already written."""
         machine = Machine(
             self.variant, seed=self.seed, dispatcher=self.dispatcher, header=self.header
         )
@@ -103,7 +103,7 @@ class Finding:
 
     @property
     def code(self) -> str:
-        """The line of Python that makes the call on a machine m."""
+        """Return the line of Python that makes the call on a machine m."""
         return f"m.hvc({', '.join(f'{value:#x}' for value in self._sent)})"
 
     def __repr__(self) -> str:
@@ -140,12 +140,12 @@ class Report:
 
     @property
     def silent(self) -> bool:
-        """Whether the way to the functions held: no finding that is the dispatcher's."""
+        """Return whether the way to the functions held: no finding that is the dispatcher's."""
         return not self.findings
 
     @property
     def worst(self) -> Outcome:
-        """The worst class that was met."""
+        """Return the worst class that was met."""
         return max(self.counts)
 
     def __repr__(self) -> str:

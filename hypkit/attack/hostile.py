@@ -74,7 +74,8 @@ class Hostile:
         return _no_stub(found)
 
     def x0(self, random: Random, count: int) -> np.ndarray:
-        """*count* first registers, uint64: valid ones, edges, addresses near labels, anything."""
+        """Return *count* first registers, uint64: valid ones, edges, addresses near labels,
+        anything."""
         kinds = random.choice(6, count, p=(0.34, 0.2, 0.2, 0.12, 0.1396, 0.0004))
         found = random.choice(self.valid, count)
         found = np.where(kinds == 1, self.edges(random, count), found)
@@ -88,11 +89,12 @@ class Hostile:
         return np.where(kinds == 5, random.choice(STUB_CALLS, count), found)
 
     def valid_x0(self, random: Random, count: int) -> np.ndarray:
-        """*count* first registers that the ABI has, uint64."""
+        """Return *count* first registers that the ABI has, uint64."""
         return random.choice(self.valid, count)
 
     def good_arguments(self, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
-        """(every x0 of the ABI, ascending; for each the x1 to x6 that its function expects)."""
+        """Return (every x0 of the ABI, ascending; for each the x1 to x6 that its function
+        expects)."""
         variant = machine.image.variant
         examples = {call.name: call.example for call in facts.hypercalls()}
         rows = {}

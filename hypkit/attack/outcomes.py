@@ -31,7 +31,7 @@ class Outcome(enum.IntEnum):
 
     @property
     def words(self) -> str:
-        """The class in words."""
+        """Return the class in words."""
         return _WORDS[self]
 
 
@@ -69,7 +69,7 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Whether a dispatcher may let this happen: it keeps to the calls of the ABI."""
+        """Return whether a dispatcher may let this happen: it keeps to the calls of the ABI."""
         return self.by_arguments or self.outcome in (Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB)
 
     def __repr__(self) -> str:
@@ -102,15 +102,16 @@ class Classifier:
         return 0 <= self._machine.image.pa(name) - self._text.pa < self._text.size
 
     def own(self, address: int) -> bool:
-        """Whether a hyp address is the dispatcher's own code."""
+        """Return whether a hyp address is the dispatcher's own code."""
         return address in self._own
 
     def expected(self, x0: int) -> int | None:
-        """The hyp address of the function that the ABI has for *x0*, None where it has none."""
+        """Return the hyp address of the function that the ABI has for *x0*, None where it has
+        none."""
         return self._handler_of.get(x0)
 
     def kinds(self, requests: np.ndarray, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(the first call of each kind, of every call its kind): calls that went the same way.
+        """Return (the first call of each kind, of every call its kind); a kind went the same way.
 
         requests: uint64, shape (n, 7); records: uint64, shape (n, R.SIZE).
         """

@@ -145,7 +145,7 @@ class Watch:
         words[W.EL2_COUNT] = len(GUARDED)
 
     def el2_registers(self) -> list[int]:
-        """The guarded registers of EL2 as they are, in the order of GUARDED."""
+        """Return the guarded registers of EL2 as they are, in the order of GUARDED."""
         cpu = self.cpu
         return [
             cpu._uc.reg_read(uc_arm64.UC_ARM64_REG_SP_EL2) if name == "SP_EL2" else cpu.sysreg(name)

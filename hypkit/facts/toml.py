@@ -64,7 +64,8 @@ def build(kind: type, entry: Any, where: str, named: Mapping[str, Any] | None = 
 
 
 def value(want: Any, have: Any, where: str, named: Mapping[str, Any] | None = None) -> Any:
-    """`have`, checked against the type `want`: lists become tuples, tables read-only mappings."""
+    """Return `have`, checked against the type `want`: lists become tuples, tables read-only
+    mappings."""
     origin, args = get_origin(want), get_args(want)
     if origin is tuple:
         _want(isinstance(have, list), where, "a list", have)

@@ -85,7 +85,8 @@ def page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
 
 
 def structures(host_va: Callable[[int], int], vm: Program) -> dict[int, bytes]:
-    """struct kvm and its two vCPUs, as the host's C code would have filled them, and the VM."""
+    """Return struct kvm and its two vCPUs, as the host's C code would have filled them, and the
+    VM."""
     kvm = bytearray(PAGE_SIZE)
     vttbr = HEAP["stage2_pgd"][0] | VMID << 48
     struct.pack_into("<QQ", kvm, CONSTANTS["KVM_VTTBR"], vttbr, VTCR_EL2)

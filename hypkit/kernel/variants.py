@@ -64,7 +64,7 @@ class Variant:
     order[0], or None where x0 is an address. table: what a number is looked up in (see
     kernel/tables), or None. gap: slots before the first.
     options: see OPTIONS. host_el: where the host runs. result: the register an answer comes in.
-    rejects: what x0 holds after a number that is none, None where there is no such thing.
+    rejects: what x0 holds after an unknown number; None if the variant refuses none.
     numbering: a learner's, in place of base, order and gap.
     """
 

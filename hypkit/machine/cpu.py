@@ -377,18 +377,19 @@ class Cpu:
 
     @property
     def el(self) -> int:
-        """The exception level."""
+        """Return the exception level."""
         return pstate.el_of(self.read("pstate"))
 
     @property
     def illegal(self) -> bool:
-        """Whether PSTATE.IL is set: an illegal return, after which no instruction is executed."""
+        """Return whether PSTATE.IL is set: an illegal return, after which no instruction is
+        executed."""
         return bool(self.read("pstate") & pstate.PSTATE_IL)
 
     # -- life cycle --
 
     def reset(self, entry: int) -> None:
-        """The state at the first instruction: EL2h, MMU off, everything masked, registers zero."""
+        """Put the core at its first instruction: EL2h, MMU off, everything masked, registers zero."""
         # No program leaves anything behind, not even AArch32.
         self._uc.context_restore(self._pristine)
         self.write_sysreg("SCR_EL3", SCR_EL3)
@@ -412,7 +413,8 @@ class Cpu:
         self._uc.ctl_flush_tb()
 
     def forget_memory(self) -> None:
-        """The same, and translations of addresses: call after changing page tables as well."""
+        """Drop translated code and translations of addresses: call after changing page tables as
+        well."""
         self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
         self.forget_code()
 

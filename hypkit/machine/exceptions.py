@@ -26,11 +26,11 @@ class Core(Protocol):
 
     @property
     def el(self) -> int:
-        """The exception level."""
+        """Return the exception level."""
 
     @property
     def illegal(self) -> bool:
-        """Whether PSTATE.IL is set."""
+        """Return whether PSTATE.IL is set."""
 
     def read(self, register: str) -> int:
         """Return a general register."""

@@ -104,7 +104,7 @@ def _fits(number: int) -> bool:
 
 
 def bulk(ids: object, args: object) -> tuple[np.ndarray, np.ndarray]:
-    """x0 of many raw requests, shape (n,), and their arguments, shape (n, up to 6): uint64.
+    """Return x0 of many raw requests, shape (n,), and their arguments, shape (n, up to 6): uint64.
 
     ids and args as Machine.run takes them.
     """

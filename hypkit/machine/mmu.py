@@ -81,7 +81,7 @@ class Mmu:
         return self._ram.load64(pa) if self._ram.in_use(pa) else 0
 
     def fetch(self, pc: int, el: int) -> int | None:
-        """The instruction word at a virtual address, None where nothing is mapped."""
+        """Return the instruction word at a virtual address, None where nothing is mapped."""
         pa = self.translate(pc & ~3, el).pa
         if pa is None or not self._ram.in_use(pa):
             return None

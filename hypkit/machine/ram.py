@@ -71,7 +71,8 @@ class Ram:
         return changed
 
     def view(self, pa: int, size: int) -> np.ndarray | None:
-        """The bytes themselves, uint8, where all of them are expected to be touched, else None."""
+        """Return the bytes themselves, uint8, where all of them are expected to be touched, else
+        None."""
         offset = pa - self.start
         return self._bytes[offset : offset + size] if 0 <= offset <= self.size - size else None
 
@@ -82,7 +83,7 @@ class Ram:
         return view
 
     def in_use(self, pa: int) -> bool:
-        """Whether there is RAM at pa that may be other than zero."""
+        """Return whether there is RAM at pa that may be other than zero."""
         number = (pa - DRAM_BASE) // state.CHUNK
         return 0 <= pa - self.start < self.size or (
             0 <= number < state.CHUNKS and bool(self.strayed[number])

@@ -75,7 +75,7 @@ class Payload:
 
     @property
     def whole(self) -> bool:
-        """Whether all steps go to the front end at once."""
+        """Return whether all steps go to the front end at once."""
         return len(self) <= WHOLE
 
     # -- columns, derived for all steps at once --
@@ -105,7 +105,7 @@ class Payload:
 
     @cached_property
     def accesses(self) -> np.ndarray:
-        """Trace.accesses for the front end: step, va, value, info, in order of steps.
+        """Return Trace.accesses for the front end: step, va, value, info, in order of steps.
 
         info: bits 0 to 4 the bytes, 5 a store, 6 faulted, 7 from the literal pool. There is no bit
         for a value that the trace does not hold: such an access is left out.
@@ -128,7 +128,7 @@ class Payload:
 
     @cached_property
     def phases(self) -> np.ndarray:
-        """The phase of every step, as an index into PHASE_NAMES."""
+        """Return the phase of every step, as an index into PHASE_NAMES."""
         return phase_numbers(self.trace)
 
     @cached_property
@@ -149,7 +149,7 @@ class Payload:
         return (np.cumsum(cost, axis=0) - cost).astype("<u4")
 
     def counts(self, steps: int) -> dict[str, Counts]:
-        """The cost of the first *steps* steps by phase, as hypkit.cost counts it."""
+        """Return the cost of the first *steps* steps by phase, as hypkit.cost counts it."""
         found = {}
         for number in dict.fromkeys(self.phases[:steps].tolist()):
             here = self.phases[:steps] == number
@@ -160,7 +160,7 @@ class Payload:
 
     @cached_property
     def levels(self) -> np.ndarray:
-        """HOST, VM or HYP for every step."""
+        """Return HOST, VM or HYP for every step."""
         vm = np.array([row.vm for row in self.listing.rows] or [False])[self.rows][self.site]
         # With VHE the host itself is at EL2, and nobody else is.
         above = HOST if self._host_el == 2 else HYP
@@ -172,7 +172,7 @@ class Payload:
 
     @cached_property
     def marks(self) -> np.ndarray:
-        """What happened at every step: bits MARK_*."""
+        """Return what happened at every step: bits MARK_*."""
         marks = np.zeros(len(self), np.uint8)
         marks[self._site_is(HVC)] |= MARK_HVC
         marks[self._site_is(ERET)] |= MARK_ERET
@@ -241,11 +241,11 @@ class Payload:
 
     @property
     def chunks(self) -> int:
-        """How many chunks there are, one at least."""
+        """Return how many chunks there are, one at least."""
         return max(1, -(-len(self) // CHUNK))
 
     def overview(self) -> list[int]:
-        """The timeline: at most BINS columns of the bits HOST, VM, HYP and MARK_*."""
+        """Return the timeline: at most BINS columns of the bits HOST, VM, HYP and MARK_*."""
         if not len(self):
             return []
         both = self.levels | self.marks
@@ -253,7 +253,8 @@ class Payload:
         return np.bitwise_or.reduceat(both, edges).tolist()
 
     def meta(self) -> dict:
-        """Everything but the steps, ready for JSON; 64-bit numbers are strings in hexadecimal."""
+        """Return everything but the steps, ready for JSON; 64-bit numbers are strings in
+        hexadecimal."""
         image, layout = self.image, self.image.layout
         vm = image.vm.symbols
         files = sorted({row.file for row in self.listing.rows})
@@ -333,7 +334,8 @@ class Payload:
         }
 
     def data(self) -> dict:
-        """For the widget: {"meta": JSON text, "chunks": [bytes, ...]}; a long trace has one."""
+        """Return, for the widget, {"meta": JSON text, "chunks": [bytes, ...]}; a long trace has
+        one."""
         wanted = range(self.chunks) if self.whole else range(1)
         return {
             "meta": json.dumps(self.meta(), separators=(",", ":")),
@@ -362,22 +364,22 @@ class Payload:
     # -- the same in words --
 
     def what(self, value: int, vm: bool = False) -> str:
-        """A number, or whose address it is: 'hyp address of dispatch'.
+        """Return a number, or whose address it is: 'hyp address of dispatch'.
 
         Small numbers look like the VM's addresses: they count as such only where vm is true.
         """
         return sentences.what(self.image, value, vm)
 
     def place(self, va: int, pool: bool) -> str:
-        """Where an access went, in words."""
+        """Return where an access went, in words."""
         return sentences.place(self.image, va, pool)
 
     def level(self, step: int) -> str:
-        """The name of the level in which a step runs; len(self) is the state afterwards."""
+        """Return the name of the level in which a step runs; len(self) is the state afterwards."""
         return sentences.level(self.trace, step)
 
     def sentence(self, step: int) -> str:
-        """What step *step* does, in one sentence."""
+        """Return what step *step* does, in one sentence."""
         return sentences.in_words(self.trace, step, self.listing)
 
 

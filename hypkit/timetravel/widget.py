@@ -131,7 +131,7 @@ class Stepper(anywidget.AnyWidget):
         self._machines: dict[tuple[str, str, str], Machine] = {}
         self._made: list[tuple[str, str, str]] = []
         self._generation = 0
-        self._shown = False  # whether the front end was given data that it could be behind of
+        self._shown = False  # whether the front end was given data that it may not show yet
         self.call: Call | None = None
         if len(_traces) == 2:
             aligned(*_traces)  # refuses before there is a widget
@@ -496,7 +496,8 @@ def _where() -> tuple[str, str]:
 
 
 def own_header(key: str) -> str:
-    """The header in C that gives a variant the numbers it has; "" for one without numbers."""
+    """Return the header in C that gives a variant the numbers it has; "" for one without
+    numbers."""
     variant = VARIANTS[key]
     if variant.base is None:
         return ""
@@ -522,7 +523,10 @@ def _usual_args(hypercall: str) -> str:
 
 
 def parse_args(text: str) -> tuple[int | str, ...]:
-    """'0x1234, vcpu0' -> (0x1234, 'vcpu0'). ValueError names the part that is neither."""
+    """Return the arguments that a text means: '0x1234, vcpu0' -> (0x1234, 'vcpu0').
+
+    Raises ValueError, which names the part that is neither.
+    """
     values: list[int | str] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         if re.fullmatch(r"-?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|[0-9][0-9_]*)", part):

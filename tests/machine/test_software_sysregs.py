@@ -1,4 +1,4 @@
-"""What the machine does in the GIC's place."""
+"""The GIC's registers as the machine emulates them."""
 
 from hypkit import Machine
 from hypkit.machine import software_sysregs

@@ -16,7 +16,7 @@ RECORDED = Path(__file__).parents[1] / "corpus" / "disassembly.txt"
 
 
 def _sizes():
-    """(mnemonic's letters behind ld or st, register prefixes, bytes) of single registers."""
+    """(mnemonic's letters after ld or st, register prefixes, bytes) of single registers."""
     yield "r", "x", 8
     yield "r", "w", 4
     for letter, size in (("b", 1), ("h", 2)):
