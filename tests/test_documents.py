@@ -1,5 +1,6 @@
 """The pages for maintainers: what they name exists, and what they say of the tools is so."""
 
+import ast
 import json
 import re
 import subprocess
@@ -122,6 +123,36 @@ def test_a_public_name_of_the_package_needs_a_docstring_and_a_test_none():
     assert ruled("hypkit/kernel/new.py", bare) == ["D103"]
     assert ruled("tests/kernel/test_new.py", bare) == []
     assert ruled("hypkit/kernel/new.py", bare.replace("public", "_private")) == []
+
+
+# What opens a phrase without a verb: an article, a question word, a thing in backquotes.
+_NO_VERB = re.compile(
+    r"(?:The|A|An|What|Whether|How|Who|Whose|Where|When|Which|Every|Everything|All|This|One|Each|As"
+    r"|If|For|No|Any|Some|It|Only|In|Of|[a-z]\w*)\b|\W"
+)
+
+
+def verbless(source):
+    """The public functions and methods of a module whose docstring begins without a verb."""
+    return [
+        f"{node.name}: {text.splitlines()[0]}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if (text := ast.get_docstring(node)) and _NO_VERB.match(text)
+    ]
+
+
+def test_the_docstring_of_a_public_function_begins_with_a_verb():
+    found = [
+        f"{path.relative_to(TOP)}: {said}"
+        for path in sorted((TOP / "hypkit").rglob("*.py"))
+        for said in verbless(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+    bare = 'def f():\n    """{}"""\n'
+    for text in ("The answer.", "Whether it is.", "`have`, checked.", "x0 of many.", "(a, b)."):
+        assert verbless(bare.format(text)) == [f"f: {text}"]
+    assert verbless(bare.format("Return the answer.") + bare.format("Make it.")) == []
 
 
 def test_the_citation_and_the_changelog_have_the_version_of_the_package():

@@ -126,7 +126,7 @@ class FirstPass:
         else:
             self.instruction(word, rest, match.end(), stmt)
 
-    # -- room -----------------------------------------------------------------------------------
+    # -- space ----------------------------------------------------------------------------------
 
     def emit(self, size: int, kind: str, stmt: Stmt, payload: Any) -> Item:
         """Place an item of `size` bytes at the next address."""

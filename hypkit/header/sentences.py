@@ -67,7 +67,7 @@ def innermost(error: Diagnostic, files: Mapping[str, str]) -> Place | None:
 
 def _before(place: Place, files: Mapping[str, str]) -> Place:
     """Return the last line with C before a place at the start of a line: clang saw there what was
-    amiss."""
+    wrong."""
     line = line_of(files, place)
     if line[: place.column - 1].strip():
         return place

@@ -284,7 +284,7 @@ def _code_word(state, va):
 
 @cfunc("uint64(uint64, uint64)")
 def code_word(state, va):
-    """The word at a virtual address of the present exception level; 0 where nothing is mapped."""
+    """Return the word at a virtual address of the present exception level; 0 if it is unmapped."""
     return _code_word(state, va)
 
 
@@ -434,7 +434,7 @@ def acquire_hook(uc, address, size, user):
 
 @cfunc("boolean(voidptr, int32, uint64, int32, int64, voidptr)")
 def stray_hook(uc, kind, pa, size, value, user):
-    """A program touches RAM that nobody expected it to: make the chunk, and note it."""
+    """Make the chunk of RAM that a program touches unexpectedly, and note it."""
     state = _address_of(user)
     number = (pa - np.uint64(DRAM_BASE)) // np.uint64(CHUNK)
     if pa < np.uint64(DRAM_BASE) or number >= np.uint64(CHUNKS):

@@ -160,7 +160,7 @@ class CpReg(ctypes.Structure):
 
 
 def function_address(name: str) -> int:
-    """The address of one of Unicorn's C functions."""
+    """Return the address of one of Unicorn's C functions."""
     return ctypes.cast(getattr(uclib, name), ctypes.c_void_p).value or 0
 
 

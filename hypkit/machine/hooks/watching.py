@@ -132,7 +132,7 @@ def _look_at_el2(watch):
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)")
 def call_begins(uc, address, size, user):
-    """The host is about to branch to its calling code: a new record."""
+    """Begin a new record: the host is about to branch to its calling code."""
     watch = _address_of(user)
     calls = _word(watch, _W_CALLS)
     _set(watch, _W_CALLS, calls + np.uint64(1))
@@ -161,7 +161,7 @@ def call_begins(uc, address, size, user):
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)")
 def call_ends(uc, address, size, user):
-    """The host is back: what did it get, and is everything as it was?"""
+    """Record what the host, now back, has got, and whether everything is as it was."""
     watch = _address_of(user)
     record, state = _word(watch, _W_RECORD), _word(watch, _W_STATE)
     _set(watch, _W_AT_EL2, 0)
@@ -203,7 +203,7 @@ def call_ends(uc, address, size, user):
 
 @cfunc("void(voidptr, uint64, uint32, voidptr)")
 def block_begins(uc, address, size, user):
-    """A block of code: whose it is, and the way that EL2 takes."""
+    """Record whose code a block is, and the way that EL2 takes."""
     watch = _address_of(user)
     if address & np.uint64(3):
         _halt(watch, _MISALIGNED)
@@ -232,7 +232,7 @@ def block_begins(uc, address, size, user):
 
 @cfunc("void(voidptr, int32, uint64, int32, int64, voidptr)")
 def memory_written(uc, kind, pa, size, value, user):
-    """EL2 wrote memory: is it its own?"""
+    """Record whether the memory that EL2 wrote is its own."""
     watch = _address_of(user)
     if _word(watch, _W_AT_EL2) == np.uint64(0):
         return
