@@ -51,8 +51,8 @@ def not_assembled(error: AsmError) -> str:
     said += f": {error.message}"
     if NO_ENGINE in error.message:
         said += (
-            ". What the kit ships still assembles, and that is all the instructions of the "
-            "known dispatchers and of the lesson's list"
+            ". What the kit ships still assembles: the instructions of the known dispatchers and of "
+            "the solutions"
         )
     return said
 

@@ -54,7 +54,7 @@ dispatch_return:
         eret
         speculation_barrier
 """
-# What learners write on the way, so that they can be told without Keystone as well.
+# What learners write on the way, so that it can be told without an engine as well.
 MISTAKES = {
     "result in x0": SOLUTION.replace("mrs     x1,", "mrs     x0,").replace(
         "3:      mov     x0, #0                  // success", "3:"

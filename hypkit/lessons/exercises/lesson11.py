@@ -7,7 +7,7 @@ from hypkit.lessons.answers import listing, shortened, shown, text_of
 from hypkit.lessons.dispatcher_judge import prove
 from hypkit.lessons.dispatcher_score import Score
 from hypkit.lessons.judge import Exercise, Wrong
-from hypkit.lessons.material import CHEATS, PIECES, TABLE, VOCABULARY, assembled, nailed
+from hypkit.lessons.material import CHEATS, PIECES, TABLE, assembled, nailed
 
 # --- Texts ----------------------------------------------------------------------------------------
 
@@ -67,7 +67,6 @@ ASSEMBLY = (
     ("numbered 11 small", SMALL),
     *((f"numbered 11 {name}", text) for name, text in CHEATS.items()),
     ("numbered 11 nailed", nailed([0] * len(HYPERCALLS))),
-    ("11 vocabulary", VOCABULARY),
 )
 
 # --- The judges -----------------------------------------------------------------------------------
