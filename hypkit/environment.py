@@ -47,7 +47,7 @@ class Environment:
 
     @property
     def ready(self) -> bool:
-        """Return whether the lessons can be run; Keystone does not count."""
+        """Return whether the lessons can be run; the assembler does not count."""
         return all(part.state == OK for part in self.parts if part.name != OPTIONAL)
 
     @property

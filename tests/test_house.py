@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hypkit"
 # In the order in which data flows: a room imports only rooms named before it. A room is a folder of
 # hypkit, or a module at its top.
 ORDER = (
-    "errors", "text", "facts", "a64", "asm", "kernel", "header", "trace", "machine", "cost", "explain",
+    "errors", "text", "process", "facts", "a64", "asm", "kernel", "header", "trace", "machine", "cost", "explain",
     "call", "emu", "linux", "pictures", "environment", "comparison", "timetravel", "attack",
     "lessons", "check", "viz", "__init__",
 )  # fmt: skip
@@ -128,7 +128,7 @@ def test_every_room_that_has_a_place_is_there_and_says_what_it_is_for():
 def test_only_folders_and_faces_stand_at_the_top_and_none_is_private():
     top = {path.stem for path in PACKAGE.glob("*.py")}
     assert top == {
-        "__init__", "call", "check", "emu", "environment", "errors", "text", "viz",
+        "__init__", "call", "check", "emu", "environment", "errors", "process", "text", "viz",
     }  # fmt: skip
 
 

@@ -13,13 +13,13 @@ import os
 import platform
 import signal
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from hypkit.asm.engine_child import READY, located
 from hypkit.errors import WrongValue
+from hypkit.process import Process
 
 SECONDS = 10.0  # of the child's processor time, for one request
 PATIENCE = 120.0  # of the clock: a child that neither works nor answers, and Windows
@@ -59,10 +59,14 @@ class Engine:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
+        self._child: Process | None = None
         self._owner = 0
         self._key = ""
         self.starts = 0
+
+    @property
+    def _process(self) -> subprocess.Popen[str] | None:
+        return self._child.popen if self._child else None
 
     @staticmethod
     def present() -> bool:
@@ -164,43 +168,29 @@ class Engine:
         return words, "", None
 
     def _running(self, key: str, seconds: float) -> tuple[subprocess.Popen[str], bool]:
-        if self._process is not None and (
-            self._owner != os.getpid()
-            or self._key != f"{key} {seconds}"
-            or self._process.poll() is not None
+        process = self._process
+        if (
+            process is not None
+            and self._owner == os.getpid()
+            and self._key == f"{key} {seconds}"
+            and process.poll() is None
         ):
-            self._forget()
-        if self._process is not None:
-            return self._process, False
+            return process, False
+        self._forget()
         script = Path(__file__).with_name("engine_child.py")
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", os.path.abspath(script), key, str(seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="ascii",
-            errors="replace",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows
-        )
         self._owner, self._key = os.getpid(), f"{key} {seconds}"
+        self._child = Process(str(script), key, str(seconds))
+        process = self._child.start()
         self.starts += 1
-        return self._process, True
+        return process, True
 
     def _forget(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if self._owner != os.getpid():
-            process.returncode = 0  # a fork's copy: the child is the parent's to end
-            return
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            try:
-                if pipe:
-                    pipe.close()
-            except OSError:
-                pass
-        process.wait()
+        if self._child is not None:
+            if self._owner == os.getpid():
+                self._child.end()
+            else:
+                self._child.disown()
+        self._child = None
 
     def close(self) -> None:
         """End the child, if one runs."""

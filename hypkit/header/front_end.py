@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hypkit.header import clang_child
+from hypkit.process import Process
 
 SECONDS = 4.0  # of processor time for one text; a good one takes a hundredth
 PATIENCE = 120.0  # of the clock, for a child that does not run at all
@@ -99,24 +98,22 @@ def reply(found: Mapping[str, Any]) -> Reply:
 
 
 class Child:
-    """A process with clang in it, started now and ended by close()."""
+    """A process with clang in it, started when first asked and ended by close()."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", os.path.abspath(clang_child.__file__), str(SECONDS)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="ascii",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows
-        )
+        self._child = Process(clang_child.__file__, str(SECONDS))
+
+    @property
+    def _process(self) -> subprocess.Popen[str]:
+        return self._child.popen or self._child.start()
 
     def ask(self, main: str, files: Mapping[str, str], language: str) -> Reply:
         """Return clang's reply, as the Ask that `opened` gives."""
-        requests, replies = self._process.stdin, self._process.stdout
+        process = self._process
+        requests, replies = process.stdin, process.stdout
         assert requests is not None and replies is not None
         request = {"main": main, "files": dict(files), "language": language}
-        timer = threading.Timer(PATIENCE, self._process.kill)
+        timer = threading.Timer(PATIENCE, process.kill)
         timer.daemon = True
         timer.start()
         try:
@@ -131,14 +128,7 @@ class Child:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except OSError:
-                pass
-        self._process.wait()
+        self._child.end()
 
 
 @contextmanager
@@ -148,4 +138,8 @@ def opened(files: Mapping[str, str]) -> Iterator[Ask]:
     try:
         yield lambda main, language="c": child.ask(main, files, language)
     finally:
-        child.close()
+        try:
+            child.close()
+        except BaseException:  # Ctrl-C: this is the last that knows of the child
+            child.close()
+            raise
