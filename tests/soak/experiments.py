@@ -9,11 +9,13 @@ import re
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hypkit import VARIANTS, AsmError, Machine, MachineError
+from hypkit import VARIANTS, AsmError, Machine, MachineError, asm, stepper
 from hypkit.errors import KitError
+from hypkit.header import DEFINES, ENUM, read_header
 from tests.machine.inject import EXCEPTIONS, OPERATIONS, PAIRS, Subject
 from tests.oracle.random_dispatchers import dispatcher
 from tests.test_wrong_arguments import USES, WRONG
@@ -267,6 +269,111 @@ def snapshots(cases: int, seed: int) -> Wrong:
                 yield f"case {case}: it is not what it was"
 
 
+def mutated(rng: random.Random, text: str) -> str:
+    """A text with some of its lines cut, moved, doubled, or spoilt by a character or two."""
+    rows = text.splitlines()
+    for _ in range(rng.randrange(1, 6)):
+        place, other = rng.randrange(len(rows)), rng.randrange(len(rows))
+        row, at = rows[place], rng.randrange(len(rows[place]) + 1)
+        rows[place] = rng.choice([
+            row[:at],
+            rows[other],
+            f"{row}\n{rows[other]}",
+            row[:at] + rng.choice("()[]{}#,:;\\\"'%*/-+<>~!.0x9\0é\t@$&") + row[at:],
+            row[:at] + str(rng.choice((-1, 1 << 31, 1 << 64, 10**400))) + row[at:],
+            row.swapcase(),
+        ])  # fmt: skip
+    return "\n".join(rows)
+
+
+DOUBLING = "".join(f".macro m{n + 1}\n m{n}\n m{n}\n.endm\n" for n in range(40))
+ASM_BOMBS = (
+    f".macro m0\n nop\n.endm\n{DOUBLING} m40\n",
+    ".macro again\n again\n.endm\n again\n",
+    ".rept 1000000\n.rept 1000000\n nop\n.endr\n.endr\n",
+    ".space 1 << 60\n",
+    ".balign 1 << 40\n nop\n",
+    f".quad {'(' * 5000}1{')' * 5000}\n",
+    f".quad {'-' * 5000}1\n",
+    ".quad 1 << (1 << 40)\n",
+)
+HEADER_BOMBS = (
+    "#define A0 1\n"
+    + "".join(f"#define A{n + 1} A{n} + A{n}\n" for n in range(40))
+    + "enum { big = A40 };\n",
+    '#include "kvm_asm.h"\n' * 300,
+    "#if 1\n" * 20_000,
+    f"enum {{ deep = {'(' * 9000}1{')' * 9000} }};\n",
+    "static const int table[1 << 30] = { [0 ... (1 << 30) - 1] = 1 };\n",
+)
+
+
+def refused(work: Callable[[], object]) -> str | None:
+    """None if work succeeds or is refused in a sentence; else what it raised."""
+    try:
+        work()
+    except (KitError, AsmError) as error:
+        if len(str(error)) < 8:
+            return f"no sentence: {error!r}"
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error)[:300]}"
+    return None
+
+
+def assembler(cases: int, seed: int) -> Wrong:
+    """Texts of the corpus with faults in them, and texts that would grow without end."""
+    rng = random.Random(seed)
+    corpus = Path(__file__).parents[1].joinpath("corpus", "good.txt").read_text(encoding="utf-8")
+    texts = [text.partition("\n")[2] for text in corpus.split("=== ")[1:]]
+    for case in range(cases):
+        bomb = case % 25 == 24
+        text = rng.choice(ASM_BOMBS) if bomb else mutated(rng, rng.choice(texts))
+        if said := refused(lambda text=text: asm.assemble(text)):
+            yield f"case {case}: {said} for {text[:200]!r}"
+        if asm.assemble(f"mov x0, #{case}").code != (0xD2800000 | case << 5).to_bytes(4, "little"):
+            yield f"case {case}: the next text is assembled wrongly"
+
+
+def headers(cases: int, seed: int) -> Wrong:
+    """Headers with faults in them, and headers that would grow without end."""
+    rng = random.Random(seed)
+    for case in range(cases):
+        bomb = case % 10 == 9
+        sound = rng.choice([DEFINES, ENUM])
+        files = dict(sound)
+        name = rng.choice(list(files))
+        files[name] = rng.choice(HEADER_BOMBS) if bomb else mutated(rng, files[name])
+        if said := refused(lambda files=files: read_header(files)):
+            yield f"case {case}: {said}"
+
+
+def steppers(cases: int, seed: int) -> Wrong:
+    """Steppers that get the messages of no front end of ours, and are freed after close()."""
+    rng = random.Random(seed)
+    values = [None, -1, 1 << 70, "", "x" * 999, [], {}, 0.5, True, "0x100", "run", "header"]
+    kinds = ["chunk", "data", "origin", "run", "edit", "nothing", None, 7]
+    with Machine("numbered", seed=1) as machine:
+        call = machine.call(MDCR)
+        for case in range(cases):
+            s = stepper(machine if case % 2 else call)
+            for _ in range(4):
+                keys = ["of", "text", "args", "beside", "step", "what", "side", "generation", "id"]
+                message: object = {key: rng.choice(values) for key in rng.sample(keys, 4)}
+                message["type"] = rng.choice(kinds)  # type: ignore[index]
+                message = rng.choice([message, message, message, rng.choice(values)])
+                if said := refused(lambda s=s, message=message: s._heard(s, message, [])):
+                    yield f"case {case}: {said} for {message!r}"
+            left = weakref.ref(s)
+            s.close()
+            del s
+            gc.collect()
+            if left() is not None:
+                yield f"case {case}: a closed stepper is kept"
+            if machine.call(MDCR).x0 != 6:
+                yield f"case {case}: the machine answers wrongly after it"
+                machine.reboot()
+
+
 # Name -> (what to do, how many cases to one of --cases).
 EXPERIMENTS: dict[str, tuple[Callable[[int, int], Wrong], float]] = {
     "interface": (interface, 1.5),
@@ -277,4 +384,7 @@ EXPERIMENTS: dict[str, tuple[Callable[[int, int], Wrong], float]] = {
     "forks": (forks, 0.03),
     "machines": (machines, 0.15),
     "snapshots": (snapshots, 0.5),
+    "assembler": (assembler, 0.15),
+    "headers": (headers, 0.04),
+    "steppers": (steppers, 0.04),
 }

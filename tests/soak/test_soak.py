@@ -8,16 +8,18 @@ import pytest
 from tests.soak import __main__ as soak
 from tests.soak import experiments
 
+SHORT = ("interface", "signals", "machines", "assembler", "headers", "steppers")
+
 
 def test_a_short_soak_finds_nothing_wrong():
     done = subprocess.run(
-        [sys.executable, "-m", "tests.soak", "--cases", "40", "interface", "signals", "machines"],
+        [sys.executable, "-m", "tests.soak", "--cases", "40", *SHORT],
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout
-    assert "86 cases: 0 deaths, 0 hangs, 0 wrong, 0 grew too much" in done.stdout
+    assert "102 cases: 0 deaths, 0 hangs, 0 wrong, 0 grew too much" in done.stdout
 
 
 FAULTY = """
@@ -64,3 +66,9 @@ def test_a_machine_that_does_not_recover_is_found():
         machine.close()
         assert "was closed" in (experiments.healthy(machine) or "")
         assert "was closed" in (experiments.mended(machine) or "")
+
+
+def test_what_is_refused_without_a_sentence_is_found():
+    assert experiments.refused(lambda: experiments.asm.assemble("mov x0, #70000000001")) is None
+    assert experiments.refused(lambda: None) is None
+    assert experiments.refused(lambda: 1 / 0) == "ZeroDivisionError: division by zero"
