@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from hypkit.facts import data_path
 from tests import judges
+from tests.marks import needs_engine
 
 TOP = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
@@ -270,6 +272,30 @@ def test_a_folder_that_is_not_this_checkouts_own_is_never_emptied(
     if target != "clean":
         assert why in done.stderr and f"make {target} VENV=" in done.stderr
     assert sorted(installed.rglob("*")) == before
+
+
+ELSEWHERE = """
+from hypkit import Machine, asm, header, stepper
+print(header.__file__)
+with Machine("numbered", dispatcher="dispatch: mov x0, #7777\\n eret\\n dsb nsh\\n isb\\n") as machine:
+    call = machine.hvc(0x2000)
+    print(call.x0, hex(header.read_header(header.ENUM).numbering.base))
+    stepper(call).to_html("Seite ü.html")
+"""
+
+
+@needs_engine
+def test_the_kit_works_from_a_path_with_blanks_and_letters_of_any_alphabet(tmp_path):
+    top = tmp_path / "with blanks, O'Brien and Größe λ"
+    for folder in ("hypkit", "data"):
+        shutil.copytree(TOP / folder, top / folder)
+    command = [sys.executable, "-P", "-c", ELSEWHERE]
+    env = {**os.environ, "PYTHONPATH": str(top), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, cwd=top, env=env, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    where, answer = done.stdout.splitlines()
+    assert where.startswith(str(top)) and answer == "7777 0x100"
+    assert (top / "Seite ü.html").stat().st_size > 100_000
 
 
 @pytest.mark.parametrize("venv", ["", "my env"])
