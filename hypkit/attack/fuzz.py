@@ -268,7 +268,8 @@ class _Attack:
                         kinds[plain, way] = (old[0] + number, *old[1:])
                 bar.update(len(requests))
             alike: dict[tuple[Verdict, tuple[int, ...]], Finding] = {}
-            for (verdict, _), what in kinds.items():
+            for (judged, _), what in kinds.items():
+                verdict = self._blamed(judged, what[1])
                 finding = self._smallest(verdict, *what)
                 key = verdict, finding.request
                 if key in alike:
@@ -366,6 +367,19 @@ class _Attack:
         """The verdict of the last of some calls made from the base on."""
         records = self._watch.run(requests)
         return self._judge(requests[-1], records[-1])
+
+    def _blamed(self, verdict: Verdict, request: np.ndarray) -> Verdict:
+        """Lay a panic at no address of the text to the arguments if good ones do not lead there.
+
+        A function that was given a spoilt vCPU returns to wherever that says.
+        """
+        numbers, rows = self._good
+        known = np.flatnonzero(numbers == request[0])
+        if verdict.outcome is Outcome.PANIC and not verdict.by_arguments and len(known):
+            good = np.concatenate([request[:1], rows[known[0]]])
+            if self._verdict_of(good[None]).outcome is Outcome.HANDLED:
+                return dataclasses.replace(verdict, by_arguments=True)
+        return verdict
 
     def _smallest(
         self, verdict: Verdict, count: int, request: np.ndarray, before: np.ndarray

@@ -59,6 +59,8 @@ class Watch:
         self.records = np.zeros((SLICE, R.SIZE), dtype=np.uint64)
         # Every HVC that the host executes is known from here on.
         machine.hvc(0xFF)
+        for n in range(20, 30):  # values that nothing else has
+            self.cpu.write(f"x{n}", 0xCA4A_0000_0000_0000 | n)
         self.base = machine.snapshot()
         entry = image.pa("__kvm_hyp_vector")
         end = image_pa(image.dispatcher.base) + len(image.dispatcher.code)
@@ -68,6 +70,8 @@ class Watch:
         words[W.ENTRY], words[W.ENTRY_END] = layout.hyp_va(entry), layout.hyp_va(end)
         words[W.TEXT] = layout.hyp_va(text.pa)
         words[W.TEXT_END] = layout.hyp_va(text.pa) + text.size
+        idmap = SECTION[".hyp.idmap.text"]
+        words[W.IDMAP], words[W.IDMAP_END] = idmap.pa, idmap.pa + idmap.size
         words[W.VM], words[W.VM_END] = VM_IPA, VM_IPA + PAGE_SIZE
         words[W.WINDOW] = layout.hyp_va(DRAM_BASE)
         words[W.WINDOW_END] = layout.hyp_va(DRAM_BASE) + DRAM_SIZE
@@ -101,13 +105,13 @@ class Watch:
         words[W.READ] = shared.function_address("uc_reg_read")
 
     def _host_registers(self) -> None:
-        """What the host must find again: x20 to x29 get values that nothing else has."""
+        """What the host must find again."""
         words = self._words
         ids = [getattr(uc_arm64, f"UC_ARM64_REG_{name.upper()}") for name in HOST_REGISTERS]
         self._ids = np.array(ids, dtype=np.int32)
         self._regs = np.zeros(len(ids), dtype=np.uint64)
         self._ptrs = self._regs.ctypes.data + 8 * np.arange(len(ids), dtype=np.uint64)
-        canaries = [0xCA4A_0000_0000_0000 | n for n in range(20, 30)] + [self.cpu.read("sp")]
+        canaries = [self.cpu.read(f"x{n}") for n in range(20, 30)] + [self.cpu.read("sp")]
         self._canaries = np.array(canaries, dtype=np.uint64)
         words[W.HOST_IDS], words[W.HOST_PTRS] = self._ids.ctypes.data, self._ptrs.ctypes.data
         words[W.HOST_REGS] = self._regs.ctypes.data
@@ -289,8 +293,6 @@ class Watch:
                 now[:] = then
             if spoilt:
                 cpu.forget_code()
-        for n in range(20, 30):
-            self.cpu.write(f"x{n}", int(self._canaries[n - 20]))
         self._ich_values[:] = [self.cpu.ich[name] for name in self._ich_names]
 
     def _stretch(self, requests: np.ndarray, done: int) -> int:

@@ -13,6 +13,7 @@ class W(enum.IntEnum):
     CALLS = enum.auto()  # how many were begun in this run
     ENTRY, ENTRY_END = enum.auto(), enum.auto()  # vectors and dispatcher, as hyp addresses
     TEXT, TEXT_END = enum.auto(), enum.auto()  # all the hyp text, as hyp addresses
+    IDMAP, IDMAP_END = enum.auto(), enum.auto()  # the stub calls' code, at its physical addresses
     VM, VM_END = enum.auto(), enum.auto()  # where a guest's code lies
     WINDOW, WINDOW_END = enum.auto(), enum.auto()  # all hyp addresses of RAM
     AT_EL2 = enum.auto()  # whether the block being executed is EL2's

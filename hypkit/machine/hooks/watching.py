@@ -47,8 +47,8 @@ _PRIME = np.uint64(0x100000001B3)
     int(word) for word in list(W)[:7]
 )
 _W = {word.name: int(word) for word in W}
-_W_VM, _W_VM_END, _W_WINDOW, _W_WINDOW_END = (
-    _W[name] for name in ("VM", "VM_END", "WINDOW", "WINDOW_END")
+_W_VM, _W_VM_END, _W_WINDOW, _W_WINDOW_END, _W_IDMAP, _W_IDMAP_END = (
+    _W[name] for name in ("VM", "VM_END", "WINDOW", "WINDOW_END", "IDMAP", "IDMAP_END")
 )
 _W_AT_EL2, _W_STEPS, _W_BUDGET, _W_OWN = (_W[name] for name in ("AT_EL2", "STEPS", "BUDGET", "OWN"))
 _W_REQUEST, _W_REQUESTS_AT, _W_REQUESTS = (
@@ -226,7 +226,9 @@ def block_begins(uc, address, size, user):
         target = record + np.uint64(_R_TARGET)
         if _load64(target) == np.uint64(0):
             _store64(target, address)
-        if address < _word(watch, _W_TEXT) or address >= _word(watch, _W_TEXT_END):
+        inside = _word(watch, _W_TEXT) <= address and address < _word(watch, _W_TEXT_END)
+        idmap = _word(watch, _W_IDMAP) <= address and address < _word(watch, _W_IDMAP_END)
+        if not inside and not idmap:
             _flag(watch, _OUTSIDE)
 
 
