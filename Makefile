@@ -24,7 +24,7 @@ lab: $(VENV)/for-lab ## open the first lesson in JupyterLab
 	$(BIN)/jupyter lab $(ARGS) notebooks/00-start-here.ipynb
 
 test: $(VENV)/for-test ## run all tests and every notebook
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(VENV)/for-test ## lint, types, spelling, notebooks older than their text (half a minute)
 	$(BIN)/ruff check --output-format concise

@@ -14,6 +14,19 @@ def pytest_configure(config):
     # Now, so that no notebook is the first: that the machine is compiled is said on stderr, which
     # would be an output more than its file has.
     native.address("trace_hook")
+    native.address("call_begins", "watching")
+
+
+def pytest_sessionfinish(session):
+    """Hand what a worker has counted to the process that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["judged"] = judges.counts()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    for what, number in getattr(node, "workeroutput", {}).get("judged", {}).items():
+        judges.judged(what, number)
 
 
 def pytest_terminal_summary(terminalreporter):

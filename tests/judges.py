@@ -88,6 +88,11 @@ def judged(what: str, number: int) -> None:
     _counts[what] += number
 
 
+def counts() -> dict[str, int]:
+    """Return what was counted in this process."""
+    return dict(_counts)
+
+
 def summary() -> list[str]:
     """The lines shown when the tests have ended: which judges sat, and what was counted."""
     lines = []

@@ -81,6 +81,7 @@ def run(notebook: NotebookNode, folder: Path, name: str) -> None:
     )
     try:
         native.address("trace_hook")  # compiled now, it is not announced in an output
+        native.address("call_begins", "watching")
         client.execute()
     except (CellExecutionError, CellTimeoutError) as error:
         raise BuildError(f"{name}: {error}") from None

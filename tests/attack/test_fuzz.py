@@ -33,7 +33,7 @@ def test_a_dispatcher_by_number_keeps_to_its_functions_whatever_x0_is(variant):
 
 
 def test_a_pointer_runs_the_hyp_text_from_any_of_its_instructions_on():
-    report = quick("fnptr", 20_000)
+    report = quick("fnptr", 8_000)
     entered = {
         f.verdict.detail for f in report.findings if f.verdict.outcome is Outcome.MID_FUNCTION
     }
@@ -86,9 +86,9 @@ def test_a_finding_opens_in_the_stepper_at_the_call_that_shows_it():
 
 
 def test_the_same_seed_gives_the_same_report_and_another_seed_other_calls():
-    one, two = (attack.fuzz("fnptr", 20_000, seed=3, progress=False) for _ in range(2))
+    one, two = (attack.fuzz("fnptr", 4_000, seed=3, progress=False) for _ in range(2))
     assert repr(one) == repr(two) and list(map(repr, one.findings)) == list(map(repr, two.findings))
-    assert attack.fuzz("fnptr", 20_000, seed=4, progress=False).counts != one.counts
+    assert attack.fuzz("fnptr", 4_000, seed=4, progress=False).counts != one.counts
 
 
 def test_a_hole_that_needs_calls_before_it_is_found_with_them():
