@@ -16,7 +16,11 @@ from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION
 from hypkit.kernel.variants import VARIANTS
 from hypkit.pictures.html import Html, code, table
+from hypkit.pictures.palette import INK, OUTCOME, PAPER, SOFT
+from hypkit.pictures.picture import Picture
+from hypkit.pictures.svg import Canvas
 
+_LEFT, _WIDE, _HIGH = 96.0, 118.0, 42.0  # of the picture, in CSS pixels
 CALLS = 3_000  # hostile calls for a cell
 SEED = 2020
 Writes = tuple[tuple[int, bytes, str], ...]
@@ -179,6 +183,53 @@ class Matrix:
             words = ("-" if outcome is None else outcome.words for outcome in cells)
             rows.append(f"{variant:12}" + "".join(f"{word:{width}}" for word in words))
         return "\n".join(row.rstrip() for row in rows)
+
+    def picture(self) -> Picture:
+        """Return the matrix drawn: a box a cell, the darker the more of EL2 is the host's."""
+        told = "; ".join(
+            f"{variant}: "
+            + ", ".join(f"{power} {self._words(variant, power)}" for power in self.powers)
+            for variant in self.variants
+        )
+        canvas = Canvas(
+            _LEFT + _WIDE * len(self.powers) + 8,
+            "What a hostile host can do",
+            f"A grid of variants and of what the host can do, with the worst outcome. {told}.",
+        )
+        for column, power in enumerate(self.powers):
+            middle = _LEFT + _WIDE * column + _WIDE / 2
+            canvas.text(middle, 22, power, 12, bold=True, anchor="middle")
+        for row, variant in enumerate(self.variants):
+            y = 32 + _HIGH * row
+            canvas.text(8, y + 25, variant, 12, mono=True)
+            for column, power in enumerate(self.powers):
+                self._box(canvas, _LEFT + _WIDE * column, y, self[variant, power].outcome)
+        rows = [
+            (variant, *(self._words(variant, power) for power in self.powers))
+            for variant in self.variants
+        ]
+        heads = ("variant", *self.powers)
+        return Picture(canvas, 40 + _HIGH * len(self.variants), heads, rows)
+
+    def _words(self, variant: str, power: str) -> str:
+        outcome = self[variant, power].outcome
+        return "nothing to act on" if outcome is None else outcome.words
+
+    def _box(self, canvas: Canvas, x: float, y: float, outcome: Outcome | None) -> None:
+        if outcome is None:
+            canvas.box(x + 2, y + 2, _WIDE - 4, _HIGH - 4, PAPER, dash="3 3")
+            return
+        if outcome in (Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB):
+            ground, ink, sign = SOFT, INK, "\u2713"
+        elif outcome in (Outcome.PANIC, Outcome.LOST, Outcome.DENIED):
+            ground, ink, sign = OUTCOME["panicked"].fill, OUTCOME["panicked"].ink, "\u2715"
+        else:
+            ground, ink, sign = INK, PAPER, "!"
+        canvas.box(x + 2, y + 2, _WIDE - 4, _HIGH - 4, ground)
+        canvas.text(x + _WIDE / 2, y + 17, sign, 13, bold=True, anchor="middle", ink=ink)
+        short = outcome.words.replace("code run that is no hyp text", "foreign code")
+        short = short.replace("entered mid-function", "mid-function")
+        canvas.text(x + _WIDE / 2, y + 32, short, 11, anchor="middle", ink=ink)
 
     def _repr_html_(self) -> str:
         rows = []

@@ -54,3 +54,11 @@ def test_the_matrix_can_be_read_as_text_and_as_a_table(found):
     assert text.splitlines()[1].startswith("fnptr") and "entered mid-function" in text
     assert page.count('scope="row"') == 4 and page.count('scope="col"') == 8
     assert "m.hvc(0x1, 0x40446000)" in page
+
+
+def test_the_picture_has_every_cell_in_words_too(found):
+    picture = found.picture()
+    assert picture.alt.count("code run that is no hyp text") == 8
+    assert "jump_table: x0 refused" in picture.alt and "table nothing to act on" in picture.alt
+    assert picture.svg.count(">foreign code<") == 8 and picture.svg.count(">mid-function<") == 4
+    assert [row[0] for row in picture.rows] == list(found.variants)
