@@ -119,10 +119,12 @@ class Classifier:
         places = np.searchsorted(numbers, requests[:, 0]).clip(0, len(numbers) - 1)
         asked = np.where(numbers[places] == requests[:, 0], places + 1, 0)
         aborted = records[:, R.FLAGS] & np.uint64(F.ABORT) != 0
+        wrote = records[:, R.FLAGS] & np.uint64(F.WROTE) != 0
+        page = records[:, R.WHERE] >> np.uint64(12)
         keys = np.column_stack(
             [
                 records[:, (R.WAY, R.TARGET, R.FLAGS)],
-                np.where(aborted, records[:, R.WHERE], 0),
+                np.where(aborted, records[:, R.WHERE], np.where(wrote, page, 0)),
                 asked.astype(np.uint64),
             ]
         )
@@ -162,7 +164,7 @@ class Classifier:
                 detail = "a register of EL2's"
             elif flags & F.WROTE and (by_arguments or outcome < Outcome.CLOBBERED):
                 where = symbolize(int(record[R.WHERE])) or hex(int(record[R.WHERE]))
-                outcome, detail = Outcome.EL2_CHANGED, f"wrote {where}"
+                outcome, detail = Outcome.EL2_CHANGED, f"wrote {where.partition('+')[0]}"
         return Verdict(outcome, detail, by_arguments, bool(flags & F.LEAKED))
 
     def _reached(self, target: int, asked: int | None) -> tuple[Outcome, str]:
