@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hypkit.a64 import syndrome
-from hypkit.cost import Cost, count, timing
-from hypkit.cost.pipeline import Timing
 from hypkit.kernel.image import Image
 from hypkit.trace import Trace
+
+if TYPE_CHECKING:  # read when somebody asks what the call cost: a first call does not
+    from hypkit.cost import Cost
+    from hypkit.cost.pipeline import Timing
 
 RETURNED, PANICKED, OOPSED, RESTARTED, RUNAWAY = (
     "returned",
@@ -85,6 +88,8 @@ class Call:
     @property
     def cost(self) -> Cost:
         """Return the instructions of the call's trace, counted by phase."""
+        from hypkit.cost import count
+
         return count(self.trace)
 
     def timing(self, core: str, parts: Sequence[str] = ("dispatch",)) -> Timing:
@@ -97,6 +102,8 @@ class Call:
         Raises:
             KeyError, ValueError: no such core, no such phase.
         """
+        from hypkit.cost import timing
+
         return timing(self.trace, core, parts)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import index as whole
-from typing import SupportsIndex, overload
+from typing import TYPE_CHECKING, SupportsIndex, overload
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
 from hypkit.errors import UnknownName, WrongIndex, WrongType, WrongValue, did_you_mean, expected
 from hypkit.trace.columns import Columns
-from hypkit.trace.dataflow import Dataflow
 from hypkit.trace.diff import TraceDiff
-from hypkit.trace.origin import Origin, Reach, origin, reaches
+
+if TYPE_CHECKING:  # read when somebody asks where a value came from: a first call does not
+    from hypkit.trace.dataflow import Dataflow
+    from hypkit.trace.origin import Origin, Reach
 
 TABLE_STEPS = 20_000  # two megabytes of text
 
@@ -143,6 +145,8 @@ class Trace(Columns):
 
     @cached_property
     def _dataflow(self) -> Dataflow:
+        from hypkit.trace.dataflow import Dataflow
+
         return Dataflow(self)
 
     def origin(
@@ -170,6 +174,8 @@ class Trace(Columns):
             IndexError: for a step that the trace does not have.
             ValueError: for an address that is none of this machine's, or a size that is no size.
         """
+        from hypkit.trace.origin import origin
+
         return origin(self, self._dataflow, name, step, size=size, beyond_hvc=beyond_hvc)
 
     def reaches(self, name: str | int, step: int, *, size: int = 8) -> Reach:
@@ -189,6 +195,8 @@ class Trace(Columns):
         Raises:
             KeyError, IndexError, ValueError: as `origin`.
         """
+        from hypkit.trace.origin import reaches
+
         return reaches(self, self._dataflow, name, step, size=size)
 
     def last_write(self, name: str, step: int) -> int | None:
