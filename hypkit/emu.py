@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from hypkit.a64 import syndrome
 from hypkit.a64.pagetables import PAGE_SIZE, Walk
 from hypkit.call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
 from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected, shown
-from hypkit.header import Header, read_header
 from hypkit.kernel.addresses import KIMAGE_PA, Layout
 from hypkit.kernel.image import Image, load
 from hypkit.kernel.memory_map import (
@@ -48,6 +47,9 @@ from hypkit.machine.mailbox import (
 )
 from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
+
+if TYPE_CHECKING:
+    from hypkit.header import Header
 
 STEP_BUDGET = 1_000_000
 MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
@@ -133,7 +135,11 @@ class Machine:
         self.key, self.seed, self.dispatcher = variant, _seed(seed), dispatcher
         self.budget = budget
         self.layout = Layout.from_seed(self.seed)
-        self.header = None if header is None else read_header(header)
+        self.header: Header | None = None
+        if header is not None:
+            from hypkit.header import read_header  # the compiler's end: few machines need it
+
+            self.header = read_header(header)
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
         self._turn = Turn(BUSY)
