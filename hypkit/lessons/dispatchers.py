@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from hypkit import facts
 from hypkit.a64.decode import decode
-from hypkit.a64.pagetables import AP_RO
 from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError, Program
 from hypkit.asm.diagnose import NO_ENGINE
+from hypkit.attack.fuzz import overwrite as write_anyway
 from hypkit.call import RETURNED, Call
 from hypkit.cost import Counts
 from hypkit.kernel.addresses import image_pa
@@ -184,7 +184,4 @@ def tried(machine: RecordingMachine, draw: random.Random) -> Iterator[tuple[str,
 
 def overwrite(machine: RecordingMachine, name: str, value: int) -> None:
     """Write a read-only word, as a kernel can that owns its page tables."""
-    word = machine.address(name)
-    descriptor = machine.translate(word, el=1).descriptor
-    machine.poke(machine.entry_of(word), (descriptor & ~AP_RO).to_bytes(8, "little"))
-    machine.poke(word, (value & MASK64).to_bytes(8, "little"))
+    write_anyway(machine, machine.address(name), (value & MASK64).to_bytes(8, "little"))

@@ -177,3 +177,17 @@ def test_what_el1_writes_beforehand_is_part_of_what_is_attacked():
 def test_a_wrong_argument_is_told(wrong, error, message):
     with pytest.raises(error, match=message):
         wrong()
+
+
+def test_the_gic_of_a_watched_machine_keeps_what_the_machines_own_keeps():
+    random = np.random.default_rng(11)
+    with Machine("numbered", seed=7) as machine, Machine("numbered", seed=7) as plain:
+        write, read = (plain.x0_of(f"__vgic_v3_{what}_vmcr") for what in ("write", "read"))
+        base = plain.snapshot()
+        with Watch(machine) as watch:
+            for value in [0, (1 << 32) - 1, *random.integers(0, 1 << 32, 30).tolist()]:
+                plain.restore(base)
+                plain.hvc(write, value)
+                requests = [[write, value, *[0] * 5], [read, *[0] * 6]]
+                records = watch.run(np.array(requests, dtype=np.uint64))
+                assert int(records[1, R.X0]) == plain.hvc(read).x0

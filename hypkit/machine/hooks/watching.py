@@ -14,14 +14,16 @@ from numba import cfunc, njit
 from hypkit.a64 import pstate, syndrome
 from hypkit.machine.hooks.callbacks import (
     _address_of,
-    _call1,
     _call3,
     _call4,
     _enter,
     _hvc_syndrome,
     _load64,
     _read_for_entry,
+    _set,
+    _stop,
     _store64,
+    _word,
 )
 from hypkit.machine.hooks.state import V_RETURN, S, Stop
 from hypkit.machine.hooks.watch_state import DIRTY, HOST_REGISTERS, LOOKS, F, R, W
@@ -31,10 +33,10 @@ _HOW_MANY = len(HOST_REGISTERS)
     np.uint64(flag) for flag in list(F)[:9]
 )
 _BATCH, _WRITE_BATCH, _UC = int(S.REG_READ_BATCH), int(S.REG_WRITE_BATCH), int(S.UC)
-_STOP, _INTNO, _STOP_FN = int(S.STOP), int(S.INTNO), int(S.EMU_STOP)
+_INTNO = int(S.INTNO)
 _PC0, _WORD0, _PC1, _WORD1 = int(S.HVC_PC0), int(S.HVC_WORD0), int(S.HVC_PC1), int(S.HVC_WORD1)
 _ENTRY_VALUES = int(S.ENTRY_VALUES)
-_EXCEPTION, _LOST, _EXIT = int(Stop.EXCEPTION), int(Stop.LOST), int(Stop.EXIT)
+_EXCEPTION, _LOST = int(Stop.EXCEPTION), int(Stop.LOST)
 _MISALIGNED = int(Stop.MISALIGNED)
 _BUDGET_OUT = int(Stop.BUDGET)
 _EXCP_HVC = syndrome.EXCP_HVC
@@ -77,16 +79,6 @@ _R_SIZE = 8 * int(R.SIZE)
 
 
 @njit(inline="always")
-def _word(base, index):
-    return _load64(base + np.uint64(8 * index))
-
-
-@njit(inline="always")
-def _set(base, index, value):
-    _store64(base + np.uint64(8 * index), np.uint64(value))
-
-
-@njit(inline="always")
 def _flag(watch, flag):
     at = _word(watch, _W_RECORD) + np.uint64(_R_FLAGS)
     _store64(at, _load64(at) | np.uint64(flag))
@@ -94,9 +86,7 @@ def _flag(watch, flag):
 
 @njit(inline="always")
 def _halt(watch, reason):
-    state = _word(watch, _W_STATE)
-    _set(state, _STOP, reason)
-    _call1(_word(state, _STOP_FN), _word(state, _UC))
+    _stop(_word(watch, _W_STATE), reason)
 
 
 @njit
