@@ -216,6 +216,12 @@ def laboratory(lab, chromium):
     context.close()
 
 
+def _cell(text, name):
+    """A code cell, or a cell of text where the text begins with two line feeds."""
+    make = nbformat.v4.new_markdown_cell if text.startswith("\n\n") else nbformat.v4.new_code_cell
+    return make(text.removeprefix("\n\n"), id=name)
+
+
 @pytest.fixture
 def notebook(laboratory, lab):
     """open(cell, ...) -> the page, with a notebook of these cells in front, run from the top.
@@ -229,9 +235,7 @@ def notebook(laboratory, lab):
         if run:
             name = f"test{len(list(folder.glob('*.ipynb')))}.ipynb"
             book = nbformat.v4.new_notebook(
-                cells=[
-                    nbformat.v4.new_code_cell(cell, id=f"cell-{n}") for n, cell in enumerate(cells)
-                ],
+                cells=[_cell(cell, f"cell-{n}") for n, cell in enumerate(cells)],
                 metadata={
                     "kernelspec": {"name": "python3", "display_name": "Python 3"},
                     "language_info": {"name": "python"},

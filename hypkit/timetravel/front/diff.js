@@ -5,6 +5,7 @@ import { focused, h, sentenceNodes, tableBody } from "./dom.js";
 import { LEVELS } from "./facts.js";
 import { grouped, hex, signed } from "./format.js";
 import { printable, printsFrom } from "./print.js";
+import { wayBack } from "./steer.js";
 
 const LINES = 400; // rows that stand in the page at once
 const DIFF_HINT = "n: next row · p: back · d, D: next, previous difference";
@@ -35,11 +36,12 @@ export class DiffView extends Board {
     this.registers = h("div", { class: "hk-registers", role: "region", tabindex: 0, "aria-label": "Registers of both" });
     this.paper = h("div", { class: "hk-paper" });
     this.strip = this.road();
+    this.back = wayBack(() => this.leave?.());
     this.root = h("section", { class: "hk-view hk-two", tabindex: -1,
       "aria-label": `Comparison: ${reels.map((reel) => reel.meta.title).join(" and ")}`,
       onkeydown: this.on((event) => this.key(event)) },
       h("header", { class: "hk-head" }, reels.map((reel, side) => h("p", { class: "hk-title" },
-        `${SIDES[side]}: ${reel.meta.title}`))),
+        `${SIDES[side]}: ${reel.meta.title}`)), this.back),
       this.strip, this.tools(), h("div", { class: "hk-now" }, this.says, this.heard),
       h("div", { class: "hk-grid" }, this.code, this.registers, this.summary()), this.status);
     host.append(this.root, this.paper);

@@ -6,6 +6,7 @@ import { h } from "./dom.js";
 import { GONE, LATE, NO_ANSWER } from "./facts.js";
 import { told } from "./origins.js";
 import { Reel } from "./reel.js";
+import { follow, followBoth, steered } from "./steer.js";
 import { followTheme } from "./theme.js";
 import { View } from "./view.js";
 
@@ -64,6 +65,9 @@ export class Home {
       this.guard(() => this.show(opened(embedded, bytes), embedded.waiting));
     }
     shared.homes.add(this);
+    const host = /** @type {any} */ (el.getRootNode()).host ?? el;
+    this.outer = host.closest(".hypkit-stepper") ?? host;
+    steered(this.outer, (wish, link) => this.steer(wish, link));
     if (shared.model) this.attach(shared.model);
     else if (embedded?.machine) this.above.append(h("p", { class: "hk-needs" }, NEEDS));
   }
@@ -140,10 +144,31 @@ export class Home {
     else if (tab) this.view.openTab(tab);
   }
 
-  /** Give the keys back to the notebook. */
+  /** A link in the text asks for something; the reader can go back to where it stands. */
+  steer(wish, link) {
+    const { view } = this;
+    if (!view) {
+      this.status.textContent = "The text points at a step, and no call has been made yet.";
+      return undefined;
+    }
+    this.from = link;
+    view.back.hidden = false;
+    this.outer.scrollIntoView({ block: "nearest" });
+    view.root.focus({ preventScroll: true });
+    view.root.classList.add("hk-steered");
+    setTimeout(() => view.root.classList.remove("hk-steered"), 1500);
+    return view.guard(() => (view instanceof View ? follow(view, wish) : followBoth(view, wish)));
+  }
+
+  /** Give the keys back to the text, if a link in it led here, else to the notebook. */
   leave() {
-    const host = /** @type {any} */ (this.el.getRootNode()).host ?? this.el;
-    host.closest(".jp-Notebook")?.focus({ preventScroll: true });
+    const { from } = this;
+    this.from = null;
+    if (this.view) this.view.back.hidden = true;
+    if (from?.isConnected) {
+      from.scrollIntoView({ block: "nearest" });
+      from.focus({ preventScroll: true });
+    } else this.outer.closest(".jp-Notebook")?.focus({ preventScroll: true });
   }
 
   // -- steps that come later --

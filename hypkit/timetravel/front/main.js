@@ -3,7 +3,9 @@
 import { h } from "./dom.js";
 import { Home, bytes, draw, inflated, opened } from "./home.js";
 import { sharedBy } from "./shared.js";
+import { follow, followBoth, wishOf } from "./steer.js";
 import { followTheme } from "./theme.js";
+import { View } from "./view.js";
 
 /** A place of the stepper's own in an element: the page's style sheets do not reach into it. */
 function placeIn(el, style) {
@@ -38,14 +40,16 @@ export async function openFile(el, packed) {
   followTheme(el);
   try {
     const said = JSON.parse(await inflated(packed));
-    const asked = () => /(?:^|[#&])step=(\d+)/.exec(location.hash)?.[1];
+    const asked = () => wishOf(location.hash);
     const notes = notesOf(said.digest);
     const view = draw(opened(said, bytes), el, {
-      bookmarks: { ...said.bookmarks, ...notes.read() }, start: Number(asked() ?? said.step),
+      bookmarks: { ...said.bookmarks, ...notes.read() }, start: said.step,
       keep: notes.write, link: (step) => `${location.href.split("#")[0]}#step=${step}`,
       keeps: "Notes that you write here stay in this browser, for this file.",
     });
-    window.addEventListener("hashchange", () => asked() !== undefined && view.go(Number(asked())));
+    const obey = () => asked() && view.guard(() => (view instanceof View ? follow : followBoth)(view, asked()));
+    window.addEventListener("hashchange", obey);
+    obey();
     view.root.focus({ preventScroll: true });
     return view;
   } catch (error) {

@@ -11,6 +11,7 @@ import { PANELS } from "./panels/index.js";
 import { printable, printsFrom } from "./print.js";
 import { Registers } from "./registers.js";
 import { query } from "./search.js";
+import { wayBack } from "./steer.js";
 import { Strip } from "./strip.js";
 import { toolbar } from "./toolbar.js";
 import { Traveller } from "./traveller.js";
@@ -89,12 +90,13 @@ export class View extends Traveller {
 
   head() {
     const { reel } = this;
+    this.back = wayBack(() => this.options.leave?.());
     const button = (text, key, says, action) => h("button", { type: "button", "aria-keyshortcuts": key,
       "aria-label": says, title: `${says} (key ${key})`, onclick: this.on(action) }, text);
     return h("header", { class: "hk-head" },
       h("p", { class: "hk-title", title: reel.meta.title }, reel.meta.title),
       h("p", { class: "hk-outcome", title: reel.meta.outcome }, sentenceNodes(reel.meta.outcome)),
-      h("span", { class: "hk-corner" },
+      h("span", { class: "hk-corner" }, this.back,
         button("Link", "l", "Copy a link to this step", () => this.copyLink()),
         button("Maximise", "x", "Maximise, and back", () => this.maximise()),
         button("Keys ?", "?", "List the keys", () => this.toggleKeys())));
