@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import hypkit.lessons.exercises
-from hypkit.errors import UnknownName, did_you_mean
+from hypkit.errors import UnknownName, did_you_mean, pass_on
 from hypkit.lessons.answers import shown, unanswered
 from hypkit.lessons.judge import Exercise, Open, Wrong
 
@@ -210,6 +210,7 @@ def check(number: str, answer: object = ...) -> Verdict:
     except Open as still_open:
         return Verdict(exercise.id, OPEN, _sentence(str(still_open)))
     except Exception as error:  # an answer that no judge thought of
+        pass_on(error)
         return Verdict(
             exercise.id,
             WRONG,
@@ -306,7 +307,8 @@ def progress() -> Progress:
     """
     try:
         kept = {path.name for path in _folder().iterdir()}
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError) as error:
+        pass_on(error)
         kept = set()
     return Progress(tuple(number for number in exercises() if number in kept | _passed))
 
@@ -318,8 +320,8 @@ def _note(number: str) -> None:
         folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / number).touch()
-    except (OSError, RuntimeError):
-        pass  # a full disk or a read-only home makes no answer wrong
+    except (OSError, RuntimeError) as error:  # a full disk makes no answer wrong
+        pass_on(error)
 
 
 def _folder() -> Path:

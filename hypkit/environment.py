@@ -8,6 +8,7 @@ import re
 import sys
 from dataclasses import dataclass
 
+from hypkit.errors import pass_on
 from hypkit.pictures.html import Html, table
 
 OK, MISSING = "ok", "missing"
@@ -98,6 +99,7 @@ def _part(module: str, name: str, purpose: str) -> Part:
             return Part(name, MISSING, INSTALL)
         return Part(name, MISSING, f"it does not load: {error}; {INSTALL}")
     except Exception as error:  # a broken installation fails in more ways than ImportError
+        pass_on(error)
         return Part(name, MISSING, f"it does not load: {type(error).__name__}: {error}; {INSTALL}")
     return Part(name, OK, purpose)
 
@@ -111,6 +113,7 @@ def _machine() -> Part:
             machine.call("__kvm_timer_set_cntvoff", 7)
             answered = machine.sysreg("CNTVOFF_EL2") == 7
     except Exception as error:
+        pass_on(error)
         return Part("the machine", MISSING, f"it does not run: {type(error).__name__}: {error}")
     return Part(
         "the machine",
@@ -125,6 +128,7 @@ def _engine() -> Part:
         from hypkit.asm import engine
 
         works = engine.present() and engine.words([MADD[0]]) == ([MADD[1]], "")
-    except Exception:  # the assembler may lack a part that has been named already
+    except Exception as error:  # the assembler may lack a part that has been named already
+        pass_on(error)
         works = False
     return Part(OPTIONAL, OK if works else MISSING, ENGINE_FOR if works else ENGINE_MISSING)

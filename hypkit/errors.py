@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import signal
 import sys
 import sysconfig
 import traceback
@@ -52,11 +53,30 @@ class WrongIndex(KitError, IndexError):
     """A place that a sequence does not have."""
 
 
+def pass_on(error: BaseException) -> None:
+    """Raise an exception again that a signal's handler raised, as an alarm's does.
+
+    It comes between two instructions of whatever runs, and is nothing that this called for or could
+    explain: an `except` for what a learner's object may do, or a file, begins with this.
+    """
+    codes = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    if any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__)):
+        raise error
+
+
+def _code_of(handler: object) -> object:
+    """Return the code that a handler runs: of a function, a method, a partial() or an object."""
+    handler = getattr(handler, "func", handler)
+    function = handler if hasattr(handler, "__code__") else vars(type(handler)).get("__call__")
+    return getattr(function, "__code__", None)
+
+
 def shown(value: object) -> str:
     """Return a value's repr for a message: short, and whatever the value's own repr does."""
     try:
         text = repr(value)
-    except Exception:  # a number of 5,000 digits, an object that refuses
+    except Exception as error:  # a number of 5,000 digits, an object that refuses
+        pass_on(error)
         text = f"something of type {type(value).__name__} that cannot be shown"
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 4]} ..."

@@ -1,13 +1,16 @@
 """The kit's errors: what a learner reads of them, in a notebook and in Python."""
 
+import functools
 import json
 import pickle
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from hypkit import AsmError, Machine, MachineError
+from hypkit.check import check
 from hypkit.errors import (
     KitError,
     UnknownName,
@@ -16,6 +19,7 @@ from hypkit.errors import (
     WrongValue,
     did_you_mean,
     expected,
+    pass_on,
     shown,
 )
 from hypkit.facts.toml import FactError
@@ -109,3 +113,67 @@ def test_outside_of_a_notebook_the_traceback_is_whole():
 def test_a_machine_of_a_wrong_key_has_pythons_kind_of_error():
     with pytest.raises(KeyError, match="no variant \\[\\]; there are"):
         Machine([])
+
+
+class Alarm(Exception):
+    """What a learner's own handler raises."""
+
+
+def alarmed(number, frame):
+    raise Alarm("time is up")
+
+
+class Handler:
+    def __call__(self, number, frame):
+        raise Alarm("time is up")
+
+    def method(self, number, frame):
+        raise Alarm("time is up")
+
+
+class Slow:
+    """An object that a signal finds at work, whatever it is asked for."""
+
+    def at_work(self, *arguments, **options):
+        signal.raise_signal(signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+    __repr__ = __len__ = __array__ = __index__ = __call__ = __iter__ = at_work
+
+
+@pytest.fixture(params=[alarmed, Handler(), Handler().method, functools.partial(alarmed)])
+def handler(request):
+    before = signal.signal(signal.SIGTERM, request.param)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m: m.run(Slow()),
+        lambda m: m.run([0x101], Slow()),
+        lambda m: m.hvc(Slow()),
+        lambda m: m.reboot(Slow()),
+        lambda m: m.read(Slow(), 8),
+        lambda m: shown(Slow()),
+        lambda m: check("00.1", Slow()),
+        lambda m: check("00.3", Slow()),
+        lambda m: check("03.2", Slow()),
+        lambda m: check("06.2", Slow()),
+    ],
+)
+def test_the_exception_of_a_signals_handler_is_not_told_as_a_fault_of_what_ran(handler, use):
+    with Machine("numbered") as m:
+        with pytest.raises(Alarm):
+            use(m)
+        if not m.stopped:
+            assert m.hvc(0x101).x0 == 6
+
+
+def test_what_an_object_itself_raises_is_a_fault_of_the_object(handler):
+    try:
+        raise TimeoutError("of its own")
+    except TimeoutError as error:
+        assert pass_on(error) is None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypkit.asm.engine_child import READY, located
-from hypkit.errors import WrongValue
+from hypkit.errors import WrongValue, pass_on
 from hypkit.process import Process
 
 SECONDS = 10.0  # of the child's processor time, for one request
@@ -139,7 +139,8 @@ class Engine:
             process.stdin.write(json.dumps(texts) + "\n")
             process.stdin.flush()
             words, why, refused = self._read(process, len(texts))
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             why = "crashed"
         finally:
             timer.cancel()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hypkit.errors import pass_on
 from hypkit.header import clang_child
 from hypkit.process import Process
 
@@ -120,7 +121,8 @@ class Child:
             requests.write(json.dumps(request) + "\n")
             requests.flush()
             line = replies.readline()
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             line = ""
         finally:
             timer.cancel()

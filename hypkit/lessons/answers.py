@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hypkit.a64.registers import MASK64
+from hypkit.errors import pass_on
 from hypkit.lessons.judge import Open, Wrong
 
 _LONG = 60  # characters of an answer that a sentence repeats
@@ -38,7 +39,8 @@ def shown(value: object) -> str:
             text = f"the generator {value.__name__}"
         else:
             text = " ".join(repr(value).split())
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return f"something of type {type(value).__name__}"
     return text if len(text) <= _LONG else text[: _LONG - 4] + " ..."
 
@@ -63,7 +65,8 @@ def is_number(value: object) -> bool:
         return False
     try:
         operator.index(value)  # type: ignore[arg-type]  # what raises is no number
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return False
     return True
 
@@ -96,7 +99,8 @@ def _advice(value: object) -> str:
 def _length(value: object) -> int | None:
     try:
         return len(value)  # type: ignore[arg-type]  # what raises has no length
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return None
 
 
@@ -225,7 +229,8 @@ _EMPTY = {(lambda: None).__code__.co_code, (lambda *a: ...).__code__.co_code}
 def _body_of(function: Callable[..., object]) -> list[ast.stmt] | None:
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    except (OSError, TypeError, SyntaxError, ValueError):
+    except (OSError, TypeError, SyntaxError, ValueError) as error:
+        pass_on(error)
         return None
     return tree.body if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef) else None
 

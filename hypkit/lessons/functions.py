@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hypkit.errors import pass_on
 from hypkit.lessons.answers import shown
 from hypkit.lessons.judge import Open, Wrong
 
@@ -143,6 +144,7 @@ def _told(name: str, function: object) -> Iterator[None]:
     except _OutOfTime as late:
         raise Wrong(f"{name} {late} and did not return: is there a loop without an end?") from None
     except (Exception, SystemExit) as error:
+        pass_on(error)
         message = words(error) or "no message"
         message = message if len(message) <= 200 else message[:196] + " ..."
         at = _line_of(function, error)

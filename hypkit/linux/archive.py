@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from hypkit.errors import UnknownName
+from hypkit.errors import UnknownName, pass_on
 from hypkit.machine.errors import MachineError
 
 MIRROR = "https://deb.debian.org/debian"
@@ -127,6 +127,7 @@ def _run(command: list[str], folder: Path, checked: bool = True) -> str:
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
     except OSError as error:
+        pass_on(error)
         raise MachineError(f"{command[0]} cannot be run: {error}.") from None
     if done.returncode and checked:
         said = done.stderr.strip().splitlines()
@@ -189,6 +190,7 @@ def _bytes(url: str, say: Say) -> Iterator[bytes]:
                     say(f"    {number} MB")
                 yield part
     except (OSError, urllib.error.URLError) as error:
+        pass_on(error)
         raise MachineError(
             f"{url} cannot be reached: {getattr(error, 'reason', error)}. Without a network, name a "
             "kernel that you have: fetch(file='linux-image-....deb'), or the Image itself"
@@ -210,6 +212,7 @@ def image(path: Path) -> Iterator[tuple[Path, str]]:
         with path.open("rb") as file:
             head = file.read(8)
     except OSError as error:
+        pass_on(error)
         raise MachineError(f"{path} cannot be read: {error.strerror or error}") from None
     if size > LARGEST:
         raise MachineError(f"{path} is {size >> 20} MB: too large for a kernel")
@@ -220,7 +223,8 @@ def image(path: Path) -> Iterator[tuple[Path, str]]:
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, ValueError) as error:
+            pass_on(error)
             raise MachineError(
                 f"{path} is cut off, or was changed: gzip cannot unpack it"
             ) from None
@@ -278,6 +282,7 @@ def _from_deb(path: Path) -> bytes:
                 "for Linux 7 linux-binary-..."
             )
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+        pass_on(error)
         raise MachineError(f"{path.name} is cut off, or was changed: {error}") from None
     raise MachineError(f"{path.name} is cut off, or no Debian package: it has no data.tar")
 

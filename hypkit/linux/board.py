@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hypkit.a64.pstate import el_of
+from hypkit.errors import pass_on
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.linux.initrd import READY, TROUBLE, initrd
 from hypkit.machine.errors import MachineError
@@ -88,7 +89,8 @@ class Board:
                 return packet
             try:
                 more = self._link.recv(1 << 16)
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 more = b""
             if not more:
                 raise MachineError(

@@ -26,7 +26,7 @@ import numpy as np
 
 from hypkit.a64.pagetables import EL2_XN, PAGE_SIZE, walk
 from hypkit.a64.sysregs import SYSREGS
-from hypkit.errors import WrongValue, expected
+from hypkit.errors import WrongValue, expected, pass_on
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.linux import kallsyms
 from hypkit.linux.board import GENERAL, RAM_SIZE, Board, registers_of
@@ -139,6 +139,7 @@ class Snapshot:
             draft.chmod(0o600)
             draft.replace(path)
         except OSError as error:
+            pass_on(error)
             raise MachineError(
                 f"the snapshot cannot be written to {path}: {error.strerror or error}. "
                 "XDG_CACHE_HOME names another place for it"
@@ -288,6 +289,7 @@ def read(path: Path) -> Snapshot:
     except MachineError:
         raise
     except OSError as error:
+        pass_on(error)
         raise MachineError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError, AttributeError):
         raise MachineError(
@@ -338,6 +340,7 @@ def _trusted(path: Path) -> None:
         places: Iterable[Path] = (path, path.parent)
         states = [(place, place.stat()) for place in places]
     except OSError as error:
+        pass_on(error)
         raise MachineError(f"{path} cannot be read: {error.strerror or error}") from None
     if not stat.S_ISREG(states[0][1].st_mode):
         raise MachineError(f"{path} is not a file")

@@ -38,7 +38,7 @@ from hypkit.a64 import pstate, syndrome, sysregs
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.a64.registers import MASK64, REGISTERS
 from hypkit.a64.syndrome import Taken
-from hypkit.errors import UnknownName
+from hypkit.errors import UnknownName, pass_on
 from hypkit.machine import software_sysregs
 from hypkit.machine.errors import MachineError
 from hypkit.machine.exceptions import deliver, unaligned
@@ -156,7 +156,8 @@ def leave_room(size: int, what: str) -> None:
         try:
             mmap.mmap(-1, size).close()
             return
-        except (OSError, ValueError, MemoryError):
+        except (OSError, ValueError, MemoryError) as error:
+            pass_on(error)
             if last:
                 raise MachineError(
                     f"not enough memory for {what}: it takes up to {size >> 20} MiB; close() "

@@ -12,7 +12,7 @@ from operator import index
 import numpy as np
 
 from hypkit.a64.registers import MASK64
-from hypkit.errors import WrongType, WrongValue, expected
+from hypkit.errors import WrongType, WrongValue, expected, pass_on
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import REQUEST_SIZE, REQUESTS_PA, REQUESTS_SIZE
 
@@ -24,9 +24,12 @@ MAX_CALLS = 50_000_000  # of one bulk run: their answers take 400 MB
 
 def is_whole(value: object) -> bool:
     """Return whether a value is a whole number of any kind, numpy's too."""
+    if issubclass(type(value), int | np.integer):
+        return True
     try:
         index(value)  # type: ignore[arg-type]  # to ask is the point
-    except Exception:  # whatever an object of a learner's answers
+    except Exception as error:  # whatever an object of a learner's answers
+        pass_on(error)
         return False
     return True
 
@@ -77,7 +80,8 @@ def words(what: str, values: object) -> np.ndarray:
     """
     try:
         number = len(values) if hasattr(values, "__len__") else 0
-    except Exception:  # a length beyond what Python counts, or none after all
+    except Exception as error:  # a length beyond what Python counts, or none after all
+        pass_on(error)
         number = MAX_CALLS + 1 if isinstance(values, range) else 0
     if number > MAX_CALLS:
         raise WrongValue(f"{what}: expected at most {MAX_CALLS:,} of them; got {number:,}")
@@ -93,7 +97,8 @@ def words(what: str, values: object) -> np.ndarray:
         return array.astype(np.uint64, copy=False)
     except MemoryError:
         raise
-    except Exception:  # rows of different lengths, or whatever an object of a learner's does
+    except Exception as error:  # rows of different lengths, or whatever a learner's object does
+        pass_on(error)
         raise WrongType(
             f"{what}: {expected('whole numbers of 64 bits, and as many in every row', values)}"
         ) from None

@@ -19,7 +19,7 @@ from hypkit import facts
 from hypkit.asm import AsmError
 from hypkit.call import RESTARTED, RETURNED, RUNAWAY, Call
 from hypkit.emu import Machine
-from hypkit.errors import WrongType, WrongValue
+from hypkit.errors import WrongType, WrongValue, pass_on
 from hypkit.header import DEFINES, HeaderError
 from hypkit.header.compiler import NUMBERS
 from hypkit.kernel.addresses import Layout
@@ -196,6 +196,7 @@ class Stepper(anywidget.AnyWidget):
                 edit = self.renumber if message.get("of") == "header" else self.assemble
                 edit(str(message.get("text", "")))
         except Exception as error:
+            pass_on(error)
             self.status = f"Error: {error}"
         finally:
             if kind not in ("chunk", "data", "origin"):
@@ -208,6 +209,7 @@ class Stepper(anywidget.AnyWidget):
         try:
             chunk = self._payloads[0].chunk(int(message["number"]))
         except Exception as error:
+            pass_on(error)
             self.send({"type": "error", "error": str(error), **answer})
         else:
             self.send({"type": "chunk", **answer}, [chunk])
@@ -221,6 +223,7 @@ class Stepper(anywidget.AnyWidget):
             trace = self._payloads[0].trace
             found = origins.told(trace, str(message["name"]), int(message["step"]))
         except Exception as error:
+            pass_on(error)
             self.send({"type": "error", "error": str(error), **head})
         else:
             self.send({"type": "origin", **head, **found})

@@ -48,6 +48,26 @@ def test_no_line_of_what_once_spoilt_a_machine_does_so(name, function, monkeypat
     assert found == []
 
 
+@pytest.mark.parametrize("name", ["run", "hvc", "request", "reboot with requests"])
+def test_what_reads_arguments_does_not_take_an_alarm_for_a_wrong_argument(name, monkeypatch):
+    subject = Subject(name)
+    numbers = []
+
+    class Spy(Injector):
+        def __call__(self, frame, event, argument):
+            found = super().__call__(frame, event, argument)
+            if event == "line" and frame.f_code.co_filename.endswith(("mailbox.py", "errors.py")):
+                numbers.append(self.lines)
+            return found
+
+    monkeypatch.setattr("tests.machine.inject.Injector", Spy)
+    subject.lines()
+    monkeypatch.undo()
+    assert len(numbers) > 20 or name == "hvc" and len(numbers) > 5
+    found = [wrong for n in numbers[:60] if (wrong := subject.inject(n, TimeoutError))]
+    assert found == []
+
+
 def test_a_real_signal_at_any_time_leaves_a_machine_that_reboot_mends():
     with Machine("numbered", seed=2) as m:
         boot = m.boot_trace.pcs.tolist()

@@ -24,6 +24,7 @@ import llvmlite
 import unicorn
 from llvmlite import binding as llvm
 
+from hypkit.errors import pass_on
 from hypkit.machine.turn import Turn
 
 HERE = Path(__file__).parent
@@ -184,7 +185,8 @@ def _kept(key: bytes, module: str = "callbacks") -> Iterator[bytes]:
     for folder in _folders():
         try:
             data = _content(folder, f"{module}.o")
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             continue
         digest, code = data[:32], data[32:]
         if digest == _DIGEST(key + code).digest():
@@ -210,7 +212,8 @@ def _keep(key: bytes, code: bytes, module: str = "callbacks") -> None:
                 draft, folder / f"{module}.o"
             )  # at once: another process sees all of it or nothing
             return
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             continue
         finally:
             if draft is not None:
