@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hypkit"
 ORDER = (
     "errors", "text", "process", "facts", "a64", "asm", "kernel", "header", "trace", "machine", "cost", "explain",
     "call", "emu", "linux", "pictures", "environment", "comparison", "timetravel", "attack",
-    "lessons", "check", "viz", "__init__",
+    "lessons", "check", "viz", "__init__", "__main__",
 )  # fmt: skip
 PLACE = {room: place for place, room in enumerate(ORDER)}
 FRONT = ("pictures", "comparison", "lessons", "timetravel", "viz")  # may know widgets and pictures
@@ -128,7 +128,8 @@ def test_every_room_that_has_a_place_is_there_and_says_what_it_is_for():
 def test_only_folders_and_faces_stand_at_the_top_and_none_is_private():
     top = {path.stem for path in PACKAGE.glob("*.py")}
     assert top == {
-        "__init__", "call", "check", "emu", "environment", "errors", "process", "text", "viz",
+        "__init__", "__main__", "call", "check", "emu", "environment", "errors", "process", "text",
+        "viz",
     }  # fmt: skip
 
 

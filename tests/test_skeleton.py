@@ -128,12 +128,12 @@ def test_the_licences_are_said_plainly():
     assert "Attribution 4.0 International" in (TOP / "LICENSE-text").read_text()
 
 
-@pytest.mark.parametrize("name", ["README.md", "INSTRUCTOR.md"])
+@pytest.mark.parametrize("name", ["README.md", "INSTRUCTOR.md", "SECURITY.md"])
 def test_every_file_that_a_readme_names_is_there(name):
     text = (TOP / name).read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     paths = re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|yml|toml|json|py))`", text)
-    made = {"build/", "build/handout.pdf", "build/answers.pdf"}
+    made = {"build/", "build/handout.pdf", "build/answers.pdf", "dist/"}
     for path in {*links, *paths} - made:
         assert any(TOP.glob(path.replace("NN-name", "*"))), f"{name} names {path}"
     for module in re.findall(r"python -m ([\w.]+)", text):
@@ -457,6 +457,15 @@ def test_the_wheel_carries_the_data_the_guest_and_the_views(elsewhere, tmp_path)
         if path.is_file() and path.parent.name != "__pycache__"
     }
     assert sorted(wanted - carried) == []
+
+
+def test_the_installed_command_puts_every_lesson_into_a_folder(elsewhere, tmp_path):
+    command = [elsewhere.with_name("hypkit"), "lessons", "--copy", tmp_path / "mine", "--no-open"]
+    alone = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    copied = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
+    assert copied == {path.name: path.read_bytes() for path in (TOP / "notebooks").glob("*.ipynb")}
 
 
 HYPERCALLS = """

@@ -1,0 +1,49 @@
+"""What must agree before a release."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+spec = importlib.util.spec_from_file_location("release", TOP / "classroom" / "release.py")
+release = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(release)
+
+PROJECT = '[project]\nname = "hypkit"\nversion = "1.2.0"\n'
+CITATION = "version: 1.2.0\ndate-released: 2026-12-01\n"
+CHANGES = "## [Unreleased]\n\n## [1.2.0] - 2026-12-01\n\n### Added\n\n- A thing.\n"
+
+
+def test_three_files_that_agree_are_let_through():
+    assert list(release.disagreements(PROJECT, CITATION, CHANGES)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("version: 1.2.0", "version: 1.1.0",
+         "CITATION.cff has version 1.1.0; pyproject.toml has 1.2.0"),
+        ("[1.2.0]", "[1.1.0]", "CHANGELOG.md has no heading for 1.2.0"),
+        ("- 2026-12-01", "- 2026-12-02",
+         "CHANGELOG.md dates 1.2.0 2026-12-02; CITATION.cff says 2026-12-01"),
+        (" - 2026-12-01", "", "CHANGELOG.md dates 1.2.0 not at all; CITATION.cff says 2026-12-01"),
+        ("[Unreleased]\n", "[Unreleased]\n\n### Fixed\n\n- One.\n- Two.\n",
+         "CHANGELOG.md has 2 entries below [Unreleased]: give them a version"),
+    ],
+)  # fmt: skip
+def test_what_disagrees_is_said_in_a_sentence(old, new, sentence):
+    citation, changes = (text.replace(old, new) for text in (CITATION, CHANGES))
+    assert list(release.disagreements(PROJECT, citation, changes)) == [sentence]
+
+
+def test_a_release_that_is_not_ready_builds_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(release, "disagreements", lambda *texts: iter(["One thing differs"]))
+    monkeypatch.setattr(release, "built", lambda dist: pytest.fail("it was built"))
+    assert release.main([]) == 1
+    assert "One thing differs" in capsys.readouterr().err
+
+
+def test_a_command_that_fails_is_quoted_with_its_last_words():
+    with pytest.raises(release.ReleaseError, match="(?s)this failed: .*no such thing"):
+        release.run("python3", "-c", "raise SystemExit('no such thing')")
