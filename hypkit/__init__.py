@@ -12,6 +12,7 @@ _PUBLIC = {
     "MachineError": "hypkit.machine.errors",
     "compare": "hypkit.comparison.show",
     "ladder": "hypkit.comparison.show",
+    "predict": "hypkit.check",
     "show_layout": "hypkit.pictures.memory_map",
     "show_table": "hypkit.pictures.hypercall_table",
     "stepper": "hypkit.timetravel.widget",

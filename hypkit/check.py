@@ -1,4 +1,4 @@
-"""The learner's side of the exercises: check an answer, get a hint, see a solution, see progress.
+"""The learner's side: predict, check an answer, get a hint, see a solution, see progress.
 
 What an exercise is, and the exercises themselves, are in hypkit/lessons.
 """
@@ -10,6 +10,7 @@ import importlib
 import os
 import pkgutil
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,15 +19,19 @@ import hypkit.lessons.exercises
 from hypkit.errors import UnknownName, did_you_mean, pass_on
 from hypkit.lessons.answers import shown, unanswered
 from hypkit.lessons.judge import Exercise, Open, Wrong
+from hypkit.lessons.prediction import Answer
+from hypkit.lessons.prediction_view import Prediction
 
 __all__ = [
     "Hint",
+    "Prediction",
     "Progress",
     "Solution",
     "Verdict",
     "check",
     "exercises",
     "hint",
+    "predict",
     "progress",
     "solution",
 ]
@@ -227,6 +232,42 @@ def _sentence(text: str) -> str:
 
 
 _given: dict[str, int] = {}
+
+
+def predict(
+    id: str,
+    question: str,
+    options: Iterable[str] = (),
+    *,
+    answer: Answer | None = None,
+    show: object = (),
+    unit: str = "",
+    base: int = 10,
+) -> Prediction:
+    """Ask for a guess before the machine answers: what happens stays folded until then.
+
+    A guess is kept in the reader's browser, and shown beside what happened. Without scripts there
+    is the question and a fold. In a `with` statement the block's prints go into the fold; set
+    .answer in it.
+
+    Args:
+        id: the lesson and the number of the question, such as "01-2".
+        question: the question; what stands between backquotes is shown as code.
+        options: what there is to choose from; none for a number or words.
+        answer: what happened, computed: an option, a list of options, a number, words, or a truth
+            (its options are yes and no).
+        show: what is folded away with the answer: text, a picture, a stepper, or a list of such.
+        unit: what a number counts, such as "instructions".
+        base: 16 to show a number in hexadecimal.
+
+    Returns:
+        The prediction, which a cell shows.
+
+    Raises:
+        ValueError: an answer that is no option, or a number that is not like "01-2".
+        TypeError: an answer or options of another kind.
+    """
+    return Prediction(id, question, options, answer=answer, show=show, unit=unit, base=base)
 
 
 def hint(number: str) -> Hint:

@@ -310,3 +310,25 @@ def test_a_stepper_whose_kernel_is_gone_steps_on_and_says_what_to_do(notebook):
     page.locator(".hk-says").click()
     page.keyboard.press("n")
     assert page.locator(".hk-where").inner_text().startswith("step 1 · ")
+
+
+def test_a_prediction_takes_a_guess_and_its_letters_are_no_commands(notebook):
+    page = notebook(
+        "from hypkit import predict\npredict('01-1', 'How many?', answer=5, show='five of them')",
+        "predict('01-2', 'Which?', ['a', 'b'], answer='b')",
+    )
+    boxes = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .hk-predict")
+    boxes.nth(1).wait_for()
+    assert not boxes.first.get_by_text("five of them").is_visible()
+    cells = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").count()
+    field = boxes.first.get_by_role("textbox")
+    field.click()
+    page.keyboard.type("aabbdd")
+    field.fill("5")
+    page.keyboard.press("Enter")
+    boxes.first.get_by_text("five of them").wait_for()
+    said = boxes.first.locator("p[role=status]")
+    assert said.inner_text() == "You predicted: 5. It was: 5. \u2714 As you said."
+    boxes.nth(1).get_by_role("button", name="a", exact=True).click()
+    assert "It went another way" in boxes.nth(1).locator("p[role=status]").inner_text()
+    assert page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").count() == cells

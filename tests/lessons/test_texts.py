@@ -1,5 +1,6 @@
 """The lessons: their exercises and solutions, and that what their text says is what cells show."""
 
+import ast
 import re
 
 import nbformat
@@ -120,15 +121,37 @@ def test_a_lesson_fits_into_an_hour(lesson):
     assert int(minutes[1]) + int(minutes[2]) < 60
 
 
-def test_predictions_come_before_the_cell_that_answers_them(lesson):
+def predictions(cells):
+    """The calls of predict() in code, in order; with them the whole cell."""
+    for cell in cells:
+        if cell.cell_type != "code":
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "predict":
+                yield node, cell
+
+
+def test_a_lesson_asks_predictions_numbered_in_their_order(lesson):
+    number, cells, _ = lesson
+    asked = [node.args[0].value for node, _ in predictions(cells)]
+    assert asked == [f"{number}-{n}" for n in range(1, len(asked) + 1)]
+    if "**Predict:**" not in prose(cells):  # a lesson that has them in its prose still
+        assert asked
+
+
+def test_what_happens_is_computed_and_not_typed_in(lesson):
     _, cells, _ = lesson
-    asked = 0
-    for cell, following in zip(cells, cells[1:], strict=False):
-        if cell.cell_type == "markdown" and "**Predict:**" in cell.source:
-            last = cell.source.strip().split("\n\n")[-1]
-            assert "**Predict:**" in last and following.cell_type == "code", last
-            asked += 1
-    assert asked
+    for node, cell in predictions(cells):
+        given = [word.value for word in node.keywords if word.arg == "answer"]
+        given += [
+            one.value
+            for one in ast.walk(ast.parse(cell.source))
+            if isinstance(one, ast.Assign) and getattr(one.targets[0], "attr", "") == "answer"
+        ]
+        assert given, f"{node.args[0].value} has no answer"
+        for value in given:
+            parts = value.elts if isinstance(value, ast.List | ast.Tuple | ast.Set) else [value]
+            assert not parts or not all(isinstance(part, ast.Constant) for part in parts)
 
 
 def test_the_way_home_from_a_wrong_kernel_is_in_the_first_lesson():
