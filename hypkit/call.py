@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypkit.a64 import syndrome
 from hypkit.kernel.image import Image
@@ -56,6 +56,8 @@ class Call:
         x0, x1, x2, x3: the host's registers afterwards, unsigned 64 bits; None when the call did
             not come back.
         whole_trace: all that was executed, with the mailbox around the call.
+        another_machine: makes a machine like the one that was called, just booted; None where that
+            was not kept.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class Call:
         results: tuple[int, ...] | None,
         whole: Trace,
         message: str,
+        *,
+        another_machine: Callable[[], Any] | None = None,  # a Machine, which imports this module
     ) -> None:
         self._variant = image.variant
         self.what, self.args, self.outcome, self.message = what, args, outcome, message
         values: tuple[int | None, ...] = results or (None,) * 4
         self.x0, self.x1, self.x2, self.x3 = values
         self.whole_trace = whole  # with the mailbox around the call
+        self.another_machine = another_machine
         self._trace: Trace | None = None
 
     @property

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -142,6 +143,15 @@ class Machine:
             self.header = read_header(header)
         numbering = None if self.header is None else self.header.numbering
         self.image: Image = load(variant, self.layout, dispatcher, numbering)
+        # What a call keeps: not the machine, which would live as long as its calls.
+        self._another = partial(
+            Machine,
+            variant,
+            seed=self.seed,
+            dispatcher=dispatcher,
+            header=self.header,
+            budget=self.budget,
+        )
         self._turn = Turn(BUSY)
         self._state = _State("it was never booted")
         self._cpu: Cpu | None = self._new_cpu()
@@ -359,7 +369,16 @@ class Machine:
                 outcome = RETURNED
                 results = struct.unpack("<4Q", cpu.ram.load(REQUESTS_PA, 32))
                 message = self._how_it_returned(results[0])
-            call = Call(self.image, what, args, outcome, results, trace, message)
+            call = Call(
+                self.image,
+                what,
+                args,
+                outcome,
+                results,
+                trace,
+                message,
+                another_machine=self._another,
+            )
             self._state = after
         return call
 

@@ -45,11 +45,14 @@ MARK_HVC, MARK_ERET, MARK_TABLE, MARK_FAULT, MARK_PANIC = 8, 16, 32, 64, 128
 class Payload:
     """The data of one trace for the front end, and the same sentences in Python.
 
-    title and outcome: the first line and the last word of the view. A trace of more than LIMIT
+    title and outcome: the first line and the last word of the view. what_if: what a reader can
+    change and run again, None where nothing. A trace of more than LIMIT
     steps is cut; `note` then says so.
     """
 
-    def __init__(self, trace: Trace, title: str = "", outcome: str = "") -> None:
+    def __init__(
+        self, trace: Trace, title: str = "", outcome: str = "", what_if: dict | None = None
+    ) -> None:
         self.note = ""
         if len(trace) > LIMIT:
             self.note = (
@@ -59,6 +62,7 @@ class Payload:
             trace = trace[:LIMIT]
             outcome = f"Here the view ends, not the call. {outcome}".rstrip()
         self.trace, self.title, self.outcome = trace, title, outcome
+        self.what_if = what_if
         self.image = trace.image
         # In the order of first execution, which the listing follows.
         pcs, site = trace.sites
@@ -331,6 +335,7 @@ class Payload:
             ],
             "overview": self.overview(),
             "origins": self._origins,
+            "what_if": self.what_if,
         }
 
     def data(self) -> dict:

@@ -26,7 +26,7 @@ from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.machine.errors import MachineError
-from hypkit.timetravel import front_end, origins
+from hypkit.timetravel import front_end, origins, whatif
 from hypkit.timetravel.payload import Payload
 from hypkit.timetravel.static import static
 from hypkit.trace import Trace
@@ -55,18 +55,32 @@ def stepper(
         return Stepper(_traces=(_payload(what), _payload(other)), bookmarks=notes)
     if isinstance(what, Machine):
         return Stepper(_machine=what, bookmarks=notes)
-    return Stepper(_traces=(_payload(what),), bookmarks=notes)
+    call = what if isinstance(what, Call) else None
+    return Stepper(_traces=(_payload(what),), _call=call, bookmarks=notes)
 
 
 def _payload(what: Call | Trace) -> Payload:
     if isinstance(what, Call):
-        return Payload(what.trace, _title(what), _outcome(what))
+        return Payload(what.trace, _title(what), _outcome(what), _what_if(what))
     if isinstance(what, Trace):
         return Payload(what, f"{what.image.key}: a trace of {len(what):,} steps")
     raise WrongType(
         f"stepper shows a Call, a Trace or a Machine, not {type(what).__name__}: "
         "stepper(m.call(...)), stepper(m.boot_trace) or stepper(m)"
     )
+
+
+def _what_if(call: Call) -> dict | None:
+    """What a reader can change of a call: registers, and variables with whether EL1 may write."""
+    if call.another_machine is None or not 0 < len(call.trace) <= whatif.MOST_STEPS:
+        return None
+    return {
+        "registers": {name: f"{value:x}" for name, value in whatif.registers(call).items()},
+        "variables": [
+            [label, f"{value:x}", writable]
+            for label, value, _, writable in whatif.variables(call.trace)
+        ],
+    }
 
 
 def _title(call: Call) -> str:
@@ -96,6 +110,9 @@ class Stepper(anywidget.AnyWidget):
     as long as the notebook is kept. While the kernel that made it lives, the two are linked: step and
     bookmarks follow the reader; with a machine, variant, hypercall and args choose the call and may
     be linked to other widgets. close() ends that link and closes the machines that were made here.
+
+    Attributes:
+        call: the call that is shown, or of two the first; None for a bare trace.
     """
 
     _esm = front_end.script()
@@ -124,6 +141,7 @@ class Stepper(anywidget.AnyWidget):
         *,
         _traces: tuple[Payload, ...] = (),
         _machine: Machine | None = None,
+        _call: Call | None = None,
         bookmarks: dict[str, str],
     ) -> None:
         self._payloads: tuple[Payload, ...] = ()
@@ -132,7 +150,9 @@ class Stepper(anywidget.AnyWidget):
         self._made: list[tuple[str, str, str]] = []
         self._generation = 0
         self._shown = False  # whether the front end was given data that it may not show yet
-        self.call: Call | None = None
+        self.call = _call
+        self._alone: tuple[Payload, ...] = ()  # what was shown before the question what if
+        self._said = ""
         if len(_traces) == 2:
             aligned(*_traces)  # refuses before there is a widget
         super().__init__(name=uuid4().hex, bookmarks=bookmarks)
@@ -156,6 +176,7 @@ class Stepper(anywidget.AnyWidget):
 
     def _set(self, payloads: tuple[Payload, ...]) -> None:
         self._payloads = payloads
+        self._alone, self._said = (), ""
         self._generation += 1
         if self._shown:
             self._tell()
@@ -163,10 +184,7 @@ class Stepper(anywidget.AnyWidget):
     def _tell(self) -> None:
         """Give the front end what is shown."""
         if len(self._payloads) == 2:
-            data: dict[str, object] = {
-                "diff": self._rows,
-                "sides": [p.data() for p in self._payloads],
-            }
+            data: dict[str, object] = self._both | {"sides": [p.data() for p in self._payloads]}
         elif self._payloads:
             data = self._payloads[0].data()
         else:
@@ -178,6 +196,11 @@ class Stepper(anywidget.AnyWidget):
         """The rows of a comparison; None where there is one trace."""
         return aligned(*self._payloads) if len(self._payloads) == 2 else None
 
+    @property
+    def _both(self) -> dict[str, object]:
+        """What is said of a comparison as such: its rows, a remark, whether it answers what if."""
+        return {"diff": self._rows, "note": self._said, "what_if": bool(self._alone)}
+
     def _heard(self, _widget: object, message: dict, _buffers: list) -> None:
         """A message from the front end; what goes wrong is told there, not in a log."""
         kind = message.get("type") if isinstance(message, dict) else None
@@ -188,6 +211,10 @@ class Stepper(anywidget.AnyWidget):
                 self._tell()
             elif kind == "origin":
                 self._answer(message)
+            elif kind == "if":
+                self._ask(message)
+            elif kind == "back":
+                self.back()
             elif kind == "run" and message.get("beside"):
                 self.run_beside(str(message.get("args", self.args)))
             elif kind == "run":
@@ -199,7 +226,7 @@ class Stepper(anywidget.AnyWidget):
             pass_on(error)
             self.status = f"Error: {error}"
         finally:
-            if kind not in ("chunk", "data", "origin"):
+            if kind not in ("chunk", "data", "origin", "if"):
                 self.send({"type": "done"})
 
     def _send_chunk(self, message: dict) -> None:
@@ -227,6 +254,49 @@ class Stepper(anywidget.AnyWidget):
             self.send({"type": "error", "error": str(error), **head})
         else:
             self.send({"type": "origin", **head, **found})
+
+    # -- what if --
+
+    def _ask(self, message: dict) -> None:
+        head = {"number": message["number"], "generation": message["generation"]}
+        try:
+            self.what_if({str(name): str(wish) for name, wish in message["changes"].items()})
+        except Exception as error:
+            self.send({"type": "error", "error": str(error), **head})
+
+    def what_if(self, changes: Mapping[str, int | str]) -> Call:
+        """Make the call again with something changed, and show both side by side.
+
+        Args:
+            changes: x0 to x6, or a variable of the host's (a label, "label+0x10", an address) -> a
+                number, or the name of what it shall point to. {"x1": 5, "kimage_voffset": 0}.
+
+        Returns:
+            The changed call; back() shows the one from before again.
+
+        Raises:
+            KeyError, TypeError, ValueError: no such register, label or value, or no call to
+                change.
+            MachineError: EL1 cannot write there.
+        """
+        if self.call is None:
+            raise WrongValue("what_if: expected a stepper of a call; this one shows none")
+        found = whatif.again(self.call, changes)
+        before, after = _payload(found.before), _payload(found.after)
+        after.title = f"{before.title} if {found.title}"
+        aligned(before, after)  # refuses two that are too long
+        alone = self._alone or self._payloads
+        self._payloads = (before, after)
+        self._generation += 1
+        self._alone = alone
+        self._said = "; ".join(found.notes)
+        self._tell()
+        return found.after
+
+    def back(self) -> None:
+        """Show again what was shown before the question what if."""
+        if self._alone:
+            self._set(self._alone)
 
     # -- with a machine --
 
@@ -416,7 +486,7 @@ class Stepper(anywidget.AnyWidget):
     def _embedded(self, whole: bool) -> dict:
         """What an output (of a long trace, its first chunk) or a file holds."""
         if len(self._payloads) == 2:
-            data: dict = {"diff": self._rows, "sides": [p.inline() for p in self._payloads]}
+            data: dict = self._both | {"sides": [p.inline() for p in self._payloads]}
         elif self._payloads:
             data = self._payloads[0].inline(whole=whole)
         else:

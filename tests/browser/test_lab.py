@@ -274,6 +274,52 @@ def test_what_if_shows_the_changed_call_beside_the_last(notebook):
     page.locator(".hk-listing").wait_for()
 
 
+def test_of_a_finished_call_a_register_or_a_variable_of_the_hosts_is_changed_and_both_are_seen(
+    notebook,
+):
+    page = notebook(MAKE + 's = stepper(m.call("__kvm_timer_set_cntvoff", 0x1234))\ns')
+    view = page.locator(".hk-view")
+    view.wait_for()
+    view.get_by_role("tab", name="If", exact=True).click()
+    run = view.get_by_role("button", name="Run again, beside this")
+    run.click()
+    view.locator(".hk-status", has_text="Nothing is changed yet").wait_for()
+    view.get_by_label("x1 instead of 0x1234").fill("ten")
+    run.click()
+    view.locator(".hk-status", has_text="expected a number, such as 0x10, or a label").wait_for()
+    view.get_by_label("x1 instead of 0x1234").fill("0x77")
+    view.get_by_label("kimage_voffset instead of").fill("0")
+    run.click()
+    two = page.locator(".hk-two")
+    two.wait_for()
+    assert "if x1 = 0x77, kimage_voffset = 0" in two.locator(".hk-head").inner_text()
+    assert "EL1's page tables forbid it to write kimage_voffset" in two.inner_text()
+    assert "The call panicked" in two.locator(".hk-head").inner_text()
+    two.get_by_role("button", name="Back to the call").click()
+    view.get_by_role("tab", name="If", exact=True).wait_for()
+    assert view.get_by_label("x1 instead of 0x1234").input_value() == "0x77"
+    view.get_by_label("kimage_voffset instead of").fill("")
+    view.get_by_label("x1 instead of 0x1234").press("Enter")
+    two.wait_for()
+    assert [text.strip() for text in two.locator(".hk-outcome").all_inner_texts()] == [
+        "The call returned: x0 = 0x1234.",
+        "The call returned: x0 = 0x77.",
+    ]
+
+
+def test_in_a_saved_notebook_what_if_says_that_it_takes_the_kernel(notebook):
+    page = notebook(MAKE + STEPPERS["call"])
+    page.locator(".hk-view").wait_for()
+    name = closed(page)
+    page.evaluate("hypkitSteppers.clear()")  # another day: nothing of the kernel is left
+    page = notebook(name=name)
+    view = page.locator(".hk-view")
+    view.get_by_role("tab", name="If", exact=True).click()
+    view.get_by_label("x1 instead of 0x1234").fill("0x77")
+    view.get_by_role("button", name="Run again, beside this").click()
+    view.locator(".hk-status", has_text="run the cell of this stepper first").wait_for()
+
+
 def test_the_kernel_is_asked_for_origins_that_the_page_does_not_hold(notebook):
     page = notebook(MAKE + LONG)
     page.locator(".hk-view").wait_for()

@@ -28,7 +28,7 @@ def page(offline, text):
     return offline(text, width=950, height=700)
 
 
-PANELS = ("State", "Memory", "Address", "Origin", "Cost", "Notes")
+PANELS = ("State", "Memory", "Address", "Origin", "Cost", "If", "Notes")
 
 
 # --- It fits --------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_the_toolbar_is_one_stop_and_arrows_move_in_it(page):
     assert step(page) == 0
 
 
-@pytest.mark.parametrize(("letter", "name"), list(zip("dyawck", PANELS, strict=True)))
+@pytest.mark.parametrize(("letter", "name"), list(zip("dyawcik", PANELS, strict=True)))
 def test_a_letter_opens_each_panel_and_the_help_lists_it(page, letter, name):
     press(page, letter)
     assert page.get_by_role("tab", name=name).get_attribute("aria-selected") == "true"

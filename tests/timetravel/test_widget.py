@@ -9,6 +9,7 @@ import pytest
 import traitlets
 
 from hypkit import VARIANTS, Machine
+from hypkit.errors import WrongValue
 from hypkit.header import ENUM, read_header
 from hypkit.timetravel import origins, payload, static, widget
 from hypkit.timetravel.widget import Stepper, parse_args, stepper
@@ -412,3 +413,20 @@ def test_a_machine_keeps_its_header_while_its_dispatcher_is_edited():
     assert view.status.startswith("The call ran away: 5,000 instructions were not enough")
     view.renumber("")
     assert view._machine("", "").header is None
+
+
+def test_what_if_shows_both_calls_and_leads_back(call):
+    shown = stepper(call)
+    changed = shown.what_if({"x1": 0x77})
+    assert changed.x0 == 0x77 and shown.call is call
+    assert repr(shown).count("__kvm_timer_set_cntvoff") == 2 and "if x1 = 0x77" in repr(shown)
+    assert shown.data["what_if"] and shown.data["note"] == ""
+    shown.what_if({"kimage_voffset": 0})  # of the call itself, not of the one before
+    assert "if kimage_voffset = 0x0" in repr(shown) and "page tables" in shown.data["note"]
+    shown.back()
+    assert repr(shown) == repr(stepper(call))
+
+
+def test_what_if_of_a_bare_trace_says_what_it_takes(machine):
+    with pytest.raises(WrongValue, match="expected a stepper of a call"):
+        stepper(machine.boot_trace).what_if({"x1": 1})

@@ -12,11 +12,16 @@ const DIFF_HINT = "n: next row · p: back · d, D: next, previous difference";
 const SIDES = ["Left", "Right"];
 
 export class DiffView extends Board {
-  /** @param {HTMLElement} host @param {any[]} reels @param {[number|null, number|null][]} rows */
-  constructor(host, reels, rows) {
+  /**
+   * @param {HTMLElement} host
+   * @param {any[]} reels
+   * @param {[number|null, number|null][]} rows
+   * @param {{leave?: () => void, before?: (() => void) | null, note?: string}} options leave: gives
+   *   the keys back to the page around; before: shows what was there before the question what if
+   */
+  constructor(host, reels, rows, options = {}) {
     super();
-    /** @type {(() => void) | null} gives the keys back to the page around */
-    this.leave = null;
+    this.options = options;
     this.reels = reels;
     this.rows = rows;
     this.at = 0;
@@ -36,12 +41,13 @@ export class DiffView extends Board {
     this.registers = h("div", { class: "hk-registers", role: "region", tabindex: 0, "aria-label": "Registers of both" });
     this.paper = h("div", { class: "hk-paper" });
     this.strip = this.road();
-    this.back = wayBack(() => this.leave?.());
+    this.back = wayBack(() => options.leave?.());
     this.root = h("section", { class: "hk-view hk-two", tabindex: -1,
       "aria-label": `Comparison: ${reels.map((reel) => reel.meta.title).join(" and ")}`,
       onkeydown: this.on((event) => this.key(event)) },
       h("header", { class: "hk-head" }, reels.map((reel, side) => h("p", { class: "hk-title" },
-        `${SIDES[side]}: ${reel.meta.title}`)), this.back),
+        `${SIDES[side]}: ${reel.meta.title}`, h("span", { class: "hk-outcome", title: reel.meta.outcome }, ` ${reel.meta.outcome}`))), this.back),
+      options.note ? h("p", { class: "hk-note" }, `${options.note}.`) : null,
       this.strip, this.tools(), h("div", { class: "hk-now" }, this.says, this.heard),
       h("div", { class: "hk-grid" }, this.code, this.registers, this.summary()), this.status);
     host.append(this.root, this.paper);
@@ -69,7 +75,9 @@ export class DiffView extends Board {
         move("▶|", "z End", "To the end", () => rows.length - 1)),
       h("span", { class: "hk-group" },
         move("Next difference", "d", "Next difference", () => this.difference(1)),
-        move("Previous difference", "D", "Previous difference", () => this.difference(-1))));
+        move("Previous difference", "D", "Previous difference", () => this.difference(-1))),
+      this.options.before ? h("button", { type: "button", title: "Show the call alone again",
+        onclick: this.on(() => this.options.before?.()) }, "Back to the call") : null);
   }
 
   /** Both roads, row by row of the comparison, with what only one has marked. */
@@ -234,7 +242,7 @@ export class DiffView extends Board {
     if (event.key.length === 1) event.stopPropagation();
     if (event.key === "Escape") {
       focused(this.root)?.blur();
-      this.leave?.();
+      this.options.leave?.();
       return;
     }
     const to = { n: () => this.at + 1, ArrowRight: () => this.at + 1, p: () => this.at - 1,

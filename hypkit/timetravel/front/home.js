@@ -12,12 +12,13 @@ import { View } from "./view.js";
 
 const SAVED = "These steps are not in the saved notebook: run the cell of this stepper again.";
 const UNASKED = "The answers for this long trace are not in the saved notebook: run its cell again.";
+const UNRUN = "To run the call again, run the cell of this stepper first: it needs the kernel.";
 const NEEDS = "To choose another call, run this cell: it needs the kernel.";
 
 /** Draw data {meta, chunks} or {diff: rows, sides: [data, data]} into an element. */
 export function draw(data, el, options = {}) {
   el.replaceChildren();
-  if (data.diff) return new DiffView(el, data.sides.map((side) => new Reel(side)), data.diff);
+  if (data.diff) return new DiffView(el, data.sides.map((side) => new Reel(side)), data.diff, { ...options, ...data });
   return new View(el, new Reel(data, options.fetch ?? null), options);
 }
 
@@ -50,6 +51,10 @@ export class Home {
     this.shared = shared;
     /** @type {View | DiffView | null} */
     this.view = null;
+    /** @type {string | null} the panel that was open last */
+    this.tab = null;
+    /** What the reader would have otherwise: name -> text. */
+    this.wishes = {};
     this.generation = embedded?.generation ?? 0;
     /** @type {Map<number | string, {resolve: (b: any) => void, reject: (e: Error) => void}>} */
     this.asked = new Map();
@@ -114,16 +119,18 @@ export class Home {
       const said = this.model.get("data");
       this.status.textContent = "";
       this.generation = said.generation ?? 0;
+      this.asked.get("if")?.resolve(null);
       this.asked.clear();
       const open = (part) => ({ meta: JSON.parse(part.meta), chunks: part.chunks.map(own) });
       this.shared.step = this.model.get("step");
-      this.show(said.diff ? { diff: said.diff, sides: said.sides.map(open) } : said.meta ? open(said) : null,
+      this.show(said.diff ? { ...said, sides: said.sides.map(open) } : said.meta ? open(said) : null,
                 said.waiting);
     });
   }
 
   show(data, waiting) {
-    const tab = this.view instanceof View ? this.view.tab : null;
+    this.tab = this.view instanceof View ? this.view.tab : this.tab;
+    const { tab } = this;
     this.view?.close?.();
     this.view = null;
     if (!data) {
@@ -139,9 +146,10 @@ export class Home {
       moved: (step) => this.shared.moved(step, this),
       leave: () => this.leave(),
       ask: (name, step) => this.ask(name, step),
+      wishes: this.wishes, whatIf: (changes) => this.whatIf(changes),
+      before: data.what_if && this.model ? () => this.model.send({ type: "back" }) : null,
     });
-    if (this.view instanceof DiffView) this.view.leave = () => this.leave();
-    else if (tab) this.view.openTab(tab);
+    if (tab && this.view instanceof View) this.view.openTab(tab);
   }
 
   /** A link in the text asks for something; the reader can go back to where it stands. */
@@ -196,6 +204,22 @@ export class Home {
     });
   }
 
+  /** Have the kernel make the call again with something changed; it shows both. */
+  async whatIf(changes) {
+    if (!this.model) throw new Error(UNRUN);
+    const { generation } = this;
+    let late = 0;
+    try {
+      return await new Promise((resolve, reject) => {
+        this.asked.set("if", { resolve, reject });
+        this.model.send({ type: "if", number: "if", changes, generation });
+        late = setTimeout(() => reject(new Error(NO_ANSWER)), LATE);
+      });
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
   answer(message, buffers) {
     const waiting = this.asked.get(message.number);
     if (message.generation !== this.generation || !waiting) return;
@@ -219,5 +243,5 @@ export class Home {
 /** The data of an output or a file with its chunks as buffers; null where there is none yet. */
 export function opened(said, buffer) {
   const open = (part) => ({ meta: part.meta, chunks: part.chunks.map(buffer) });
-  return said.diff ? { diff: said.diff, sides: said.sides.map(open) } : said.meta ? open(said) : null;
+  return said.diff ? { ...said, sides: said.sides.map(open) } : said.meta ? open(said) : null;
 }

@@ -6,6 +6,7 @@ import { memoryPanel } from "./memory.js";
 import { notesPanel } from "./notes.js";
 import { originPanel } from "./origin.js";
 import { statePanel } from "./state.js";
+import { whatIfPanel } from "./whatif.js";
 
 /**
  * key: the panel's name in the program; letter: the key that opens it; name: on its tab; nodes:
@@ -14,4 +15,4 @@ import { statePanel } from "./state.js";
  */
 
 /** @type {Panel[]} */
-export const PANELS = [statePanel, memoryPanel, addressPanel, originPanel, costPanel, notesPanel];
+export const PANELS = [statePanel, memoryPanel, addressPanel, originPanel, costPanel, whatIfPanel, notesPanel];
