@@ -26,7 +26,7 @@ from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.machine.errors import MachineError
-from hypkit.timetravel import front_end, origins, whatif
+from hypkit.timetravel import editor, front_end, origins, whatif
 from hypkit.timetravel.payload import Payload
 from hypkit.timetravel.static import static
 from hypkit.trace import Trace
@@ -132,7 +132,8 @@ class Stepper(anywidget.AnyWidget):
     source = traitlets.Unicode().tag(sync=True)  # the variant's own text
     header = traitlets.Unicode().tag(sync=True)  # a learner's numbering, "" for the variant's own
     header_source = traitlets.Unicode().tag(sync=True)  # the variant's own, "" where it has none
-    # Of the last edit: of ("dispatcher" or "header"), message and, where one is to blame, line.
+    # Of the last edit: of ("dispatcher" or "header"), message and, where one is to blame, line and
+    # column.
     error = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
 
@@ -222,11 +223,13 @@ class Stepper(anywidget.AnyWidget):
             elif kind == "edit":
                 edit = self.renumber if message.get("of") == "header" else self.assemble
                 edit(str(message.get("text", "")))
+            elif kind == "editor":
+                self.send({"type": "editor", "names": editor.names()}, [editor.bundle()])
         except Exception as error:
             pass_on(error)
             self.status = f"Error: {error}"
         finally:
-            if kind not in ("chunk", "data", "origin", "if"):
+            if kind not in ("chunk", "data", "origin", "if", "editor"):
                 self.send({"type": "done"})
 
     def _send_chunk(self, message: dict) -> None:
@@ -411,7 +414,12 @@ class Stepper(anywidget.AnyWidget):
             self._machine(dispatcher, header)
         except AsmError as error:
             if error.name == "dispatcher":
-                wrong = {"of": "dispatcher", "message": error.message, "line": error.line}
+                wrong = {
+                    "of": "dispatcher",
+                    "message": error.message,
+                    "line": error.line,
+                    "column": error.column,
+                }
             else:  # a number of the header that an instruction of the kit cannot hold
                 wrong = {
                     "of": edited,

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import TimeoutError
 
 from tests.browser.conftest import command
+from tests.browser.editing import editor_of, text_in, type_over, wrong_line
 
 MAKE = """
 from hypkit import Machine
@@ -88,16 +89,16 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
     page.get_by_text("numbered: __kvm_timer_set_cntvoff(0x77)").wait_for()
 
     page.get_by_text("Edit the dispatcher").click()
-    editor = page.get_by_label("Dispatcher, as assembly")
-    text = editor.input_value()
+    editor = editor_of(page, "Dispatcher, as assembly")
+    text = text_in(editor)
     wrong = text.replace("cmp     x0, #KVM_HOST_HCALL_BASE", "cmp     x0, #0x12345")
     assert wrong != text
     line = next(n for n, words in enumerate(wrong.splitlines(), 1) if "0x12345" in words)
-    editor.fill(wrong)
+    type_over(page, editor, wrong)
     assert "still runs the text from before" in page.locator(".hk-fresh").first.inner_text()
     page.get_by_role("button", name="Assemble and run").click()
-    page.locator(".hk-wrong-line").wait_for()
-    assert page.locator(".hk-wrong-line").inner_text().strip() == f"✖ {line}"
+    assert wrong_line(page) == line
+    assert page.locator(".hk-wrong-word").inner_text() == "#0x12345"
     wrongs = page.locator(".hk-wrong")
     assert wrongs.first.inner_text().startswith(f"Line {line}: ")
     assert editor.get_attribute("aria-invalid") == "true"
@@ -107,18 +108,18 @@ def test_a_dispatcher_is_edited_wrong_and_then_right(notebook, axe):
             ({ id, nodes }) => id + nodes.map((node) => node.html).join(" ").slice(0, 300))""")
     assert faults == []
 
-    editor.fill(wrong.replace("#0x12345", "#0x101"))
+    type_over(page, editor, wrong.replace("#0x12345", "#0x101"))
     page.get_by_role("button", name="Assemble and run").click()
     page.locator(".hk-text", has_text="cmp x0, #0x101").wait_for()
     assert wrongs.all_inner_texts() == ["", ""]
     assert status.inner_text() == "The call returned: x0 = 0x77."
     page.get_by_text("Edit the numbering header").click()
-    header = page.get_by_label("Numbering header, in C")
-    header.fill(header.input_value().replace("#endif\n", "", 1))
+    header = editor_of(page, "Numbering header, in C")
+    type_over(page, header, text_in(header).replace("#endif\n", "", 1))
     page.get_by_role("button", name="Compile and run").click()
     page.locator(".hk-wrong", has_text="Line 5: this condition has no #endif").wait_for()
     page.get_by_role("button", name="Back to the original").nth(1).click()
-    page.locator(".hk-controls [aria-invalid]").wait_for(state="detached")
+    page.locator(".hk-controls [aria-invalid=true]").wait_for(state="detached")
     page.get_by_label("Variant").select_option("fnptr")
     page.get_by_text("fnptr: __kvm_timer_set_cntvoff(0x77)").wait_for()
     theme(page, "JupyterLab Light")

@@ -36,17 +36,17 @@ export class Controls extends Board {
       h("button", { type: "button", title: "What if: change an argument, and see this call and the last side by side",
         onclick: () => this.request(() => model.send({ type: "run", beside: true, args: this.args.value })) },
         "Run beside the last"));
-    const editors = [
-      { of: "dispatcher", source: "source", what: "Edit the dispatcher",
+    this.editors = [
+      { of: "dispatcher", source: "source", language: "asm", what: "Edit the dispatcher",
         label: "Dispatcher, as assembly", go: "Assemble and run",
         empty: "An empty text is no dispatcher: nothing was run. Ctrl+Z brings the text back." },
-      { of: "header", source: "header_source", what: "Edit the numbering header",
+      { of: "header", source: "header_source", language: "c", what: "Edit the numbering header",
         label: "Numbering header, in C", go: "Compile and run",
         empty: "An empty text is no header: nothing was run. Ctrl+Z brings the text back." },
-    ].map((words) => new Editor(this, words).root);
+    ].map((words) => new Editor(this, words));
     this.root = h("section", { class: "hk-controls", "aria-label": "The call to make",
       onkeydown: (event) => typing(event) },
-      chosen, editors, this.status);
+      chosen, this.editors.map((editor) => editor.root), this.status);
     el.append(this.root);
     this.listen("change:status", () => this.showStatus());
     this.listen("msg:custom", (message) => message.type === "done" && this.answered());
@@ -60,6 +60,7 @@ export class Controls extends Board {
 
   close() {
     clearTimeout(this.timer);
+    for (const editor of this.editors) editor.close();
     for (const [event, action] of this.heard) this.model.off(event, action);
   }
 
@@ -109,7 +110,7 @@ export class Controls extends Board {
 }
 
 /** Keep from the page around what edits a text here; let it have its own, such as Ctrl+S. */
-function typing(event) {
+export function typing(event) {
   const modified = event.ctrlKey || event.metaKey || event.altKey;
   if (modified ? /^[acvxyz]$/i.test(event.key) : !(event.shiftKey && event.key === "Enter")) event.stopPropagation();
 }
