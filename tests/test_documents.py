@@ -23,10 +23,14 @@ RECIPES = dict(re.findall(r"^### (.+)\n\n((?:.+\n|\n(?!#))+)", GUIDE, re.MULTILI
 
 def test_there_is_a_recipe_for_each_kind_of_change():
     assert list(RECIPES) == [
-        "A dispatcher variant", "A hypercall", "An exercise", "A lesson", "A panel of the stepper",
+        "A dispatcher variant", "A hypercall", "An exercise", "A prediction", "A lesson",
+        "A link in the text that moves the stepper", "A panel of the stepper",
         "An instruction form", "A core's costs", "A system register",
     ]  # fmt: skip
+    ways_to_write = {"A prediction", "A link in the text that moves the stepper"}  # no steps
     for title, steps in RECIPES.items():
+        if title in ways_to_write:
+            continue
         numbers = [int(number) for number in re.findall(r"^(\d)\. ", steps, re.MULTILINE)]
         assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 3, title
 

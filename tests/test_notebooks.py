@@ -11,6 +11,7 @@ NOTEBOOKS = [
     path
     for folder in (build.NOTEBOOKS, build.NOTEBOOKS / "solutions")
     for path in sorted(folder.glob("*.ipynb"))
+    if path.name != build.MAP
 ]
 
 OPENING = """# Title
@@ -94,6 +95,29 @@ def built(tmp_path_factory):
 def test_every_notebook_has_its_text():
     assert TEXTS, "the course has no lessons"
     assert set(NOTEBOOKS) == set(map(build.target, TEXTS))
+
+
+def test_the_map_is_what_the_facts_say_and_its_links_lead_somewhere():
+    assert build.map_is_stale() is None, "run `python -m notebooks.src.build map`"
+    path = build.NOTEBOOKS / build.MAP
+    assert [
+        complaint
+        for cell in nbformat.read(path, as_version=4).cells
+        for complaint in rules._prose(cell, path.parent)
+    ] == []
+
+
+def test_a_lesson_ends_with_the_ways_to_its_neighbours_and_the_map():
+    lessons = [text for text in TEXTS if text.parent == build.TEXTS]
+    for text, before, after in zip(lessons, [None, *lessons], [*lessons[1:], None], strict=False):
+        last = build.read(text).cells[-1].source
+        assert f"({build.MAP})" in last
+        assert ("**Next:**" in last, "**Before:**" in last) == (
+            after is not None,
+            before is not None,
+        )
+        for near in filter(None, (before, after)):
+            assert f"({near.stem}.ipynb)" in last
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)

@@ -41,11 +41,15 @@ def data_path(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a fact comes from, and how sure we are of it (one of CONFIDENCE)."""
+    """Where a fact comes from, and how sure we are of it (one of CONFIDENCE).
+
+    where: what was read; url: where a reader finds it, "" where it is in no public place.
+    """
 
     title: str
     where: str
     confidence: str
+    url: str = ""
 
     def __repr__(self) -> str:
         return f"Source({self.title!r}, {self.confidence})"
@@ -256,13 +260,18 @@ class Event:
 
 @dataclass(frozen=True, repr=False)
 class Suggestion:
-    """One remark on version 1, and what version 2 and upstream made of it."""
+    """One remark on version 1, and what version 2 and upstream made of it.
+
+    lesson: the number of the lesson that takes it up; quote: the reviewer's own words.
+    """
 
     key: str
     what: str
     v2: str
     later: str
     source: Source
+    lesson: str = ""
+    quote: str = ""
     variants: tuple[str, ...] = ()
 
     @property
@@ -272,6 +281,24 @@ class Suggestion:
 
     def __repr__(self) -> str:
         return f"Suggestion({self.key!r}: {self.what})"
+
+
+@dataclass(frozen=True, repr=False)
+class Term:
+    """One word of the course: its meaning, and the lesson that explains it.
+
+    told: words of that lesson's text that give the meaning; forms: a regular expression for the
+    word in a text.
+    """
+
+    term: str
+    meaning: str
+    lesson: str
+    told: str
+    forms: str
+
+    def __repr__(self) -> str:
+        return f"Term({self.term!r}, lesson {self.lesson})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -419,6 +446,13 @@ def history(*, recalled: bool = False) -> tuple[Event, ...]:
 def suggestions() -> tuple[Suggestion, ...]:
     """Return the remarks on version 1 and their fate."""
     return _entries("history.toml", "suggestion", Suggestion, unique="key")
+
+
+@cache
+def glossary() -> tuple[Term, ...]:
+    """Return the words of the course, in the order of the alphabet."""
+    found = _entries("glossary.toml", "word", Term, unique="term")
+    return tuple(sorted(found, key=lambda one: one.term.lower()))
 
 
 @cache

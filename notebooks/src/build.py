@@ -19,11 +19,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
+from hypkit.lessons.reference import TABLES
 from hypkit.machine.hooks import native
 from notebooks.src.rules import complaints
 
 TEXTS = Path(__file__).resolve().parent
 NOTEBOOKS = TEXTS.parent
+MAP = "map.ipynb"
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 STEPPER_NAME = re.compile(r'(?<=data-stepper=")[0-9a-f]{32}(?=")')
@@ -46,10 +48,31 @@ def target(text: Path) -> Path:
     return folder / f"{text.stem}.ipynb"
 
 
+def ways_on(text: Path) -> str:
+    """The last line of a lesson: links to its neighbours and to the map; "" for a solution."""
+    if text.parent.name == "solutions":
+        return ""
+    course = [one for one in texts(text.parent) if one.parent == text.parent]
+    at = course.index(text)
+    links = []
+    for word, near in (("Next", course[at + 1 : at + 2]), ("Before", course[max(0, at - 1) : at])):
+        for one in near:
+            title = one.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+            links.append(f"**{word}:** [{one.stem[:2]}: {title}]({one.stem}.ipynb)")
+    if (text.parents[1] / MAP).exists():
+        links.append(f"**Look up:** [the map of the course]({MAP})")
+    return " \u00b7 ".join(links)
+
+
 def read(text: Path) -> NotebookNode:
-    """The notebook that `text` says, its cells not yet run; equal text gives equal cell ids."""
+    """The notebook that `text` says, its cells not yet run; equal text gives equal cell ids.
+
+    Below the text are the ways to its neighbours.
+    """
     written = text.read_text(encoding="utf-8")
     notebook = jupytext.reads(written, fmt="md:myst")
+    if way := ways_on(text):
+        notebook.cells.append(nbformat.v4.new_markdown_cell(way))
     notebook.metadata = NotebookNode(
         kernelspec=NotebookNode(KERNELSPEC),
         hypkit=NotebookNode(source_sha256=hashlib.sha256(written.encode()).hexdigest()),
@@ -101,6 +124,54 @@ def run(notebook: NotebookNode, folder: Path, name: str) -> None:
             del output.data[WIDGET_VIEW]
 
 
+def course_map() -> NotebookNode:
+    """The map of the course: the tables of hypkit/lessons/reference.py as cells of prose."""
+    lessons = {one.stem[:2]: one.stem for one in texts() if one.parent == TEXTS}
+
+    def cell(text: str) -> str:
+        if text in lessons:
+            return f"[{text}]({lessons[text]}.ipynb)"
+        return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+
+    cells = [
+        "# The map of the course\n\nA page to come back to. It is made from the same facts as the "
+        "lessons (`python -m notebooks.src.build map`).\n\n"
+        + "\n".join(
+            f"- [{number}: {(TEXTS / f'{stem}.md').read_text(encoding='utf-8').splitlines()[0][2:]}]"
+            f"({stem}.ipynb)"
+            for number, stem in lessons.items()
+        )
+    ]
+    for make in TABLES.values():
+        table = make()
+        rows = [table.heads, ["---"] * len(table.heads), *(map(cell, row) for row in table.rows)]
+        lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        cells.append(f"## {table.title}\n\n{table.about}\n\n{lines}")
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_markdown_cell, cells)))
+    notebook.metadata = NotebookNode(
+        kernelspec=NotebookNode(KERNELSPEC), language_info=NotebookNode(name="python")
+    )
+    for number, one in enumerate(notebook.cells):
+        one.id = f"map-{number}"
+    return notebook
+
+
+def build_map() -> Path:
+    """Write the map, and give its path."""
+    path = NOTEBOOKS / MAP
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        nbformat.write(course_map(), file)
+    return path
+
+
+def map_is_stale() -> str | None:
+    """Why the map is not what the facts say, in a sentence; None when it is."""
+    path = NOTEBOOKS / MAP
+    if path.exists() and nbformat.read(path, as_version=4) == course_map():
+        return None
+    return f"{MAP} is older than the facts in data/ and hypkit/"
+
+
 def build(text: Path) -> Path:
     """Build `text`'s notebook, if the rules for lessons find nothing, and give its path."""
     path = target(text)
@@ -139,9 +210,15 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     wanted = tuple(options.names)
     chosen = [text for text in texts() if not wanted or text.stem.startswith(wanted)]
-    if wanted and not chosen:
+    with_map = not wanted or "map" in wanted
+    if wanted and not chosen and not with_map:
         parser.error(f"no lesson's name begins with {' or '.join(wanted)}")
     failed = False
+    if with_map and not options.check:
+        print(build_map().relative_to(NOTEBOOKS.parent), flush=True)
+    elif with_map and (trouble := map_is_stale()):
+        failed = True
+        print(trouble, file=sys.stderr)
     for text in chosen:
         try:
             trouble = stale(text) if options.check else None

@@ -183,8 +183,8 @@ def test_the_two_counts_are_computed_by_a_cell_and_typed_nowhere(calls):
 def test_the_steps_that_the_text_names_are_those_of_the_trace(calls):
     text = prose(notebook(LESSONS["01"]).cells)
     named = re.search(
-        r"\(steps (\d+) to (\d+)\).*?\((\d+) to (\d+)\).*?\((\d+) to (\d+)\).*?"
-        r"\((\d+) to (\d+)\)",
+        r"\[steps (\d+) to (\d+)\].*?\[(\d+) to (\d+)\].*?\[(\d+) to (\d+)\].*?"
+        r"\[(\d+) to (\d+)\]",
         text,
         re.DOTALL,
     )
