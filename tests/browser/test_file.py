@@ -147,10 +147,7 @@ def test_a_changed_register_shows_the_old_value_beside_the_new(page):
     press(page, "n")
     row = page.locator(".hk-registers tbody tr").first
     assert row.locator("th .hk-name").inner_text() == "● x0"
-    assert row.locator(".hk-value").all_inner_texts() == [
-        "0000 0000 0000 0000",
-        "→ 0000 0000 0000 0102",
-    ]
+    assert row.locator(".hk-value").all_inner_texts() == ["0x0", "→\n0x102"]
 
 
 def test_the_ends_are_reached_and_not_passed(page, call):
@@ -380,7 +377,7 @@ def test_an_address_shows_its_four_names_and_both_walks(page, machine):
     press(page, "Enter")
     text = page.locator(".hk-panel").inner_text().replace(" ", "")
     for value in machine.layout.names(machine.address("kvm_hcall_table")).values():
-        assert f"{value:016x}" in text
+        assert f"{value:#x}" in text
     # EL1 finds it through four levels; at EL2, an address of the upper half has no table at all.
     assert page.locator(".hk-panel caption", has_text="Page walk: EL1").count() == 1
     assert page.locator(".hk-fault").inner_text() == (
@@ -436,9 +433,11 @@ def test_two_traces_stand_side_by_side(offline, call):
     before = Machine("fnptr", seed=2020).call("__kvm_timer_set_cntvoff", 0x1234)
     page = offline(stepper(before, call).to_html())
     current = page.locator("tr[aria-current=step]")
-    assert "only left" in current.locator("th").inner_text()  # opens at the first difference
+    assert (
+        current.locator("th").get_attribute("title") == "only left"
+    )  # opens at the first difference
     page.get_by_role("button", name="Next difference").click()
-    assert "only" in current.locator("th").inner_text()
+    assert "only" in (current.locator("th").get_attribute("title") or "")
     only = before.trace.diff(call.trace)
     assert page.locator("tr.hk-only-left").count() == len(before.trace) - only.same
     assert page.locator("tr.hk-only-right").count() == len(call.trace) - only.same

@@ -246,6 +246,50 @@ dispatch_return:
     assert page.locator(".hk-cursor").is_visible()
 
 
+def test_of_a_long_trace_the_zoomed_strip_is_drawn_step_by_step(offline):
+    text = """dispatch:
+        mov x9, #4000
+1:      sub x9, x9, #1
+        cbnz x9, 1b
+dispatch_find:
+dispatch_call:
+dispatch_return:
+        eret
+"""
+    call = Machine("numbered", seed=2020, dispatcher=text).call("__kvm_get_mdcr_el2")
+    steps = len(call.trace)
+    page = offline(stepper(call).to_html(), width=950)
+    assert steps > 8000 and page.locator(".hk-phases span").count() == 0
+    eret = call.trace.find("dispatch_return")
+    page.evaluate("at => hypkit.go(at)", eret)
+    press(page, "h", "h", "h", "h")  # to a 256th: what a column of the overview cannot show
+    low, high = page.evaluate("[hypkit.strip.low, hypkit.strip.high]")
+    assert low <= eret < high and high - low == pytest.approx(steps / 256, abs=2)
+    runs = page.locator(".hk-lane-hyp .hk-run").evaluate_all(
+        "nodes => nodes.map((node) => [parseFloat(node.style.left), parseFloat(node.style.width)])"
+    )
+    end = sum(runs[-1]) / 100 * (high - low) + low
+    assert round(end) == eret + 1  # the step at which the level changes, to the step
+    assert page.locator(".hk-phases span").count() >= 2
+    whole = page.get_by_role("button", name=f"The strip shows steps {low} to")
+    assert whole.is_visible()
+    whole.click()
+    assert page.evaluate("[hypkit.strip.low, hypkit.strip.high]") == [0, steps + 1]
+    assert not whole.is_visible()
+
+
+def test_a_line_of_code_and_a_field_of_a_register_explain_themselves_under_the_pointer(page, call):
+    page.evaluate("hypkit.go(4)")
+    line = page.locator(".hk-text", has_text="lsr x0, x0, #0x1a")
+    line.hover()
+    at = next(s.index for s in call.trace if s.text == "lsr x0, x0, #0x1a")
+    title = line.get_attribute("title")
+    assert f"Step {at}: " in title and "x0" in title and ".S:" in title
+    field = page.locator(".hk-field", has_text="EC 0x16")
+    assert field.get_attribute("title") == "ESR_EL2.EC, bits 31 to 26 = 0x16: exception class"
+    assert "Z, zero" in page.locator(".hk-flags").get_attribute("title")
+
+
 def test_the_path_of_calls_leads_from_the_host_down_to_the_handler(page, call):
     handler = call.trace.find("__kvm_timer_set_cntvoff")
     page.evaluate("at => hypkit.go(at)", handler)

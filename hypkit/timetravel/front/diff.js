@@ -1,9 +1,9 @@
 // Two traces side by side: rows of [step of the left or null, step of the right or null].
 
 import { Board } from "./board.js";
-import { focused, h, sentenceNodes, tableBody } from "./dom.js";
+import { digits, focused, h, sentenceNodes, tableBody } from "./dom.js";
 import { LEVELS } from "./facts.js";
-import { grouped, hex, signed } from "./format.js";
+import { hex, signed } from "./format.js";
 import { printable, printsFrom } from "./print.js";
 import { wayBack } from "./steer.js";
 
@@ -36,7 +36,7 @@ export class DiffView extends Board {
     this.code = h("div", { class: "hk-code hk-diff", role: "region", tabindex: 0,
                            "aria-label": "The two traces, row by row" },
       h("table", {}, h("caption", {}, "Aligned where both execute the same code"),
-        h("thead", {}, h("tr", {}, ["Step", "Level", "Left", "In", "Right", "Level", "Step"].map(
+        h("thead", {}, h("tr", {}, ["Step", "Left", "In", "Right", "Step"].map(
           (text) => h("th", { scope: "col" }, text)))), this.body));
     this.registers = h("div", { class: "hk-registers", role: "region", tabindex: 0, "aria-label": "Registers of both" });
     this.paper = h("div", { class: "hk-paper" });
@@ -111,15 +111,15 @@ export class DiffView extends Board {
   row(at) {
     const steps = this.rows[at];
     const [first, second] = this.reels.map((reel, side) => (steps[side] === null ? ["–", "", ""]
-      : [String(steps[side]), `${LEVELS[reel.level(steps[side])].sign} ${reel.el(reel.level(steps[side]))}`,
-         reel.row(steps[side]).text]));
+      : [String(steps[side]), reel.level(steps[side]), reel.row(steps[side]).text]));
+    const number = (/** @type {string[]} */ [step, level], reel) => h("td", { class: "hk-step", title: level ? reel.levelText(level) : null },
+      level ? h("span", { class: `hk-sign hk-sign-${level}` }, LEVELS[level].sign) : null, step);
     const sign = steps[0] === null ? "only right" : steps[1] === null ? "only left" : "both";
     const line = h("tr", { class: `hk-${sign.replace("only ", "only-")}`, "aria-label": `row ${at}: ${sign}` },
-      h("td", { class: "hk-step" }, first[0]), h("td", { class: "hk-el" }, first[1]),
+      number(first, this.reels[0]),
       h("td", { class: "hk-text", title: first[2] }, first[2]),
-      h("th", { scope: "row", title: sign }, sign === "both" ? "=" : sign === "only left" ? "◀ only left" : "only right ▶"),
-      h("td", { class: "hk-text", title: second[2] }, second[2]), h("td", { class: "hk-el" }, second[1]),
-      h("td", { class: "hk-step" }, second[0]));
+      h("th", { scope: "row", title: sign }, sign === "both" ? "=" : sign === "only left" ? "◀ left" : "right ▶"),
+      h("td", { class: "hk-text", title: second[2] }, second[2]), number(second, this.reels[1]));
     line.addEventListener("click", this.on(() => {
       this.root.focus({ preventScroll: true });
       this.go(at);
@@ -136,7 +136,7 @@ export class DiffView extends Board {
     this.first = Math.max(0, Math.min(rows.length - LINES, at - LINES / 2));
     const last = Math.min(rows.length, this.first + LINES);
     this.lines = Array.from({ length: last - this.first }, (_, line) => this.row(this.first + line));
-    const more = (number, where, to) => (number ? [h("tr", {}, h("td", { colspan: 7 }, h("button",
+    const more = (number, where, to) => (number ? [h("tr", {}, h("td", { colspan: 5 }, h("button",
       { type: "button", onclick: this.on(() => this.go(to)) }, `${number} rows ${where}`)))] : []);
     this.body.replaceChildren(...more(this.first, "before these", this.first - 1), ...this.lines,
       ...more(rows.length - last, "after these", last));
@@ -151,7 +151,7 @@ export class DiffView extends Board {
     }).filter((row) => row.pop());
     const totals = this.reels.map((_, side) => [0, 1, 2].map((kind) => cost[side].reduce(
       (sum, { counts }) => sum + counts[kind], 0)));
-    rows.push(["all", ...[0, 1, 2].flatMap((kind) => [String(totals[0][kind]), String(totals[1][kind]),
+    rows.unshift(["all", ...[0, 1, 2].flatMap((kind) => [String(totals[0][kind]), String(totals[1][kind]),
       signed(totals[1][kind] - totals[0][kind])])]);
     const kinds = ["Instructions", "Loads", "Stores"];
     return h("div", { class: "hk-panel hk-summary", role: "region", tabindex: 0, "aria-label": "Cost of both" },
@@ -229,7 +229,7 @@ export class DiffView extends Board {
     const differ = ([name, left, right]) => left !== right || changes.some((change) => change.has(name));
     rows.sort((one, two) => Number(differ(two)) - Number(differ(one)));
     const cell = (name, word, side) => h("td", { class: changes[side].has(name) ? "hk-value hk-new" : "hk-value",
-      title: hex(word) + (this.reels[side].addresses.symbolize(word) ? `: ${this.reels[side].addresses.what(word)}` : "") }, grouped(word));
+      title: hex(word) + (this.reels[side].addresses.symbolize(word) ? `: ${this.reels[side].addresses.what(word)}` : "") }, digits(word));
     this.registers.replaceChildren(h("table", { class: "hk-fixed" },
       h("caption", {}, "Registers after this row"),
       h("thead", {}, h("tr", {}, ["Name", "Left", "Right"].map((text) => h("th", { scope: "col" }, text)))),

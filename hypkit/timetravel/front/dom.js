@@ -1,5 +1,7 @@
 // Building the page. All text goes through text nodes: nothing is parsed as HTML.
 
+import { grouped } from "./format.js";
+
 /**
  * An element with attributes (`on...`: a listener; `class`, `aria-*`, ... as they are; null and
  * false: left out) and children (text becomes a text node).
@@ -37,11 +39,10 @@ export function table(caption, heads, rows, kind = "") {
     tableBody(rows));
 }
 
-/** The rows of a table; sixteen digits in groups are set as a value. */
+/** The rows of a table; a number by itself is set as a value. */
 export function tableBody(rows) {
   return h("tbody", {}, rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first),
-    rest.map((cell) => h("td", { class: typeof cell === "string" && /^([0-9a-f]{4} ){3}/.test(cell)
-      ? "hk-value" : null }, cell)))));
+    rest.map((cell) => h("td", { class: cell?.className === "hk-hex" ? "hk-value" : null }, cell)))));
 }
 
 /** Make a body's rows [key, what the row shows, how to make it], and make only those that differ. */
@@ -66,6 +67,11 @@ export function keyed(body, wanted) {
   while (body.children.length > wanted.length) body.lastChild.remove();
 }
 
+/** A number in hexadecimal; its digits stand in groups of four, and are copied as one word. */
+export function digits(word) {
+  return h("span", { class: "hk-hex" }, "0x", grouped(word).map((four) => h("i", {}, four)));
+}
+
 // What is set in monospaced type inside of a sentence: numbers, registers, labels, flags.
 const CODE = new RegExp(["0x[0-9a-f]+", "-?\\d+", "[xw](?:[12]?\\d|30|zr)", "sp", "[A-Z]\\w*_EL[0-3]",
   "NZCV", "[a-z_.]*_[a-z0-9_]+(?:\\+0x[0-9a-f]+)?", "hvc|eret|svc|smc"].map(
@@ -76,7 +82,7 @@ export function sentenceNodes(text) {
   const parts = [];
   let end = 0;
   for (const found of text.matchAll(CODE)) {
-    parts.push(text.slice(end, found.index), h("code", {}, found[0]));
+    parts.push(text.slice(end, found.index), h("code", {}, /^0x.{5}/.test(found[0]) ? digits(BigInt(found[0])) : found[0]));
     end = found.index + found[0].length;
   }
   return [...parts, text.slice(end)].filter((part) => part !== "");

@@ -13,9 +13,9 @@ export function hex(value) {
   return "0x" + value.toString(16);
 }
 
-/** Sixteen digits in groups of four, as the tables show a register. */
+/** The digits of a number in groups of four from the right: [15, 2ab0] of 0x152ab0. */
 export function grouped(value) {
-  return value.toString(16).padStart(16, "0").replace(/(.{4})(?=.)/g, "$1 ");
+  return value.toString(16).split(/(?=(?:.{4})+$)/);
 }
 
 export function flags(pstate) {

@@ -23,7 +23,7 @@ const FINDING = [
   ["↑ ↓ in the code", "another line; j: to the next run of that line"],
 ];
 const LOOKING = [
-  ["+, -", "larger, smaller letters"], ["x", "maximise, and back"],
+  ["h, H", "zoom the strip in on this step; the whole trace again"], ["+, -", "larger, smaller letters"], ["x", "maximise, and back"],
   ["l", "copy a link to this step, or its number"],
   ["?", "this list"], ["Escape", "close this list; else leave the stepper"],
 ];
@@ -62,6 +62,7 @@ export function actionOf(view, key) {
     s: () => view.go(0), Home: () => view.go(0),
     z: () => view.go(reel.steps), End: () => view.go(reel.steps),
     "/": () => view.search.focus(), g: () => view.goto.focus(),
+    h: () => view.strip.closer(1 / 4), H: () => view.strip.zoom(0, reel.steps + 1),
     "+": () => view.larger(1.15), "-": () => view.larger(1 / 1.15),
     "?": () => view.toggleKeys(), x: () => view.maximise(), l: () => view.copyLink(),
     Escape: () => view.escape(),

@@ -7,8 +7,10 @@ export class Listing {
   /** @param {any} view */
   constructor(view) {
     this.view = view;
-    /** @type {{line: any, dot: any, now: any}[]} */
+    /** @type {{line: any, dot: any, now: any, explained?: number}[]} */
     this.lines = [];
+    /** @type {Map<number, number> | null} line -> the first step that runs it */
+    this.first = null;
     /** @type {{line: any, dot: any, now: any}[]} */
     this.marked = [];
     this.root = h("div", { class: "hk-code", role: "region", "aria-label": "Code",
@@ -34,7 +36,11 @@ export class Listing {
       body.append(this.line(row, at));
     });
     body.addEventListener("keydown", this.view.on((event) => this.key(event)));
-    body.addEventListener("pointerover", (event) => this.kin(event));
+    body.addEventListener("pointerover", (event) => {
+      const { at } = /** @type {any} */ (event.target).closest("tr")?.dataset ?? {};
+      if (at !== undefined) this.explain(Number(at));
+      this.kin(event);
+    });
     body.addEventListener("pointerleave", () => this.kin(null));
     return h("table", { class: "hk-listing" }, h("caption", {}, "Code on the way of this call"),
       h("colgroup", {}, ["gutter", "code", "source", "count"].map((part) => h("col", { class: `hk-col-${part}` }))),
@@ -55,7 +61,7 @@ export class Listing {
       title: row.runs ? `Runs ${times}: mark them on the strip, and go to the next` : "Not run in this trace",
       onclick: view.on(() => view.nextRun(at)) }, row.runs ? `${row.runs}×` : "–");
     const where = `${row.file}:${row.line}`;
-    const line = h("tr", { class: row.runs ? "" : "hk-unrun", "data-from": where },
+    const line = h("tr", { class: row.runs ? "" : "hk-unrun", "data-from": where, "data-at": at },
       h("td", { class: "hk-gutter" }, dot, now),
       h("td", { class: "hk-text", title: `${hex(row.va)}  ${row.word}  ${row.text}` }, row.text),
       h("td", { class: "hk-comment", title: `${where}  ${row.comment}` }, row.comment),
@@ -67,6 +73,19 @@ export class Listing {
     }));
     this.lines.push({ line, dot, now });
     return line;
+  }
+
+  /** What an instruction does, in words, where it ran: asked for when the pointer is on its line. */
+  explain(at) {
+    const { reel, step } = this.view;
+    const row = this.lines[at];
+    if (row.explained === step) return;
+    row.explained = step;
+    const { va, word, text, file, line, comment } = reel.rows[at];
+    this.first ??= firstRuns(reel);
+    const ran = step < reel.steps && reel.site(step).row === at ? step : this.first.get(at);
+    const says = ran === undefined ? "Not run in this trace." : `Step ${ran}: ${reel.sentence(ran)}`;
+    row.line.querySelector(".hk-text").title = [`${hex(va)}  ${word}  ${text}`, says, `${file}:${line}  ${comment}`].join("\n");
   }
 
   /** Mark every instruction that the source line under the pointer became. */
@@ -146,4 +165,14 @@ export class Listing {
       this.scrolled = box.scrollTop;
     }
   }
+}
+
+/** The first step that runs each line, of the steps that are here. */
+function firstRuns(reel) {
+  const found = new Map();
+  for (let step = 0; step < reel.steps && reel.has(step); step++) {
+    const { row } = reel.site(step);
+    if (!found.has(row)) found.set(row, step);
+  }
+  return found;
 }

@@ -44,7 +44,8 @@ export class Registers {
     const often = rest.filter((name) => this.written.has(name) || this.named.has(name));
     const never = rest.filter((name) => !this.written.has(name) && !this.named.has(name));
     this.fold.hidden = !never.length;
-    this.fold.textContent = `${this.all ? "▾" : "▸"} ${never.length} registers that this trace does not touch`;
+    this.fold.title = "Registers that no instruction of this trace names or changes";
+    this.fold.textContent = `${this.all ? "▾" : "▸"} ${never.length} registers are not touched`;
     keyed(this.body, [...first, ...often, ...(this.all ? never : [])].map((name) => {
       const before = reel.register(name, step);
       const after = changed.has(name) ? reel.registerAfter(name, step) : null;
@@ -68,8 +69,8 @@ export class Registers {
         role ? h("span", { class: "hk-role", "aria-hidden": "true" }, role) : null),
       h("td", {}, explained(view, before),
         after === null ? null : h("div", { class: "hk-new" }, explained(view, after, "→ "))),
-      h("td", { class: "hk-times" }, writer(view, name, last),
+      h("td", { class: "hk-times" }, h("span", { class: "hk-last" }, writer(view, name, last)),
         this.written.has(name) ? h("button", { type: "button", class: "hk-who", "aria-label": `To the next write of ${name}`,
-          title: `To the next write of ${name}`, onclick: view.on(() => view.whoWrites(name)) }, "▸") : null));
+          title: `To the next write of ${name}`, onclick: view.on(() => view.whoWrites(name)) }, "▸") : h("span", { class: "hk-none" })));
   }
 }

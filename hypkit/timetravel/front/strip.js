@@ -1,11 +1,12 @@
 // The road of a trace: a lane for each exception level, the phases, marks, and where the reader is.
 
 import { h } from "./dom.js";
-import { LEVELS, MARKS } from "./facts.js";
+import { ERET, HVC, LEVELS, MARKS, PANICS } from "./facts.js";
 
 const NOTCH = 50; // CSS pixels of wheel that make a step
 const MOST_MARKS = 600; // drawn at once
 const CLOSEST = 20; // steps of the closest zoom
+const FINE = 2000; // steps that are drawn one by one
 
 export class Strip {
   /** @param {any} view */
@@ -16,9 +17,11 @@ export class Strip {
     this.turned = 0;
     /** @type {Map<string, number[]>} kind of mark -> steps */
     this.found = new Map();
+    this.whole = h("button", { type: "button", class: "hk-whole", hidden: true, "aria-keyshortcuts": "H",
+      onclick: view.on(() => this.zoom(0, view.reel.steps + 1)) });
     this.root = h("div", { class: "hk-strip", role: "slider", tabindex: 0, "aria-label": "Timeline: step",
       "aria-valuemin": 0, "aria-valuemax": view.reel.steps, "aria-keyshortcuts": "ArrowLeft ArrowRight",
-      title: "Click or drag: go there. Shift and drag: zoom in; double click: the whole trace again.",
+      title: "Click or drag: go there. Shift and drag, or h: zoom in. Double click, or H: the whole trace again.",
       onpointerdown: view.on((event) => this.press(event)),
       onpointermove: view.on((event) => event.buttons & 1 && this.drag(event)),
       onpointerup: view.on((event) => this.release(event)),
@@ -38,11 +41,30 @@ export class Strip {
     const bins = reel.meta.overview;
     const size = reel.steps / Math.max(1, bins.length);
     const found = [];
+    if (bins.length < reel.steps && this.isFine) {
+      for (let step = this.low; step < Math.min(reel.steps, this.high); step++) found.push([this.bits(step), step, step + 1]);
+      return found;
+    }
     for (let at = 0; at < bins.length; at++) {
       const [from, to] = [at * size, (at + 1) * size];
       if (to > this.low && from < this.high) found.push([bins[at], from, to]);
     }
     return found;
+  }
+
+  /** Whether what is shown is little enough to be drawn step by step, and is here. */
+  get isFine() {
+    const { reel } = this.view;
+    return this.high - this.low <= FINE && reel.has(this.low) && reel.has(Math.min(reel.steps, this.high - 1));
+  }
+
+  /** What the overview says of a column, of one step: its level and its marks. */
+  bits(step) {
+    const { reel } = this.view;
+    const row = reel.row(step);
+    const is = { HVC: row.kind & HVC, ERET: row.kind & ERET, fault: reel.exceptions.has(step), panic: PANICS.includes(row.label),
+      table: reel.accesses(step).some((a) => !a.store && reel.addresses.place(a).startsWith("the table slot")) };
+    return MARKS.reduce((all, { name, bit }) => (is[name] ? all | bit : all), LEVELS[reel.level(step)].bit);
   }
 
   draw() {
@@ -64,7 +86,7 @@ export class Strip {
       }
       lanes.append(lane);
     }
-    const exact = reel.meta.overview.length === reel.steps;
+    const exact = columns.every(([, from, to]) => to - from === 1);
     lanes.append(this.phases(exact, box));
     if (exact) lanes.append(...this.crossings(columns, hasVm, scale));
     lanes.append(...this.marks(columns, scale));
@@ -72,7 +94,13 @@ export class Strip {
     this.pins = h("div", { class: "hk-pins" });
     this.hits = h("div", { class: "hk-hits" });
     this.root.replaceChildren(h("div", { class: "hk-scale" }, lanes, this.hits, this.pins, this.cursor));
-    this.root.classList.toggle("hk-zoomed", this.low > 0 || this.high < reel.steps + 1);
+    const zoomed = this.low > 0 || this.high < reel.steps + 1;
+    this.root.classList.toggle("hk-zoomed", zoomed);
+    this.whole.hidden = !zoomed;
+    const shown = `steps ${this.low} to ${Math.min(reel.steps, this.high - 1)}`;
+    this.whole.textContent = `${shown.replace("steps ", "").replace(" to ", "–")} ✕`;
+    this.whole.title = `The strip shows ${shown}. Show the whole trace again (key H)`;
+    this.whole.setAttribute("aria-label", `The strip shows ${shown}: show the whole trace`);
     this.drawHits();
   }
 
@@ -90,15 +118,13 @@ export class Strip {
     const { reel } = this.view;
     const lane = h("div", { class: "hk-phases" });
     if (!exact || !reel.steps) return lane;
-    const wide = this.high - this.low;
-    for (let from = 0; from < reel.steps;) {
+    const end = Math.min(reel.steps, this.high);
+    for (let from = Math.max(0, this.low); from < end;) {
       const [name, says] = reel.phase(from);
       let to = from;
-      while (to < reel.steps && reel.phase(to)[0] === name) to += 1;
-      if (to > this.low && from < this.high) {
-        lane.append(h("span", { class: `hk-phase-${name}`, style: box(from, to), title: `${name}: ${says}` },
-          (to - from) / wide > 0.009 * name.length ? name : ""));
-      }
+      while (to < end && reel.phase(to)[0] === name) to += 1;
+      lane.append(h("span", { class: `hk-phase-${name}`, style: box(from, to), title: `${name}: ${says}` },
+        h("i", {}), h("b", {}, name)));
       from = to;
     }
     return lane;
@@ -209,6 +235,19 @@ export class Strip {
     this.draw();
     this.drawPins(this.view.bookmarks);
     this.cursor.style.left = `${this.across(this.view.step)}%`;
+    const [low, high] = [this.low, this.high];
+    if (wide > FINE || this.isFine) return;
+    // The steps of a long trace come first; the strip is drawn finer when they are here.
+    const last = Math.min(end - 1, high - 1);
+    this.view.guard(() => Promise.all([low, last].map((step) => this.view.reel.ensure(step))).then(() => {
+      if (this.low === low && this.high === high) this.zoom(low, high);
+    }));
+  }
+
+  /** Zoom in or out by a factor, around the reader's step. */
+  closer(by) {
+    const half = ((this.high - this.low) * by) / 2;
+    this.zoom(this.view.step - half, this.view.step + half);
   }
 
   /** A notch of a mouse wheel is a step, and so is as much of a touchpad's glide. */

@@ -1,13 +1,16 @@
 // Values and who wrote them, as buttons: the same in every table of a view.
 
-import { h } from "./dom.js";
-import { decimal, grouped, hex } from "./format.js";
+import { digits, h } from "./dom.js";
+import { decimal, hex } from "./format.js";
 
-/** A value as a button that opens the address panel, where it is an address; else as text. */
+/**
+ * A value as a button that opens the address panel, where it is an address; else as text.
+ * @returns {any}
+ */
 export function value(view, word, mark = "", plainly = false) {
   const { reel } = view;
   const { addresses } = reel;
-  const text = mark + grouped(word);
+  const text = mark ? [h("span", { class: "hk-to" }, mark), digits(word)] : [digits(word)];
   if (plainly || addresses.space(word) === null || (addresses.inVm(word) && reel.level(view.step) !== "vm")
       || (addresses.space(word) === "physical" && !addresses.symbolize(word))) {
     return text;

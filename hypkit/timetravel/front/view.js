@@ -1,11 +1,10 @@
 // The view of one trace: the strip, the buttons, what the step does, code, registers and panels.
 
-import { callPaths, path } from "./calls.js";
 import { focused, h, id, sentenceNodes } from "./dom.js";
-import { BRANCH, LEVELS } from "./facts.js";
-import { flags, hex, inSteps } from "./format.js";
+import { hex, inSteps } from "./format.js";
 import { HINT, actionOf, keyTables } from "./keys.js";
 import { Listing } from "./listing.js";
+import { Now } from "./now.js";
 import { originOf, originOfBytes, reachOf } from "./origins.js";
 import { PANELS } from "./panels/index.js";
 import { printable, printsFrom } from "./print.js";
@@ -30,8 +29,6 @@ export class View extends Traveller {
     this.address = null;
     /** @type {any} what the reader asked the origin of: {name, origin, reach} */
     this.asked = null;
-    /** @type {import("./calls.js").Frame[] | null} */
-    this.paths = null;
     this.build(host);
     const start = this.step;
     if (!reel.has(start)) this.step = 0; // what is shown until the steps have come
@@ -52,13 +49,7 @@ export class View extends Traveller {
       style: `width:${String(reel.steps).length + 2.5}ch`,
       onchange: this.on(() => this.goTyped()) });
     this.strip = new Strip(this);
-    this.level = h("span", { class: "hk-level" });
-    this.instruction = h("span", { class: "hk-instruction" });
-    this.where = h("span", { class: "hk-where" });
-    this.says = h("p", { class: "hk-says" });
-    this.heard = h("p", { class: "hk-heard", "aria-live": "polite", "aria-atomic": "true" });
-    this.branch = h("span", { class: "hk-branch" });
-    this.nzcv = h("span", { class: "hk-flags", title: "The condition flags: negative, zero, carry, overflow" });
+    this.now = new Now(this);
     this.status = h("p", { class: "hk-status", role: "status" }, HINT);
     this.keys = h("div", { class: "hk-keys", hidden: true, role: "region", "aria-label": "Keys", tabindex: 0 }, keyTables());
     this.listing = new Listing(this);
@@ -72,14 +63,12 @@ export class View extends Traveller {
       this.head(), reel.meta.note ? h("p", { class: "hk-note" }, reel.meta.note) : null, this.lost(),
       this.strip.root,
       h("div", { class: "hk-tools" }, toolbar(this, (key) => actionOf(this, key)),
-        h("span", { class: "hk-group" }, "step ", this.goto, ` of ${reel.steps}`),
+        h("span", { class: "hk-group" }, "step ", this.goto, ` of ${reel.steps}`, this.strip.whole),
         h("span", { class: "hk-group hk-find" }, this.search,
           h("button", { type: "button", title: "Next match (key f; F: the one before)",
             onclick: this.on(() => this.landed(() => this.seek(1))) }, "Find"))),
       this.keys,
-      h("div", { class: "hk-now" },
-        h("p", { class: "hk-here" }, this.level, this.instruction, this.branch, this.where, this.nzcv),
-        this.says, this.heard),
+      this.now.root,
       h("div", { class: "hk-grid" }, this.listing.root, this.registers.root, this.side()),
       this.status);
     host.append(this.root, this.paper);
@@ -313,35 +302,15 @@ export class View extends Traveller {
   show() {
     const { reel, step } = this;
     const had = this.hasFocus;
-    const over = step >= reel.steps;
-    const level = reel.level(step);
-    this.root.dataset.level = level;
-    this.level.textContent = `${LEVELS[level].sign} ${reel.el(level)} ${LEVELS[level].who}`;
-    const says = reel.sentence(step);
-    this.says.replaceChildren(...sentenceNodes(says));
-    this.says.title = says;
-    this.instruction.textContent = over ? "" : reel.row(step).text;
+    this.root.dataset.level = reel.level(step);
     this.point(step);
-    this.showWhere(over);
-    this.showBranch(over);
-    this.showFlags(over);
+    this.now.show();
     this.registers.show();
     this.showPanel();
-    this.heard.textContent = this.spoken(over, level, says);
     // Last: it asks where a line stands, and by then nothing else is left to be laid out again.
     this.listing.show(step);
     // Whatever had the focus may be gone; the keys must go on working.
     if (had && !this.hasFocus) this.root.focus({ preventScroll: true });
-  }
-
-  /** What a screen reader says of a step. */
-  spoken(over, level, says) {
-    const { reel, step } = this;
-    if (over) return `After the last step, ${reel.levelText(level)}. ${says}`;
-    const changes = reel.changed(step).filter((name) => name !== "pstate").map(
-      (name) => `${name} is now ${hex(reel.registerAfter(name, step))}`);
-    return [`Step ${step}, ${reel.levelText(level)}, ${reel.row(step).text}.`, says,
-      changes.length ? `${changes.join(", ")}.` : "No register changes."].join(" ");
   }
 
   /** Point at a step, on the timeline and by its number. */
@@ -349,40 +318,6 @@ export class View extends Traveller {
     this.goto.value = String(step);
     const level = this.reel.has(step) ? `, ${this.reel.levelText(this.reel.level(step))}` : "";
     this.strip.point(step, `step ${step} of ${this.reel.steps}${level}`);
-  }
-
-  /** The path of calls down to the step, each a link to where it was entered. */
-  showWhere(over) {
-    const { reel, step } = this;
-    if (over) {
-      this.where.textContent = "after the last step";
-      return;
-    }
-    this.paths ??= callPaths(reel) ?? [];
-    const place = reel.addresses.symbolize(reel.pc(step)) ?? hex(reel.pc(step));
-    const [, ...inner] = path(this.paths[step] ?? null).reverse();
-    const crumbs = inner.reverse().flatMap((frame) => [h("button", { type: "button", class: "hk-crumb",
-      title: `Entered in step ${frame.at}: go there`, onclick: this.on(() => this.go(frame.at)) }, frame.name), " › "]);
-    this.where.replaceChildren(`step ${step} · `, ...crumbs, h("code", {}, place), ` · ${reel.phase(step)[0]}`);
-    this.where.title = `step ${step} · ${place}`;
-  }
-
-  showBranch(over) {
-    const { reel, step } = this;
-    this.branch.textContent = "";
-    if (over) return;
-    const row = reel.row(step);
-    if (row.sentence && row.kind & BRANCH && row.taken !== row.sentence && row.taken) {
-      this.branch.textContent = reel.went(step) ? "↪ taken" : "↓ not taken";
-    }
-  }
-
-  showFlags(over) {
-    const { reel, step } = this;
-    const before = flags(reel.register("pstate", step));
-    const after = over ? before : flags(reel.registerAfter("pstate", step));
-    this.nzcv.textContent = before === after ? `NZCV ${before}` : `NZCV ${before} → ${after}`;
-    this.nzcv.classList.toggle("hk-changed", before !== after);
   }
 
   // -- the panels --

@@ -1,8 +1,8 @@
 // One address: its names in the four spaces, what lies there now, and the walks to it.
 
-import { h, table } from "../dom.js";
+import { digits, h, table } from "../dom.js";
 import { MASK64 } from "../facts.js";
-import { grouped, hex } from "../format.js";
+import { hex } from "../format.js";
 import { value } from "../values.js";
 
 const WORDS = 8; // shown of what lies there
@@ -25,7 +25,7 @@ function addressNodes(view) {
   const pa = addresses.pa(address);
   const space = addresses.space(address);
   const parts = [h("form", { class: "hk-ask", onsubmit: ask }, field, h("button", {}, "Look up")),
-    h("p", {}, h("code", {}, hex(address)), " is " + (space === null ? "in none of the four address spaces."
+    h("p", {}, h("code", {}, digits(address)), " is " + (space === null ? "in none of the four address spaces."
       : `the ${space} address of `), space === null ? null : h("code", {}, addresses.symbolize(address) ?? "no label"),
       space === null ? null : ".")];
   if (pa !== null && space !== "VM") {
@@ -40,8 +40,8 @@ function addressNodes(view) {
     if (walk.levels.length) {
       parts.push(table(`Page walk: ${walk.regime}`, ["Level", "Table, slot", "Descriptor, kind"],
         walk.levels.map((level) => [String(level.level),
-          two(hex(BigInt(level.table)), `slot ${hex(BigInt(level.index))}`),
-          two(hex(level.descriptor), level.kind)])));
+          two(BigInt(level.table), `slot ${hex(BigInt(level.index))}`),
+          two(level.descriptor, level.kind)])));
     }
   }
   parts.push(h("p", { class: "hk-hint" }, "Walked through the tables that boot built."));
@@ -50,7 +50,7 @@ function addressNodes(view) {
 
 /** A number, and below it what goes with it. */
 function two(number, words) {
-  return h("span", {}, h("code", {}, number), h("span", { class: "hk-meaning" }, words));
+  return h("span", {}, h("code", {}, digits(number)), h("span", { class: "hk-meaning" }, words));
 }
 
 /** An address as it was typed. */
@@ -74,7 +74,7 @@ function dump(view, address) {
     if (pa === null) break;
     const { value: held, by } = reel.memory(pa, 8, step);
     rows.push([h("span", { title: hex(va) }, va === start ? "here" : `+0x${(8 * word).toString(16)}`),
-      held === null ? h("span", { class: "hk-before" }, "not seen yet") : grouped(held),
+      held === null ? h("span", { class: "hk-before" }, "not seen yet") : digits(held),
       by === null ? (held === null ? "" : h("span", { class: "hk-before" }, "before"))
         : h("button", { type: "button", class: "hk-who",
             "aria-label": `${hex(va)} was last stored by step ${by}: go there`,

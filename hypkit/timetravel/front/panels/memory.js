@@ -14,7 +14,7 @@ export const memoryPanel = { key: "memory", letter: "y", name: "Memory", says: "
 function memoryNodes(view) {
   const touched = view.reel.accesses(view.step).map((access) => memoryRow(view, access));
   return [
-    touched.length ? h("table", { class: "hk-touched" }, h("caption", {}, "Memory that this instruction touches"),
+    touched.length ? h("table", { class: "hk-touched" }, h("caption", {}, "Memory touched here"),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "What, where, value"))),
       h("tbody", {}, touched))
       : h("p", {}, "This instruction touches no memory."),
@@ -26,7 +26,7 @@ function memoryRow(view, a) {
   const where = `${reel.addresses.space(a.va) ?? "none"}: ${reel.addresses.place(a)}`
     + (a.pa === null ? "" : `, physical ${hex(BigInt(a.pa))}`);
   return h("tr", { class: a.store ? "hk-changed" : "" }, h("th", { scope: "row" },
-    `${a.store ? "store" : "load"}, ${a.size} byte${a.size > 1 ? "s" : ""} at `,
+    `${a.store ? "store" : "load"} ${a.size} byte${a.size > 1 ? "s" : ""} at `,
     h("span", { class: "hk-value" }, value(view, a.va)),
     h("span", { class: "hk-meaning" }, where),
     a.fault ? "fault" : h("span", { class: "hk-value" }, a.store ? "→ " : "= ", value(view, a.value)), " ",
@@ -58,15 +58,15 @@ function stack(view) {
     const offset = `SP${slot < 0 ? "-" : "+"}0x${Math.abs(slot * 8).toString(16)}`;
     rows.push(h("tr", { class: store ? "hk-changed" : slot === 0 ? "hk-sp" : "" },
       h("th", { scope: "row", title: `${hex(va)}, physical ${hex(BigInt(pa))}` },
-        va === sp ? "SP ▸" : va === after ? "SP after ▸" : offset),
-      h("td", { class: "hk-value" }, held === null ? h("span", { class: "hk-before" }, "not seen yet") : value(view, held),
+        va === sp ? "SP ▸" : va === after ? "after ▸" : offset),
+      h("td", { class: "hk-value" }, held === null ? h("span", { class: "hk-before", title: "No step up to here has read or written it" }, "not seen") : value(view, held),
         store ? h("div", { class: "hk-new" }, value(view, store.value, "→ ")) : ""),
       h("td", {}, by === null ? h("span", { class: "hk-before" }, "before") : h("button", { type: "button", class: "hk-who",
         "aria-label": `${hex(va)} was last stored by step ${by}: go there`,
         onclick: view.on(() => view.go(by)) }, `◂${by}`),
         by === null ? null : whence(view, pa, 8, by, held, "?"))));
   }
-  return h("table", {}, h("caption", { title: hex(sp) }, `The stack at ${reel.el(reel.level(step))}'s SP`),
-    h("thead", {}, h("tr", {}, ["Place", "Value", "Written"].map(
+  return h("table", { class: "hk-stack" }, h("caption", { title: hex(sp) }, `The stack at ${reel.el(reel.level(step))}'s SP`),
+    h("thead", {}, h("tr", {}, ["Place", "Value", "By"].map(
       (text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows));
 }

@@ -1,7 +1,6 @@
 // Where a value came from, whom it depends on, and what it reaches.
 
-import { h, table } from "../dom.js";
-import { hex } from "../format.js";
+import { digits, h, table } from "../dom.js";
 
 /** @type {import("./index.js").Panel} */
 export const originPanel = { key: "origin", letter: "w", name: "Origin", says: "Where a value comes from (whence)",
@@ -17,11 +16,10 @@ function originNodes(view) {
   }
   const { origin, reach, name } = asked;
   const found = origin ?? reach;
-  const value = found.value === null ? "" : ` = ${hex(found.value)}`;
   return [
-    h("p", {}, h("strong", {}, h("code", {}, `${found.what}${value}`))),
+    h("p", {}, h("strong", {}, h("code", {}, found.what, ...(found.value === null ? [] : [" = ", digits(found.value)])))),
     h("p", { class: "hk-owners" }, ...owners(origin?.sources ?? [])),
-    origin ? table("Where it comes from", ["Source, value, owner"], origin.sources.map((source) => sourceRow(view, source))) : "",
+    origin ? table("Where it comes from", ["First used, source, owner, value"], origin.sources.map((source) => sourceRow(view, source))) : "",
     origin ? chain(view, "By way of", origin.steps) : "",
     name ? h("div", {}, reach ? reached(view, reach) : "") : "",
     ...found.notes.map((note) => h("p", { class: "hk-hint" }, `Not known: ${note}.`))].filter(Boolean);
@@ -40,12 +38,12 @@ function badge(owner) {
 
 function sourceRow(view, source) {
   const write = { true: "EL1 may write it", false: "EL1 may not write it" }[String(source.writable)];
-  return [h("span", {}, h("button", { type: "button", class: "hk-who", title: "To the step that used it first",
-    "aria-label": `${source.name}, used first by step ${source.step}: go there`,
-    onclick: view.on(() => view.go(source.step)) }, `◂${source.step}`), " ", h("code", {}, source.name),
-    source.value === null ? "" : h("span", { class: "hk-value" }, ` = ${hex(source.value)}`),
-    h("span", { class: "hk-meaning" }, badge(source.owner),
-      ["", source.kind, ROLE[source.role], write].filter((part) => part !== undefined).join(" · ")))];
+  return [h("div", { class: "hk-source" },
+    h("p", {}, h("button", { type: "button", class: "hk-who", title: "To the step that used it first",
+      "aria-label": `${source.name}, used first by step ${source.step}: go there`,
+      onclick: view.on(() => view.go(source.step)) }, `◂${source.step}`), " ", h("code", {}, source.name), " ", badge(source.owner)),
+    source.value === null ? "" : h("p", { class: "hk-value" }, "= ", digits(source.value)),
+    h("p", { class: "hk-meaning" }, [source.kind, ROLE[source.role], write].filter((part) => part !== undefined).join(" · ")))];
 }
 
 /** Steps as links, with what each is. */

@@ -20,7 +20,7 @@ function stateNodes(view) {
   if (!view.state) {
     const body = h("tbody");
     view.state = { body, table: h("table", { class: "hk-state" },
-      h("caption", {}, "System registers before and after"),
+      h("caption", {}, "System registers"),
       h("thead", {}, h("tr", {}, ["Register, value, fields", "Written"].map(
         (text) => h("th", { scope: "col" }, text)))), body) };
   }
@@ -45,22 +45,28 @@ function stateRow(view, name, number, before, after, fresh) {
     h("td", {}, sysWriter(view, name, number)));
 }
 
-/** The fields of a system register in words. */
+/** The fields of a system register in words, each with the bits that say so. */
 export function fields(reel, name, word) {
-  if (!word) return "zero";
   const symbol = ADDRESSES.test(name) ? reel.addresses.symbolize(word) : null;
-  const parts = reel.meta.fields[name].map(([field, high, low, meaning]) => {
+  const parts = symbol === null ? [] : [`${reel.addresses.space(word)}: ${symbol}`];
+  if (!word) return ["zero"];
+  for (const [field, high, low, meaning] of reel.meta.fields[name]) {
     const number = (word >> BigInt(low)) & ((1n << BigInt(high - low + 1)) - 1n);
-    if (field === "EC") return `EC ${hex(number)}: ${reel.meta.ec[Number(number)] ?? "?"}`;
-    if (field === "ISS" && (word >> 26n) === EC_HVC) return `ISS: from hvc #${number}`;
-    if (field === "M" && name.startsWith("SPSR")) {
-      return `M: ${reel.meta.modes[Number(number)] ?? hex(number)}`;
-    }
-    if (high === low) return number ? `${field}: ${meaning}` : null;
-    if (field === "BASE" || field === "BADDR") return null;
-    if (field === "FIPA") return number ? `IPA ${hex(number << 12n)}` : null;
-    return `${field} ${hex(number)}: ${meaning}`;
-  }).filter(Boolean);
-  if (symbol !== null) parts.unshift(`${reel.addresses.space(word)}: ${symbol}`);
-  return parts.join(" · ") || decimal(word);
+    const says = fieldText(reel, name, word, { field, meaning, number, wide: high > low });
+    if (!says) continue;
+    const bits = high === low ? `bit ${low}` : `bits ${high} to ${low}`;
+    parts.push(h("span", { class: "hk-field", title: `${name}.${field}, ${bits} = ${hex(number)}: ${meaning}` }, says));
+  }
+  return parts.length ? parts.flatMap((part, at) => (at ? [" · ", part] : [part])) : [decimal(word)];
+}
+
+/** What a field says, "" where that is nothing. */
+function fieldText(reel, name, word, { field, meaning, number, wide }) {
+  if (field === "EC") return `EC ${hex(number)}: ${reel.meta.ec[Number(number)] ?? "?"}`;
+  if (field === "ISS" && (word >> 26n) === EC_HVC) return `ISS: from hvc #${number}`;
+  if (field === "M" && name.startsWith("SPSR")) return `M: ${reel.meta.modes[Number(number)] ?? hex(number)}`;
+  if (!wide) return number ? `${field}: ${meaning}` : "";
+  if (field === "BASE" || field === "BADDR") return "";
+  if (field === "FIPA") return number ? `IPA ${hex(number << 12n)}` : "";
+  return `${field} ${hex(number)}: ${meaning}`;
 }

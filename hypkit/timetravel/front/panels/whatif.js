@@ -1,6 +1,6 @@
 // What if the host had sent or held something else: the call again, beside this one.
 
-import { h } from "../dom.js";
+import { digits, h } from "../dom.js";
 import { hex } from "../format.js";
 
 /** @type {import("./index.js").Panel} */
@@ -17,13 +17,13 @@ function form(view) {
   if (!known) return [h("p", {}, "This trace is of no call that could be made again with something changed.")];
   const wishes = (view.options.wishes ??= {});
   const field = (name, label) => h("input", { type: "text", spellcheck: "false", autocomplete: "off", value: wishes[name] ?? "",
-    placeholder: "as it is", "aria-label": label, oninput: (event) => { wishes[name] = event.target.value; },
+    placeholder: "the same", "aria-label": label, oninput: (event) => { wishes[name] = event.target.value; },
     onkeydown: view.on((event) => event.key === "Enter" && run(view)) });
-  const row = (name, word, title = "") => h("tr", {}, h("th", { scope: "row", title }, h("code", {}, name)),
-    h("td", { class: "hk-value" }, hex(BigInt(`0x${word}`)), title ? h("span", { class: "hk-meaning" }, title) : null),
+  const row = (name, word, title = "") => h("tr", {}, h("th", { scope: "row", title }, h("code", {}, name), " = ",
+    h("span", { class: "hk-value" }, digits(BigInt(`0x${word}`))), title ? h("span", { class: "hk-meaning" }, title) : null),
     h("td", {}, field(name, `${name} instead of ${hex(BigInt(`0x${word}`))}`)));
   const table = (caption, rows) => h("table", { class: "hk-wishes" }, h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, ["Name", "Now", "Instead"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows));
+    h("thead", {}, h("tr", {}, ["As it was", "Instead"].map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, rows));
   const other = h("input", { type: "text", spellcheck: "false", autocomplete: "off", placeholder: "label+0x10",
     "aria-label": "Another variable: a label or an address", value: wishes.other ?? "",
     oninput: (event) => { wishes.other = event.target.value; } });
@@ -32,8 +32,8 @@ function form(view) {
       h("button", { type: "button", class: "hk-go", onclick: view.on(() => run(view)) }, "Run again, beside this")),
     table("Registers at the HVC", Object.entries(known.registers).map(([name, word]) => row(name, word))),
     table("Variables that the call reads", [
-      ...known.variables.map(([name, word, writable]) => row(name, word, writable ? "" : "read-only for EL1, by its own tables")),
-      h("tr", {}, h("td", { colspan: 2 }, other), h("td", {}, field("otherValue", "What the other variable shall be")))]),
+      ...known.variables.map(([name, word, writable]) => row(name, word, writable ? "" : "EL1 may not write it, but may change its tables")),
+      h("tr", {}, h("td", {}, other), h("td", {}, field("otherValue", "What the other variable shall be")))]),
     h("p", { class: "hk-hint" }, `Numbers, or labels of ${variant} to point to. With another x0 the host sends its registers as they are.`),
   ];
 }
