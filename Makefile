@@ -12,7 +12,7 @@ $(error VENV must name one folder, in a path without blanks; got "$(VENV)")
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks handout bench linux soak release clean
+.PHONY: help lab test check notebooks handout bench linux soak site release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,7 @@ check: $(VENV)/for-test ## lint, types, spelling, notebooks older than their tex
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/python -m mypy
-	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md CONTRIBUTING.md CHANGELOG.md SECURITY.md notebooks/src notebooks/handout data hypkit/kernel/guest
+	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md CONTRIBUTING.md CHANGELOG.md SECURITY.md notebooks/src notebooks/handout notebooks/site/pages data hypkit/kernel/guest
 	$(BIN)/python -m notebooks.src.build --check
 
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)
@@ -47,6 +47,9 @@ linux: $(VENV)/for-lab ## fetch a real Linux, boot it once in QEMU, keep its EL2
 
 soak: $(VENV)/for-test ## use the kit as badly as can be (ARGS='--cases 5000 --seed 2' for more)
 	$(BIN)/python -m tests.soak $(ARGS)
+
+site: $(VENV)/for-test ## make the web book in build/site (ARGS='--repository https://github.com/...')
+	$(BIN)/python -m notebooks.site.build $(ARGS)
 
 release: $(VENV)/for-release ## build sdist and wheel into dist/, and try the wheel (ARGS=--draft: in any state)
 	$(BIN)/python classroom/release.py $(ARGS)
@@ -95,8 +98,8 @@ $(VENV)/for-lab: pyproject.toml | $(BIN)/pip
 	@echo $(HERE) >$@
 
 $(VENV)/for-test: $(VENV)/for-lab
-	@echo "Installing what the tests and the handout need as well."
-	@$(INSTALL) --editable '.[test,handout]' || $(FAILED)
+	@echo "Installing what the tests, the handout and the book need as well."
+	@$(INSTALL) --editable '.[test,handout,site]' || $(FAILED)
 	@touch $@
 
 $(VENV)/for-handout: $(VENV)/for-lab

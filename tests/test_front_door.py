@@ -2,9 +2,13 @@
 
 import doctest
 import re
+import subprocess
 from pathlib import Path
 
+import yaml
 from PIL import Image
+
+from notebooks.site import build as site
 
 TOP = Path(__file__).resolve().parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
@@ -42,3 +46,16 @@ def test_the_stepper_is_shown_in_both_themes_sharp_and_small():
             assert picture.size == (1500, 900)
             assert abs(picture.convert("L").getpixel((2, 2)) - ground) < 40, name
     assert sum((TOP / name).stat().st_size for name in (dark, light)) < 300_000
+
+
+def test_the_book_is_built_by_make_and_published_from_where_it_builds_it():
+    workflow = yaml.safe_load((TOP / ".github" / "workflows" / "book.yml").read_text())
+    steps = workflow["jobs"]["build"]["steps"]
+    (command,) = [step["run"] for step in steps if "run" in step]
+    planned = subprocess.run(
+        ["make", "--dry-run", "site", "VENV=/tmp/none"], cwd=TOP, capture_output=True, text=True
+    ).stdout
+    assert command.startswith("make site ") and "-m notebooks.site.build" in planned
+    (artifact,) = [step["with"]["path"] for step in steps if "path" in step.get("with", {})]
+    assert TOP / artifact == site.OUT
+    assert workflow["jobs"]["publish"]["needs"] == "build"
