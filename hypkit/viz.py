@@ -16,6 +16,7 @@ from hypkit.pictures.calls import PathTable, show_path, show_phases, show_road
 from hypkit.pictures.hypercall_table import show_table
 from hypkit.pictures.memory_map import show_layout
 from hypkit.pictures.picture import Picture, figure
+from hypkit.pictures.rows import Rows, show_rows
 from hypkit.pictures.source import Listing, show_source
 from hypkit.timetravel.widget import Stepper, stepper
 
@@ -24,6 +25,7 @@ __all__ = [
     "Listing",
     "PathTable",
     "Picture",
+    "Rows",
     "Stepper",
     "compare",
     "figure",
@@ -43,6 +45,7 @@ __all__ = [
     "show_phases",
     "show_pool",
     "show_road",
+    "show_rows",
     "show_scores",
     "show_source",
     "show_table",
