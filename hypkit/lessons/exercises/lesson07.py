@@ -1,4 +1,4 @@
-"""The exercises of 07-review-adr-l: a word of the pool, three reaches, and two dispatchers."""
+"""The exercises of 07-review-adr-l: one line in three spaces, three reaches, two dispatchers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 from functools import lru_cache
 
 from hypkit.cost import Counts
-from hypkit.explain.sentences import meaning
 from hypkit.kernel.variants import HYPERCALLS
-from hypkit.lessons.answers import boolean, text_of, word64
+from hypkit.lessons.answers import answers_for, boolean, text_of, word_of
 from hypkit.lessons.dispatchers import machine_with, own_code, tried
 from hypkit.lessons.functions import call_function
 from hypkit.lessons.judge import Exercise, Wrong
@@ -61,31 +60,42 @@ ASSEMBLY = (
 # --- The judges -----------------------------------------------------------------------------------
 
 
-def _pool_word(answer: object) -> str:
-    got = word64(answer, "an address")
+# Who executes a line, and the space of the code's address there.
+PLACES = {"at EL2": "hyp", "at EL1": "image", "in the stub's handler": "physical"}
+LINES_OF = {f"{line} {place}": (line, place) for place in PLACES for line in ("adr", "ldr")}
+SPACES = ("image", "linear", "physical", "hyp")
+
+
+def _which_space(answer: object) -> str:
+    given = answers_for(answer, tuple(LINES_OF), "the name of an address space")
     with RecordingMachine("numbered", seed=POOL_SEED) as machine:
-        names = {
-            space: machine.address("kvm_hcall_table", space)
-            for space in ("image", "linear", "physical", "hyp")
-        }
-        image = machine.image
-    if got == names["image"]:
-        return (
-            "The pool holds the image address: the linker made it, and KASLR moved it. EL2 has "
-            "no such address"
+        call = machine.call("__kvm_get_mdcr_el2")
+        layout = machine.layout
+        code = {space: machine.address("dispatch", space) for space in PLACES.values()}
+        distance = machine.address("kvm_hcall_table") - code["image"]
+    table = code["image"] + distance
+    pool = next(
+        access.value for step in call.trace for access in step.memory if access.value == table
+    )
+    for key, value in given:
+        line, place = LINES_OF[key]
+        got = word_of(value, SPACES, key)
+        pc = code[PLACES[place]]
+        left = pc + distance if line == "adr" else pool
+        if got == layout.space(left):
+            continue
+        why = (
+            f"the PC is {pc:#x} there, a {PLACES[place]} address, and the table is "
+            f"{distance:#x} bytes further"
+            if line == "adr"
+            else f"the word in the pool is {pool:#x}, whoever loads it"
         )
-    for space in ("linear", "physical", "hyp"):
-        if got == names[space]:
-            raise Wrong(
-                f"Expected what stands in the pool; {got:#x} is the {space} address of "
-                "the table, and the linker knows nothing of that one"
-            )
-    means = meaning(image, got)
-    if got == names["image"] - image.layout.kaslr_offset:
-        means = "address that the linker gave it, before KASLR"
-    raise Wrong(
-        "Expected the word that ldr x10, =kvm_hcall_table loads with seed "
-        f"{POOL_SEED}; got {got:#x}" + (f", the {means}" if means else "")
+        raise Wrong(
+            f"{key}, with seed {POOL_SEED}: x10 is no {got} address then. {why[0].upper()}{why[1:]}"
+        )
+    return (
+        "What adr makes is in the space of the PC, three spaces from the same bytes. What ldr loads "
+        "is the linker's word, an image address wherever it is loaded"
     )
 
 
@@ -285,14 +295,16 @@ def _takes_signs(answer: object) -> None:
 EXERCISES = (
     Exercise(
         "07.1",
-        "The word in the pool",
+        "One line, three places",
         (
-            "Make a machine with seed 7 and let it make any call. Which of the four addresses did the "
-            "linker put into the pool?",
-            "The step to look at is the load whose address is relative to the PC.",
-            'Machine("numbered", seed=7).address("kvm_hcall_table", ...) with the right space.',
+            "adr adds a distance to the PC. ldr =... loads a word that was written long before. Which "
+            "of the two depends on who executes it?",
+            "EL2's PC is a hyp address, the host's is an image address, and the stub's handler runs at "
+            "a physical address.",
+            'adr gives "hyp", "image", "physical", in this order. The word in the pool is the one that '
+            "the linker wrote and KASLR moved.",
         ),
-        _pool_word,
+        _which_space,
     ),
     Exercise(
         "07.2",
