@@ -13,6 +13,7 @@ from hypkit.asm.diagnose import NO_ENGINE
 from hypkit.attack.fuzz import overwrite as write_anyway
 from hypkit.call import RETURNED, Call
 from hypkit.cost import Counts
+from hypkit.emu import Machine
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
 from hypkit.kernel.variants import ENOSYS, HYPERCALLS
@@ -182,6 +183,11 @@ def tried(machine: RecordingMachine, draw: random.Random) -> Iterator[tuple[str,
             raise Wrong(f"Expected -ENOSYS for x0 = {x0 & MASK64:#x}; {did}")
 
 
-def overwrite(machine: RecordingMachine, name: str, value: int) -> None:
-    """Write a read-only word, as a kernel can that owns its page tables."""
+def word_at(machine: Machine, name: str) -> int:
+    """Return the 64-bit word at a label, as EL1 reads it."""
+    return int.from_bytes(machine.read(machine.address(name), 8, el=1), "little")
+
+
+def overwrite(machine: Machine, name: str, value: int) -> None:
+    """Write the word at a label, in two steps where it is read-only: EL1 owns its page tables."""
     write_anyway(machine, machine.address(name), (value & MASK64).to_bytes(8, "little"))

@@ -116,6 +116,64 @@ UNCONVERTED = POOL.replace(
     "",
 )
 
+# --- 08: the same with the table's address by adr_l, each line where it is wanted at last --------
+
+IN_A_ROW = """\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+        cmp     x0, #0x100
+        b.lt    2f
+        cmp     x0, #0x10e
+        b.lt    3f
+2:      mov     x0, #-38
+        eret
+        speculation_barrier
+
+3:      ldr_l   x9, kimage_voffset
+        ldr_l   x10, physvirt_offset
+        add     x9, x9, x10
+        adr_l   x10, kvm_hcall_table
+        sub     x0, x0, #0x100
+        add     x0, x10, x0, lsl #3
+        ldr     x0, [x0]
+        sub     x0, x0, x9
+        kern_hyp_va x0
+dispatch_call:
+        do_el2_call
+dispatch_return:
+        eret
+        speculation_barrier
+"""
+
+# --- 09: three lines to write, in a dispatcher that has the rest -----------------------------------
+
+
+def framed(lines: str) -> str:
+    """Return a dispatcher that has *lines* as its range test: exercise 09.2 asks for three.
+
+    Before them x0 is the host's, after them it is the index in the table.
+    """
+    return f"""\
+dispatch:
+        divert_stub_calls
+dispatch_find:
+{lines.strip(chr(10))}
+        adr     x10, branches
+        add     x0, x10, x0, lsl #2
+dispatch_call:
+        do_el2_call
+dispatch_return:
+        eret
+        speculation_barrier
+
+refuse: mov     x0, #-ENOSYS
+        eret
+        speculation_barrier
+branches:
+""" + "".join(f"        b       {name}\n" for name in HYPERCALLS)
+
+
 # --- 09: the review's dispatcher, with one test of two left, and that one signed -----------------
 
 SIGNED = """\
@@ -148,6 +206,62 @@ kvm_hc_ni:
         ret
 """
 UNSIGNED = SIGNED.replace("b.lt ", "b.lo ")
+
+# --- 09: a second review, of IN_A_ROW; each remark is a change that somebody could make -----------
+
+REMARKS = {
+    "A": "All numbers are below 0x10e. Compare w0, 32 bits are enough.",
+    "B": "Subtract 0x100 first. Then one unsigned test does the work of the two.",
+    "C": "What is below 0x100 is the stub's, and was diverted above. Leave the first test out.",
+    "D": "The functions take two arguments at most. Why are three moved?",
+    "E": "The table is found at its hyp address now, so the last kern_hyp_va can go as well.",
+}
+_TWO_TESTS = """\
+        cmp     x0, #0x100
+        b.lt    2f
+        cmp     x0, #0x10e
+        b.lt    3f
+"""
+_TWO_MOVES = """\
+        str     lr, [sp, #-16]!
+        mov     lr, x0
+        mov     x0, x1
+        mov     x1, x2
+        blr     lr
+        ldr     lr, [sp], #16
+"""
+_CHANGES = {
+    "A": (("cmp     x0", "cmp     w0"),),
+    "B": (
+        (
+            _TWO_TESTS,
+            "        sub     x0, x0, #0x100\n        cmp     x0, #14\n        b.lo    3f\n",
+        ),
+        ("hcall_table\n        sub     x0, x0, #0x100\n", "hcall_table\n"),
+    ),
+    "C": (("        cmp     x0, #0x100\n        b.lt    2f\n", ""),),
+    "D": (("        do_el2_call\n", _TWO_MOVES),),
+    "E": (("        kern_hyp_va x0\n", ""),),
+}
+
+
+def as_remarked(remark: str) -> str:
+    """Return IN_A_ROW with what one of the REMARKS asks for.
+
+    Args:
+        remark: its letter.
+
+    Returns:
+        The text of a dispatcher.
+
+    Raises:
+        KeyError: for another letter.
+    """
+    text = IN_A_ROW
+    for old, new in _CHANGES[remark]:
+        text = text.replace(old, new)
+    return text
+
 
 # --- 10: one comparison as a policy ---------------------------------------------------------------
 

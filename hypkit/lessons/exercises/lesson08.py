@@ -1,23 +1,31 @@
-"""The exercises of 08-review-cached-offset: loads left, cycles saved, a call steered, and held."""
+"""The exercises of 08-review-cached-offset: words believed, an order, a call steered, and held."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
+from functools import lru_cache
 
-from hypkit import facts
+from hypkit.a64.decode import decode
+from hypkit.attack.fuzz import overwrite as write_anyway
+from hypkit.errors import did_you_mean
 from hypkit.kernel.variants import HYPERCALLS
-from hypkit.lessons.answers import answers_for, number
+from hypkit.lessons.answers import answers_for, shown, text_of
+from hypkit.lessons.dispatcher_judge import prove
+from hypkit.lessons.dispatcher_score import CORES, Score
 from hypkit.lessons.dispatchers import machine_with, overwrite, tried
-from hypkit.lessons.functions import call_function
+from hypkit.lessons.functions import call_function, listed
 from hypkit.lessons.judge import Exercise, Wrong
-from hypkit.lessons.material import POOL
+from hypkit.lessons.material import IN_A_ROW, POOL
 from hypkit.lessons.recording import RecordingMachine, after, ending, entered
 from hypkit.trace import Trace
 
-CORES = facts.modelled()
-LOADS = ("numbered", "cached", "patched", "relocated")
 # The words of EL1's that a dispatcher of the story has read.
 OFFSETS = ("kimage_voffset", "physvirt_offset", "kvm_lm_offset")
+TABLE = "kvm_hcall_table"
+BELIEVED = ("kimage_voffset", "kvm_lm_offset", TABLE)
+MACHINES = ("fnptr", "numbered", "cached", "jump_table", "patched", "relocated")
+ASKED = "__vgic_v3_read_vmcr"
 CALL = "__kvm_timer_set_cntvoff"
 
 # --- Texts ----------------------------------------------------------------------------------------
@@ -38,54 +46,117 @@ APART = (
     + _CALL
     + _TAIL
 )
-ASSEMBLY = (("numbered 08 apart", APART),)
+# The given lines, with something to do between each load and what waits for it.
+_GIVEN, _, _ = IN_A_ROW.partition("3:      ")
+EARLY = (
+    _GIVEN
+    + """\
+3:      adr_l   x11, kvm_hcall_table
+        sub     x0, x0, #0x100
+        ldr_l   x9, kimage_voffset
+        ldr_l   x10, physvirt_offset
+        add     x0, x11, x0, lsl #3
+        ldr     x0, [x0]
+        add     x9, x9, x10
+        sub     x0, x0, x9
+        kern_hyp_va x0
+dispatch_call:
+"""
+    + IN_A_ROW.partition("dispatch_call:\n")[2]
+)
+ASSEMBLY = (
+    ("numbered 08 apart", APART),
+    ("numbered 08 in a row", IN_A_ROW),
+    ("numbered 08 early", EARLY),
+)
 
 # --- The judges -----------------------------------------------------------------------------------
 
 
-def _loads(answer: object) -> str:
-    for key, value in answers_for(answer, LOADS, "a count of loads"):
-        got = number(value, f"for {key!r} a count of loads")
-        with RecordingMachine(key, seed=81) as machine:
-            cost = machine.call(CALL, 1).cost
-        expected, everywhere = cost.phases["dispatch"].loads, cost.total.loads
-        if got != expected:
-            whole = ", those of all phases" if got == everywhere else ""
-            raise Wrong(f'{key}: expected the loads of the phase "dispatch"; got {got}{whole}')
-    return "The one load that is left is that of the table's slot"
-
-
-def _saved(answer: object) -> str:
-    given = answers_for(answer, CORES, "a number of cycles")
-    cycles = {}
-    for key in ("numbered+adr_l", "numbered+adr_l+cached", "numbered", "cached"):
-        with RecordingMachine(key, seed=82) as machine:
-            call = machine.call(CALL, 1)
-            cycles[key] = {core: call.timing(core).cycles for core in CORES}
-    saved = {
-        core: cycles["numbered+adr_l"][core] - cycles["numbered+adr_l+cached"][core]
-        for core in CORES
-    }
-    for core, value in given:
-        got = number(value, f"for {core!r} a number of cycles")
-        if got != saved[core]:
-            posted = cycles["numbered"][core] - cycles["cached"][core]
-            why = (
-                ": that is what it saves without adr_l"
-                if got == posted
-                else ": saved cycles are positive"
-                if got == -saved[core]
-                else ""
-            )
+def _astray(answer: object) -> str:
+    for word, value in answers_for(answer, BELIEVED, "a set of machines"):
+        given = listed(value, f"for {word!r} a set of machines", ordered=False, keys=True)
+        for key in given:
+            if key not in MACHINES:
+                like = did_you_mean(key, MACHINES) if isinstance(key, str) else ""
+                raise Wrong(
+                    f"Expected for {word!r} machines out of {', '.join(MACHINES)}; got "
+                    f"{shown(key)}{like}"
+                )
+        right = {key for key in MACHINES if _ran(key, word) != ASKED}
+        for key in given:
+            if key not in right:
+                raise Wrong(
+                    f"With {word} overwritten, {key} still runs {ASKED}; expected machines on "
+                    "which the call goes astray"
+                )
+        if missing := len(right.difference(given)):
+            more = "one machine more runs" if missing == 1 else f"{missing} machines more run"
             raise Wrong(
-                f"{core}: expected the cycles that the cached word saves when adr_l is "
-                f"there already; got {got}{why}"
+                f"With {word} overwritten, {more} something else than {ASKED}; got {shown(value)}"
             )
-    most = max(CORES, key=lambda core: saved[core])
     return (
-        f"It saves most on {most}, which takes instructions in order, and next to nothing "
-        "where the loads wait in the shadow of the table's"
+        "The call by pointer is among them, because there the host converts the address, with its "
+        "own variable. jump_table believes none of these words"
     )
+
+
+@lru_cache(maxsize=32)
+def _ran(key: str, word: str) -> str | None:
+    """Return the function that a call runs after EL1 has overwritten a word, if any."""
+    with RecordingMachine(key, seed=81) as machine:
+        if word in machine.image.symbols:
+            place = machine.image.variant.slots.index(ASKED) if word == TABLE else 0
+            at = machine.address(word) + 8 * place
+            write_anyway(machine, at, (0x4141_4141_4141_4140).to_bytes(8, "little"))
+        return entered(machine.call(ASKED))
+
+
+# What is executed, by mnemonic, may not change: only its order, and which registers it uses.
+QUICK_ENOUGH = 59
+
+
+@lru_cache(maxsize=1)
+def _given() -> Score:
+    """Return what the text takes that the lesson gives."""
+    return prove(IN_A_ROW)
+
+
+def _in_order(answer: object) -> str:
+    text = text_of(answer, "the text of a dispatcher")
+    score, before = prove(text), _given()
+    used, expected = (_mnemonics(each) for each in (text, IN_A_ROW))
+    core = CORES[0]
+    if used != expected:
+        other = (used - expected) + (expected - used)
+        name = min(other)
+        raise Wrong(
+            f"This dispatcher is right, with {score[core]} cycles on {core}. Expected the same "
+            f"instructions in another order; got {used[name]} of `{name}` in place of "
+            f"{expected[name]}"
+        )
+    if score[core] > QUICK_ENOUGH:
+        raise Wrong(
+            f"These are the same instructions, and right. Expected at most {QUICK_ENOUGH} cycles "
+            f"on {core}; got {score[core]}, where the given text takes {before[core]}"
+        )
+    wide = CORES[-1]
+    return (
+        f"{before[core]} cycles on {core} became {score[core]}, with not one instruction fewer. On "
+        f"{wide}, which looks for work by itself, it was {before[wide]} and is {score[wide]}"
+    )
+
+
+def _mnemonics(text: str) -> Counter[str]:
+    """Return how often each mnemonic is in a dispatcher."""
+    with machine_with(text, "numbered", 82) as machine:
+        program = machine.image.dispatcher
+        found: Counter[str] = Counter()
+        for at in range(0, len(program.code) & ~3, 4):
+            if program.base + at in program.lines:
+                word = int.from_bytes(program.code[at : at + 4], "little")
+                found[decode(word).mnemonic] += 1
+    return found
 
 
 # Functions that take any argument, so that each can be steered to each.
@@ -190,24 +261,31 @@ def _follows_the_table(answer: object, seed: int, draw: random.Random) -> None:
 EXERCISES = (
     Exercise(
         "08.1",
-        "What is left to load",
+        "Who goes astray",
         (
-            "A call's cost knows the loads of each phase.",
-            'call.cost.phases["dispatch"].loads is the number of one call.',
-            '{key: Machine(key).call("__kvm_get_mdcr_el2").cost.phases["dispatch"].loads '
-            "for key in (...)}.",
+            "Which of these words does a call read on its way, at EL2 or at EL1? call.trace has every "
+            "load: step.memory is what a step read or wrote.",
+            "Overwrite one word on one machine with the lesson's function, make the call, and look "
+            'whether call.trace.find("__vgic_v3_read_vmcr") is a step. A slot of the table is at '
+            'machine.address("kvm_hcall_table") + 8 * its index.',
+            "The variables: one machine reads kimage_voffset at EL2, another at EL1, before the HVC; "
+            "one reads kvm_lm_offset. The slot: every machine that loads from kvm_hcall_table, "
+            "whether it converts the slot or not.",
         ),
-        _loads,
+        _astray,
     ),
     Exercise(
         "08.2",
-        "What the cache saves",
+        "The same lines in another order",
         (
-            'Compare two machines: "numbered+adr_l" and "numbered+adr_l+cached".',
-            "call.timing(core).cycles gives the cycles of the dispatch on a core.",
-            "For each core: the first machine's cycles minus the second's.",
+            "A core that works in order stops at the first instruction whose input is not ready. Which "
+            "lines have something to load, and which wait for it?",
+            "A loaded value is there some cycles later. Put lines that do not need it in between: the "
+            "index, the table's address.",
+            "First adr_l of the table, into a register of its own, and the index; then the loads of "
+            "the two variables, then the slot's; the add and the sub of the offset last.",
         ),
-        _saved,
+        _in_order,
     ),
     Exercise(
         "08.3",

@@ -1,15 +1,46 @@
 """Answers to the exercises of 08-review-cached-offset, and its attack."""
 
+import pytest
+
 from hypkit import Machine
 from hypkit.a64.pagetables import AP_RO
 from hypkit.check import OPEN, check
 from hypkit.lessons.exercises.lesson07 import DISTANCES, POOL, RELATIVE
-from hypkit.lessons.exercises.lesson08 import APART, CORES, overwrite
+from hypkit.lessons.exercises.lesson08 import APART, EARLY, overwrite
+from hypkit.lessons.material import IN_A_ROW
 from tests.lessons.exercises.test_lesson07 import BRANCHES
+from tests.marks import needs_engine
 
-SAVES = "expected the cycles that the cached word saves when adr_l is there already; got"
-SAVED = {"cortex-a55": 6, "cortex-a57": 1, "cortex-a72": 1, "neoverse-n1": 0}
-LOADS = {"numbered": 4, "cached": 3, "patched": 1, "relocated": 1}
+ASTRAY = {
+    "kimage_voffset": {"fnptr", "numbered"},
+    "kvm_lm_offset": {"cached"},
+    "kvm_hcall_table": {"numbered", "cached", "patched", "relocated"},
+}
+SUB_FIRST = EARLY.replace("        sub     x0, x0, #0x100\n", "").replace(
+    "3:      adr_l   x11", "3:      sub     x0, x0, #0x100\n        adr_l   x11"
+)
+RENAMED = EARLY.replace("x11", "x12").replace("x9", "x13")
+# The index first, and the variables only after the slot: better, and not good enough.
+TABLE_FIRST = IN_A_ROW.replace(
+    """\
+3:      ldr_l   x9, kimage_voffset
+        ldr_l   x10, physvirt_offset
+        add     x9, x9, x10
+""",
+    "3:\n",
+).replace(
+    "        ldr     x0, [x0]\n",
+    """\
+        ldr     x0, [x0]
+        ldr_l   x9, kimage_voffset
+        ldr_l   x10, physvirt_offset
+        add     x9, x9, x10
+""",
+)
+# A shorter dispatcher, which is quicker for another reason.
+CACHED = IN_A_ROW.replace(
+    "        ldr_l   x10, physvirt_offset\n        add     x9, x9, x10\n", ""
+).replace("kimage_voffset", "kvm_lm_offset")
 
 
 def offset(machine):
@@ -54,35 +85,44 @@ def stopped(machine, called, target):
 
 
 RIGHT_ANSWERS = [
-    ("08.1", LOADS),
-    ("08.2", SAVED),
+    ("08.1", ASTRAY),
+    ("08.1", {word: dict.fromkeys(sorted(keys)) for word, keys in ASTRAY.items()}),
+    ("08.1", [sorted(keys) for keys in ASTRAY.values()]),
+    ("08.2", EARLY),
+    ("08.2", RENAMED),
+    ("08.2", SUB_FIRST),
     ("08.3", steer),
-    ("08.1", list(LOADS.values())),
     ("08.4", APART),
 ]
 MISTAKES = [
-    ("08.1", LOADS | {"relocated": 0}, "relocated: expected the loads of the phase"),
+    ("08.1", ASTRAY | {"kimage_voffset": {"numbered"}}, "one machine more runs something else"),
     (
         "08.1",
-        LOADS | {"numbered": 6},
-        'numbered: expected the loads of the phase "dispatch"; got 6, those of all phases',
+        ASTRAY | {"kimage_voffset": {"fnptr", "numbered", "cached"}},
+        "With kimage_voffset overwritten, cached still runs __vgic_v3_read_vmcr",
     ),
-    (
+    ("08.1", ASTRAY | {"kvm_hcall_table": {"numbered", "cached"}}, "2 machines more run"),
+    ("08.1", ASTRAY | {"kvm_hcall_table": {"jump_table"}}, "jump_table still runs"),
+    ("08.1", ASTRAY | {"kvm_lm_offset": {"chached"}}, "did you mean 'cached'?"),
+    ("08.1", ASTRAY | {"kvm_lm_offset": "cached"}, "a set of machines; got 'cached'"),
+    ("08.2", IN_A_ROW, "Expected at most 59 cycles on cortex-a55; got 62"),
+    ("08.2", TABLE_FIRST, "Expected at most 59 cycles on cortex-a55; got 60"),
+    ("08.2", CACHED, "Expected the same instructions in another order; got"),
+    pytest.param(
         "08.2",
-        {"cortex-a55": 5, "cortex-a57": 1, "cortex-a72": 1, "neoverse-n1": 2},
-        f"cortex-a55: {SAVES} 5: that is what it saves without adr_l",
+        EARLY.replace("        add     x9, x9, x10\n", "", 1).replace(
+            "        ldr_l   x10,", "        add     x9, x9, x10\n        ldr_l   x10,", 1
+        ),
+        "x10",
+        marks=needs_engine,
     ),
-    ("08.2", SAVED | {"cortex-a72": -1}, f"cortex-a72: {SAVES} -1: saved cycles are positive"),
-    ("08.2", SAVED | {"neoverse-n1": 3}, f"neoverse-n1: {SAVES} 3"),
+    ("08.2", APART, "in place of"),
     ("08.3", wrong_way, "branches to 0x"),
     ("08.3", another_word, "steer has changed physvirt_offset; expected only kvm_lm_offset"),
     ("08.3", lambda machine, called, target: (yield steer(machine, called, target)), "`yield`"),
     ("08.4", DISTANCES, "Expected the table to be kvm_hcall_table. With the address of"),
     ("08.4", BRANCHES, "Expected the table to be kvm_hcall_table. With the address of"),
-    ("08.1", LOADS | {"patched": 1.0}, "of type float"),
-    ("08.1", [4, 3, 1], "Expected a dict with a count of loads"),
-    ("08.2", {core: 0 for core in CORES}, "cortex-a55"),
-    ("08.2", list(SAVED), "a whole number; got 'cortex-a55'"),
+    ("08.1", [{"numbered"}], "Expected a dict with a set of machines"),
     ("08.3", read_only, "steer stopped with MachineError, 1 line below its def: EL1 cannot write"),
     ("08.3", by_the_table, "steer has changed the table"),
     ("08.3", by_the_code, "steer has changed EL2's code"),
@@ -109,7 +149,7 @@ MISTAKES = [
     ),
     ("08.4", APART.replace("add     x0, x0, x10", "add     x0, x0, y10"), "does not assemble"),
 ]
-NONSENSE = [{"numbered": "four"}, dict.fromkeys(CORES, 1 << 200)]
+NONSENSE = [{"numbered": "four"}, dict.fromkeys(ASTRAY, 1 << 200), dict.fromkeys(ASTRAY, [[]])]
 
 
 def test_an_empty_function_is_an_open_answer():
