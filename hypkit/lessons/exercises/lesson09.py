@@ -1,18 +1,20 @@
-"""The exercises of 09-review-the-rest: cmp's immediate, a split, a signed test, and the fix."""
+"""The exercises of 09-review-the-rest: an immediate, three lines, a signed test, and a reply."""
 
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 
 from hypkit import facts
 from hypkit.a64.registers import MASK64
 from hypkit.call import RETURNED
 from hypkit.kernel.variants import ENOSYS, HYPERCALLS, SMCCC_BASE, variant
-from hypkit.lessons.answers import answers_for, boolean, number, word64
+from hypkit.lessons.answers import answers_for, boolean, text_of, word64, word_of
+from hypkit.lessons.dispatcher_judge import prove
 from hypkit.lessons.dispatchers import LEFTOVER, machine_with, reads_leftover, unguarded
 from hypkit.lessons.functions import call_function
 from hypkit.lessons.judge import Exercise, Wrong
-from hypkit.lessons.material import SIGNED, UNSIGNED
+from hypkit.lessons.material import IN_A_ROW, REMARKS, SIGNED, UNSIGNED, as_remarked, framed
 from hypkit.lessons.recording import RecordingMachine, after, attempt, ending, entered
 
 # --- Texts ----------------------------------------------------------------------------------------
@@ -29,12 +31,25 @@ LINES = (
     "add x0, x10, x0, lsl #3",
     "sub x0, x0, #0x100",
 )
+# The exercise's three lines.
+THREE = """\
+        sub     x0, x0, #0x100
+        cmp     x0, #14
+        b.hs    refuse
+"""
 ASSEMBLY = (
     ("reviewed 09 signed", SIGNED),
     ("reviewed 09 unsigned", UNSIGNED),
     ("reviewed 09 fixed", FIXED),
+    ("numbered 09 three lines", framed(THREE)),
+    *((f"numbered 09 remark {letter}", as_remarked(letter)) for letter in REMARKS),
     ("09 lines", "\n".join(LINES)),
 )
+# Numbers that tell for each remark whether it can be taken, besides those that a learner gives.
+_ALL = (0x101, 0x10D, 0x10E, 0x50, 0xFF, MASK64, 1 << 32 | 0x101, 1 << 63 | 0x101)
+SHOWS = dict.fromkeys(REMARKS, _ALL)
+# What a call passes besides its number.
+ARGUMENTS = (0x1234, 0x5, 0x7)
 
 # --- The judges -----------------------------------------------------------------------------------
 
@@ -86,28 +101,81 @@ def _fits(answer: object) -> str:
     return "Twelve bits, or twelve bits with twelve zeros after them, and nothing else"
 
 
-PARTS = ("numbers", "shuffle")
+FEW = 3
 
 
-def _split(answer: object) -> str:
-    counts = []
-    given = answers_for(answer, PARTS, "a count of instructions")
-    for key in ("fnptr", "numbered+shuffle3", "numbered"):
-        with RecordingMachine(key, seed=17) as machine:
-            counts.append(machine.call("__kvm_flush_vm_context").cost.hyp.instructions)
-    expected = dict(zip(PARTS, (counts[1] - counts[0], counts[2] - counts[1]), strict=True))
-    for part, value in given:
-        got = number(value, f"for {part!r} a count of instructions")
-        if got != expected[part]:
-            whole = ": that is the whole patch" if got == counts[2] - counts[0] else ""
-            raise Wrong(
-                f"For {part!r}, expected what it adds to the instructions at EL2 outside "
-                f"the handler, from one machine to the next; got {got}{whole}"
-            )
+def _three_lines(answer: object) -> str:
+    text = framed(text_of(answer, "three lines of assembly"))
+    if isinstance(answer, str) and "dispatch:" in answer:
+        raise Wrong(
+            "Expected the lines of the test alone, which framed(...) puts into the dispatcher; got "
+            "a whole dispatcher"
+        )
+    score = prove(text)
+    lines = score.instructions - _framed_alone()
+    if lines > FEW:
+        raise Wrong(
+            f"This dispatcher is right. Now expected {FEW} instructions before the table is looked "
+            f"for; got {lines}. After the subtraction, what was below the range is a large number"
+        )
     return (
-        f"{counts[0]} instructions at EL2 become {counts[1]} by the numbers and "
-        f"{counts[2]} by the six registers; a patch of its own would have shown it"
+        f"{lines} instructions, written by yourself. One unsigned test refuses what is below the "
+        "range and what is above it"
     )
+
+
+@lru_cache(maxsize=1)
+def _framed_alone() -> int:
+    """Return the instructions at EL2 around the handler that are none of the test's."""
+    return prove(framed(THREE)).instructions - FEW
+
+
+TAKEN = "done"
+
+
+def _answered(answer: object) -> str:
+    shown_by = []
+    for letter, value in answers_for(answer, tuple(REMARKS), f'"{TAKEN}" or a value for x0'):
+        remark = f'{letter}, "{REMARKS[letter]}"'
+        if isinstance(value, str) and value.strip().casefold() == TAKEN:
+            if any(_differ(letter, x0) for x0 in SHOWS[letter]):
+                raise Wrong(
+                    f"{remark}: you have taken it, and for some x0 the host gets something else "
+                    "now, or another function runs. Answer with such an x0"
+                )
+            continue
+        if isinstance(value, str):
+            word_of(value, (TAKEN,), f"{letter}, or a value for x0")
+        x0 = word64(value, f"for {letter} the answer {TAKEN!r}, or a value for x0")
+        told = _differ(letter, x0)
+        if told is None:
+            raise Wrong(
+                f"{remark}: you have refused it, and given x0 = {x0:#x} as the reason. With and "
+                f"without the change, {_what_came(as_remarked(letter), x0)}: that is no reason"
+            )
+        shown_by.append(f"{letter} by x0 = {x0:#x} ({told})")
+    return f"Two changes taken, and three refused with a call that shows why: {'; '.join(shown_by)}"
+
+
+def _differ(letter: str, x0: int) -> str | None:
+    """Return what a call comes to with a remark's change, if it is something else than without."""
+    before, now = _what_came(IN_A_ROW, x0), _what_came(as_remarked(letter), x0)
+    return None if before == now else now
+
+
+@lru_cache(maxsize=256)
+def _what_came(text: str, x0: int) -> str:
+    """Return what the host sees of a call: whether a function ran, and how the call ended."""
+    with RecordingMachine("numbered", seed=92, dispatcher=text) as machine:
+        call = attempt(machine.hvc, x0, *ARGUMENTS)
+        ran = entered(call)
+    if call.outcome != RETURNED:
+        return (
+            f"{f'{ran} runs, and ' if ran else ''}EL2 does not come back: the call {call.outcome}"
+        )
+    if ran:
+        return f"{ran} runs and comes back"
+    return f"no function runs, and x0 is {call.x0:#x}"
 
 
 def _reads_physvirt(answer: object) -> str:
@@ -248,14 +316,14 @@ EXERCISES = (
     ),
     Exercise(
         "09.2",
-        "What each half costs",
+        "Three lines",
         (
-            'There is a machine with the numbers, but not the six registers: "numbered+shuffle3".',
-            'Make the same call on "fnptr", "numbered+shuffle3" and "numbered", and look at '
-            "cost.hyp.instructions.",
-            '"numbers" is the second count minus the first, "shuffle" the third minus the second.',
+            "What version 2 does: subtract the base, compare, branch. The index stays in x0.",
+            "After the subtraction every number that is no call's is 14 or more, if it is read without "
+            "a sign.",
+            "sub x0, x0, #0x100; then cmp with 14; then b.hs refuse.",
         ),
-        _split,
+        _three_lines,
     ),
     Exercise(
         "09.3",
@@ -294,5 +362,18 @@ EXERCISES = (
         ),
         _enter,
         optional=True,
+    ),
+    Exercise(
+        "09.6",
+        "Answer a review",
+        (
+            'Try each remark: Machine("numbered", dispatcher=as_remarked("A")), and beside it one '
+            "with IN_A_ROW. Make the same calls on both.",
+            "Ask for every remark which x0 the changed line was there for: one with bits above bit 31, "
+            "one between the stub's numbers and 0x100, a good one.",
+            'Two of the five can be taken. "A" is refused by 0x100000101, for example: w0 is in the '
+            "range, x0 is not.",
+        ),
+        _answered,
     ),
 )

@@ -5,10 +5,14 @@ import pytest
 
 from hypkit import AsmError, Machine, assemble
 from hypkit.a64.pagetables import AP_RO
-from hypkit.lessons.exercises.lesson09 import FIXED, LINES, SIGNED, UNSIGNED
+from hypkit.lessons.exercises.lesson09 import FIXED, LINES, SIGNED, THREE, UNSIGNED
+from hypkit.lessons.material import IN_A_ROW, REMARKS, as_remarked, framed
 from tests.marks import needs_engine
 
 BARRIER = "        speculation_barrier\n"
+
+
+ANSWERED = {"A": 0x1_0000_0101, "B": "done", "C": 0x50, "D": "done", "E": 0x101}
 
 
 def fits(n):
@@ -85,8 +89,12 @@ RIGHT_ANSWERS = [
     ("09.1", lambda n: n >> 12 == 0 or n & 0xFFF == n >> 24 == 0),
     ("09.1", lambda n: np.bool_(fits(n))),
     ("09.1", lambda n: 1 if fits(n) else 0),
-    ("09.2", {"numbers": 20, "shuffle": 3}),
-    ("09.2", (20, 3)),
+    ("09.2", THREE),
+    ("09.2", "sub x0, x0, 256; cmp x0, 13; b.hi refuse"),
+    pytest.param("09.2", "subs x0, x0, #0x100\ncmp x0, #0xe\nb.cs refuse", marks=needs_engine),
+    ("09.6", ANSWERED),
+    ("09.6", list(ANSWERED.values())),
+    ("09.6", ANSWERED | {"A": -1 << 32 | 0x105, "C": -1, "B": " Done ", "E": 0x10D}),
     ("09.4", SUBTRACTED),
     ("09.3", -2),
     ("09.3", (1 << 64) - 2),
@@ -105,14 +113,26 @@ MISTAKES = [
     ("09.1", lambda n: n % 0x1000 == 0 or n < 0x1000, "still needs more than 12 bits"),
     ("09.1", lambda n: n < 1 << 24, "its low 12 bits are not zero"),
     ("09.1", lambda n: "yes", "Expected True or False"),
-    ("09.2", {"numbers": 23, "shuffle": 3}, "got 23: that is the whole patch"),
-    ("09.2", {"numbers": 20, "shuffle": 6}, "For 'shuffle'"),
-    ("09.2", {"numbers": 20}, '"shuffle"'),
+    ("09.2", THREE.replace("b.hs", "b.ge"), "no call's number: expected -38"),
+    ("09.2", THREE.replace("b.hs", "b.hi"), "x0 = 0x10e"),
+    ("09.2", THREE.replace("x0", "w0"), "x0 = 0x"),
+    ("09.2", "        cmp x0, #14\n        b.hs refuse\n", "x0 = 0x"),
+    ("09.2", THREE.replace("refuse", "refused"), "does not assemble: line 6"),
+    ("09.2", "cmp x0, #0x100\nb.lo refuse\n" + THREE, "expected 3 instructions before the table"),
+    ("09.2", framed(THREE), "Expected the lines of the test alone"),
+    ("09.2", THREE.splitlines(), "Expected three lines of assembly, one string; got a list of 3"),
+    ("09.6", dict.fromkeys(ANSWERED, "done"), "for some x0 the host gets something else"),
+    ("09.6", ANSWERED | {"B": 0x50}, "that is no reason"),
+    ("09.6", ANSWERED | {"E": 0x50}, "no function runs, and x0 is 0xffffffffffffffda: that is no"),
+    ("09.6", ANSWERED | {"D": 0x102}, "__kvm_timer_set_cntvoff runs and comes back: that is no"),
+    ("09.6", ANSWERED | {"C": "done"}, "Leave the first test out."),
+    ("09.6", ANSWERED | {"D": "no"}, "Expected 'done' for D, or a value for x0; got 'no'"),
+    ("09.6", ANSWERED | {"A": 1 << 70}, "64 bits"),
+    ("09.6", {"A": 0x1_0000_0101}, 'the key "B" is missing'),
     ("09.1", by_the_assembler, "fits asks the assembler"),
     ("09.1", by_another_machine, "fits asks the assembler"),
     ("09.1", lambda n: n.bit_length() <= 12 or n & 0xFFF == 0, "still needs more than 12 bits"),
     ("09.1", lambda n: n <= 0xFFF or n % 0x1000 == 0 and n < 0xFFF000, "fits(0xfff000)"),
-    ("09.2", {"numbers": "20", "shuffle": 3}, "without quotes"),
     ("09.3", -3 & ~(7 << 61) | 1 << 63, "loads from kimage_voffset"),
     ("09.3", "-2", "without quotes"),
     (
@@ -154,7 +174,7 @@ NONSENSE = [
     -1 << 80,
     [1, [2]],
     "dispatch: b dispatch\nkvm_hc_ni: b kvm_hc_ni\n",
-    {"numbers": None, "shuffle": []},
+    {"A": None, "B": [], "C": {}, "D": "done", "E": 1.5},
 ]
 
 
@@ -183,3 +203,18 @@ def test_seventeen_is_the_end_of_the_range_without_a_base():
 
 def test_the_lines_of_the_lesson_assemble():
     assert len(assemble("\n".join(LINES)).code) == 4 * len(LINES)
+
+
+def test_each_remark_changes_the_text_and_two_of_them_change_no_call():
+    texts = {letter: as_remarked(letter) for letter in REMARKS}
+    assert len({IN_A_ROW, *texts.values()}) == 1 + len(REMARKS)
+    numbers = [*range(0x200), -1, -2, 1 << 63, (1 << 32) + 0x101, (1 << 32) + 5]
+    answers = {}
+    for letter, text in {"": IN_A_ROW, **texts}.items():
+        answers[letter] = []
+        for x0 in numbers:
+            with Machine("numbered", seed=3, dispatcher=text) as machine:
+                call = machine.hvc(x0, 0x40, 0x5, 0x7)
+                answers[letter].append((call.outcome, call.x0))
+    same = {letter for letter in REMARKS if answers[letter] == answers[""]}
+    assert same == {letter for letter, reply in ANSWERED.items() if reply == "done"}
