@@ -9,6 +9,7 @@ from hypkit.errors import WrongType, WrongValue, expected
 from hypkit.facts import Event
 from hypkit.pictures.palette import DIM, INK, PAPER, SOFT, Ink
 from hypkit.pictures.picture import Picture
+from hypkit.pictures.rows import Rows, show_rows
 from hypkit.pictures.svg import WIDTH, Canvas, width_of
 
 # How sure we are: a filled mark for what was read at its source, a paler one for what was not.
@@ -77,10 +78,17 @@ def show_timeline(events: Sequence[Event] | None = None) -> Picture:
     return Picture(canvas, bottom + 4)
 
 
-def sources_table(events: Sequence[Event] | None = None) -> str:
-    """Return the same steps as lines of text: when, what, where to look it up, how sure we are."""
+def sources_table(events: Sequence[Event] | None = None) -> Rows:
+    """Return the same steps as a table: when, what with a link, and how sure we are."""
     events = facts.history() if events is None else events
-    return "\n".join(
-        f"{event.when:11} {event.title}\n{'':11} {event.confidence}: {event.source.where}"
-        for event in events
+    return show_rows(
+        ("when", "what", "how sure"),
+        [
+            (
+                event.when,
+                f"[{event.title}]({event.source.url})" if event.source.url else event.title,
+                event.confidence,
+            )
+            for event in events
+        ],
     )
