@@ -89,7 +89,9 @@ def _marked(text: str) -> html.Html:
         code, words, url = match.groups()
         found.append(html.words(text[at : match.start()]))
         found.append(
-            html.code(code) if code else f'<a href="{escape(url)}">{html.words(words)}</a>'
+            html.code(code)
+            if code
+            else html.Html(f'<a href="{escape(url)}">{html.words(words)}</a>')
         )
         at = match.end()
     return html.Html("".join(found) + html.words(text[at:]))
