@@ -435,7 +435,7 @@ def test_the_days_minutes_are_those_of_the_notebooks():
     assert planned.items() >= {lesson.number: lesson.minutes for lesson in LESSONS}.items()
     assert [number for number in planned] == sorted(planned)
     hours = sum(map(sum, planned.values())) / 60
-    assert "All fourteen lessons take nine and a quarter hours" in INSTRUCTOR and 9 < hours < 9.5
+    assert "All fourteen lessons take ten and a quarter hours" in INSTRUCTOR and 10 < hours < 10.5
 
 
 def test_the_day_goes_from_minute_to_minute_and_is_five_and_a_half_hours_of_course():
