@@ -119,7 +119,7 @@ def _three_lines(answer: object) -> str:
             f"for; got {lines}. After the subtraction, what was below the range is a large number"
         )
     return (
-        f"{lines} instructions, written by yourself. One unsigned test refuses what is below the "
+        f"{lines} instructions. One unsigned test refuses what is below the "
         "range and what is above it"
     )
 
