@@ -39,6 +39,7 @@ from hypkit.machine.mailbox import (
     MAX_ARGS,
     ROOM,
     address,
+    as_bytes,
     bulk,
     is_whole,
     mailbox,
@@ -651,7 +652,7 @@ class Machine:
             MachineError: a byte is not mapped, or read-only; then nothing was written.
             TypeError, ValueError: an address or data of another kind.
         """
-        va, data = address(va), _as_bytes(data)
+        va, data = address(va), as_bytes(data)
         with self._turn:
             places = self._places(va, data)
             cpu = self._ready() if not self._state.whole else self._alive()
@@ -786,10 +787,3 @@ def _progress(calls: int) -> Iterator[Callable[[int], object]]:
 
     with tqdm(total=calls, unit=" calls", delay=2, leave=False) as bar:
         yield bar.update
-
-
-def _as_bytes(data: object) -> bytes:
-    try:
-        return bytes(memoryview(data))  # type: ignore[arg-type]  # to ask is the point
-    except TypeError:
-        raise WrongType(f"data for memory: {expected('bytes', data)}") from None

@@ -15,47 +15,74 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm.auto import tqdm
 
+from hypkit import linux
 from hypkit.a64.effects import operation
 from hypkit.a64.pagetables import AP_RO
+from hypkit.attack.ground import Ground, ground_of
 from hypkit.attack.hostile import Hostile
 from hypkit.attack.outcomes import Classifier, Outcome, Verdict
+from hypkit.attack.real import LinuxHostile, linux_ground
 from hypkit.attack.watch import SLICE, Watch
 from hypkit.call import Call
 from hypkit.emu import Machine
+from hypkit.errors import WrongValue
 from hypkit.header import Header
+from hypkit.linux import LinuxMachine
+from hypkit.linux.snapshot import PROTECTED, Snapshot
 from hypkit.machine.hooks.watch_state import R
 from hypkit.machine.mailbox import whole
 from hypkit.pictures.html import Column, code, table
 
 THREADS = min(2, os.cpu_count() or 1)  # each with a machine of its own
+REAL = "linux-"  # before a kernel's version, where a key of VARIANTS is expected as well
 MANY_CALLS = 200_000  # from here on a bar shows that there is progress
+
+
+Board = Machine | LinuxMachine
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is attacked: everything that a machine is made from."""
+    """What is attacked: everything that a machine is made from.
+
+    Attributes:
+        variant: a key of VARIANTS, or a real kernel's, "linux-6.1".
+        seed, dispatcher, header: as Machine takes them.
+        writes: what EL1 writes beforehand: (its address, bytes, what it is in words) each.
+        kernel: a real kernel's snapshot, which takes the place of variant, seed and the rest.
+    """
 
     variant: str
     seed: int
     dispatcher: str | None = None
     header: str | Mapping[str, str] | Header | None = None
-    # What EL1 writes beforehand: (its address, bytes, what it is in words).
     writes: tuple[tuple[int, bytes, str], ...] = ()
+    kernel: Snapshot | None = field(default=None, repr=False, compare=False)
 
-    def machine(self) -> Machine:
+    def machine(self) -> Board:
         """Return a new machine, with what EL1 writes already written."""
-        machine = Machine(
-            self.variant, seed=self.seed, dispatcher=self.dispatcher, header=self.header
-        )
+        machine: Board
+        if self.kernel is not None:
+            machine = LinuxMachine(self.kernel)
+        else:
+            machine = Machine(
+                self.variant, seed=self.seed, dispatcher=self.dispatcher, header=self.header
+            )
         for va, data, _ in self.writes:
             overwrite(machine, va, data)
         return machine
 
 
-def overwrite(machine: Machine, va: int, data: bytes) -> None:
+def ground(machine: Board) -> Ground:
+    """Return what a watch needs to know of a machine of either kind."""
+    return linux_ground(machine) if isinstance(machine, LinuxMachine) else ground_of(machine)
+
+
+def overwrite(machine: Board, va: int, data: bytes) -> None:
     """Write as EL1 can with its own page tables: where it may only read, it makes them let it.
 
-    va: an image or linear address. Raises MachineError where EL1 has nothing mapped.
+    va: an image or linear address. Raises MachineError where EL1 has nothing mapped, or where a
+    stage 2 keeps it from writing.
     """
     if not machine.translate(va, el=1).writable:
         entry = machine.entry_of(va)
@@ -121,6 +148,8 @@ class Report:
         findings: a Finding for each kind of outcome that a dispatcher must not let happen, the
             worst first.
         arguments: the same for what the functions do with arguments that they believe.
+        leaked: a Finding for each register in which the host learns a hyp address, where the ABI
+            leaves that register to the callee.
         target: what was attacked; seed: of the hostile calls.
     """
 
@@ -133,10 +162,12 @@ class Report:
         leaks: int,
         findings: Sequence[Finding],
         arguments: Sequence[Finding],
+        leaked: Sequence[Finding] = (),
     ) -> None:
         self.target, self.seed, self.calls, self.leaks = target, seed, calls, leaks
         self.counts = {outcome: counts[outcome] for outcome in sorted(counts)}
         self.findings, self.arguments = tuple(findings), tuple(arguments)
+        self.leaked = tuple(leaked)
 
     @property
     def silent(self) -> bool:
@@ -161,14 +192,14 @@ class Report:
                 code(finding.code),
                 f"{finding.count:,}",
             )
-            for finding in (*self.findings, *self.arguments)
+            for finding in (*self.findings, *self.arguments, *self.leaked)
         ]
         columns = ("outcome", "where", "smallest call", Column("calls", align="right"))
         return f"<p>{html.escape(repr(self))}</p>{table(columns, rows, row_heads=False)}"
 
 
 def fuzz(
-    target: str | Machine | Target = "numbered",
+    target: str | Board | Target = "numbered",
     calls: int = 100_000,
     *,
     seed: int = 0,
@@ -181,8 +212,8 @@ def fuzz(
     """Attack a machine's boundary and say what each call came to.
 
     Args:
-        target: a key of VARIANTS, or a machine, whose variant, seed, dispatcher and header are
-            taken (not its state), or a Target.
+        target: a key of VARIANTS, a real kernel's, "linux-6.1", or a machine, whose variant, seed, dispatcher and header are
+            taken (not its state), such as linux.machine("6.1"), or a Target.
         calls: how many hostile calls.
         seed: of the calls and, with a key, of the machine; the same seed gives the same report.
         dispatcher, header: a learner's own, as Machine takes them.
@@ -200,21 +231,33 @@ def fuzz(
     number = whole("calls", calls)
     if number < 1:
         raise ValueError(f"expected a number of calls from 1 on; got {calls}")
-    goal = _target(target, whole("seed", seed), dispatcher, header)
+    goal = target_of(target, whole("seed", seed), dispatcher, header)
     with goal.machine() as machine:
         if machine.image.variant.host_el == 2:
-            raise ValueError(f"a {machine.key} host is at EL2 itself: there is no boundary")
+            raise ValueError(f"a {machine.image.key} host is at EL2 itself: there is no boundary")
         return _Attack(goal, machine, seed, number, x0, arguments).run(progress)
 
 
-def _target(
-    target: str | Machine | Target,
+def target_of(
+    target: str | Board | Target,
     seed: int,
     dispatcher: str | None,
     header: str | Mapping[str, str] | Header | None,
 ) -> Target:
+    """Return what is attacked, from what fuzz() takes; KeyError and MachineError as there."""
     if isinstance(target, Target):
         return target
+    if isinstance(target, str) and target.startswith(REAL):
+        target = linux.machine(
+            target.removeprefix(REAL).removesuffix(PROTECTED), protected=target.endswith(PROTECTED)
+        )
+    if isinstance(target, LinuxMachine):
+        if dispatcher is not None or header is not None:
+            raise WrongValue(
+                "a real kernel has a dispatcher and numbers of its own: expected neither "
+                "dispatcher nor header with it"
+            )
+        return Target(target.image.key, seed, kernel=target.kernel)
     if isinstance(target, Machine):
         text = dispatcher or target.dispatcher
         return Target(target.key, target.seed, text, header or target.header)
@@ -225,14 +268,18 @@ class _Attack:
     """One attack: many calls in slices, their kinds, and one verdict a kind."""
 
     def __init__(
-        self, target: Target, machine: Machine, seed: int, calls: int, x0: bool, arguments: bool
+        self, target: Target, machine: Board, seed: int, calls: int, x0: bool, arguments: bool
     ) -> None:
         self._target, self._seed, self._calls = target, seed, calls
-        self._hostile, self._x0, self._arguments = Hostile(machine), x0, arguments
+        self._x0, self._arguments = x0, arguments
+        self._hostile = (
+            LinuxHostile(machine) if isinstance(machine, LinuxMachine) else Hostile(machine)
+        )
         # Functions take a VM, a vCPU, or numbers: which one takes which, by what x0 asks for.
-        self._good = self._hostile.good_arguments(machine)
-        self._classifier = Classifier(machine)
-        self._watch = Watch(machine)
+        self._good = self._hostile.good_arguments()
+        self._ground = ground(machine)
+        self._classifier = Classifier(self._ground)
+        self._watch = Watch(self._ground)
         self._verdicts: dict[bytes, Verdict] = {}
 
     def run(self, progress: bool) -> Report:
@@ -251,14 +298,13 @@ class _Attack:
                     number = int(numbers[which])
                     counts[verdict.outcome] += number
                     leaks += number * verdict.leaked
-                    if verdict.sound and not verdict.by_arguments:
-                        continue
-                    if verdict.outcome is Outcome.HANDLED:
+                    if verdict.outcome in (Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB):
                         continue
                     plain = Verdict(verdict.outcome, verdict.detail, verdict.by_arguments, False)
                     members = np.flatnonzero(kind == which)
                     best = members[_sizes(requests[members]).argmin()]
-                    way = 0 if verdict.by_arguments else int(records[at][R.WAY])
+                    one = verdict.by_arguments or verdict.outcome is Outcome.LEAKED
+                    way = 0 if one else int(records[at][R.WAY])
                     old = kinds.get((plain, way))
                     if old is None or _sizes(requests[best : best + 1]) < _sizes(old[1][None]):
                         since = starts[np.searchsorted(starts, best, "right") - 1]
@@ -284,8 +330,9 @@ class _Attack:
             self._calls,
             counts,
             leaks,
-            [finding for finding in found if not finding.verdict.by_arguments],
+            [finding for finding in found if not finding.verdict.sound],
             [finding for finding in found if finding.verdict.by_arguments],
+            [finding for finding in found if finding.verdict.outcome is Outcome.LEAKED],
         )
 
     def _slices(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
@@ -300,8 +347,9 @@ class _Attack:
         with contextlib.ExitStack() as stack:
             idle.put(self._watch)
             for _ in range(workers - 1):
-                machine = stack.enter_context(self._target.machine())
-                idle.put(stack.enter_context(Watch(machine)))
+                machine = self._target.machine()
+                stack.enter_context(machine)
+                idle.put(stack.enter_context(Watch(ground(machine))))
 
             def made(number: int) -> tuple[np.ndarray, np.ndarray, list[int]]:
                 random = np.random.default_rng((self._seed, number))
@@ -332,7 +380,7 @@ class _Attack:
         return np.column_stack([x0, np.where(known[:, None], rows[places], rows[0])])
 
     def _judge(self, request: np.ndarray, record: np.ndarray) -> Verdict:
-        key = record[[R.WAY, R.TARGET, R.FLAGS, R.WHERE]].tobytes()
+        key = record[[R.WAY, R.TARGET, R.FLAGS, R.WHERE, R.WROTE, R.REGISTER]].tobytes()
         key += str(self._classifier.expected(int(request[0]))).encode()
         if key not in self._verdicts:
             transfer = None
@@ -345,8 +393,10 @@ class _Attack:
         """Where a call that reached no other program branched to by a register, None if nowhere.
 
         A dispatcher for numbers may have code of its own there, such as what a table's empty slots
-        lead to.
+        lead to. A real kernel has not.
         """
+        if self._target.kernel is not None:
+            return None
         with self._target.machine() as machine:
             trace = machine.hvc(*map(int, request)).whole_trace
         levels = trace.els
@@ -360,7 +410,9 @@ class _Attack:
                     return None
                 known = levels[step.index + 1] == 2
                 numbered = machine.image.variant.base is not None
-                return goal if known and not (numbered and self._classifier.own(goal)) else None
+                return (
+                    goal if known and not (numbered and goal in self._ground.dispatcher) else None
+                )
         return None
 
     def _verdict_of(self, requests: np.ndarray) -> Verdict:

@@ -17,8 +17,8 @@ ARGUMENTS = 6
 STUB_CALLS = np.arange(3, dtype=np.uint64)
 
 
-def _constants(code: bytes) -> Iterator[int]:
-    """The numbers that a dispatcher compares or computes with, as its code has them.
+def constants(code: bytes) -> Iterator[int]:
+    """Yield the numbers that a dispatcher compares or computes with, as its code has them.
 
     A number that it alone knows would not be met by chance among 2**64.
     """
@@ -40,6 +40,7 @@ class Hostile:
 
     def __init__(self, machine: Machine) -> None:
         image, layout = machine.image, machine.layout
+        self._good = self._examples(machine)
         numbers = image.variant.numbers
         if numbers:
             self.valid = np.array(sorted(numbers.values()), dtype=np.uint64)
@@ -60,7 +61,7 @@ class Hostile:
             np.uint64,
         )
         low, high = int(self.valid.min()), int(self.valid.max())
-        bounds = set(_constants(machine.image.dispatcher.code))
+        bounds = set(constants(machine.image.dispatcher.code))
         bounds |= {0, 3, 0x100, 0x1000, 0xC600_0000, 1 << 31, 1 << 32, 1 << 47, 1 << 48, 1 << 63}
         bounds |= {low, high, low << 32, 1 << 63 | low, (1 << 63) - 1, MASK64}
         self.bounds = np.array(sorted(bound & MASK64 for bound in bounds), np.uint64)
@@ -92,9 +93,12 @@ class Hostile:
         """Return *count* first registers that the ABI has, uint64."""
         return random.choice(self.valid, count)
 
-    def good_arguments(self, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
+    def good_arguments(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (every x0 of the ABI, ascending; for each the x1 to x6 that its function
         expects)."""
+        return self._good
+
+    def _examples(self, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
         variant = machine.image.variant
         examples = {call.name: call.example for call in facts.hypercalls()}
         rows = {}

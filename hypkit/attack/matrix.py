@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
-from hypkit.attack.fuzz import Finding, Report, Target, fuzz
+from hypkit import linux
+from hypkit.attack import real
+from hypkit.attack.fuzz import REAL, Finding, Report, Target, fuzz, target_of
 from hypkit.attack.outcomes import Outcome, Verdict
 from hypkit.emu import Machine
+from hypkit.errors import UnknownName, did_you_mean, shown
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION
 from hypkit.kernel.variants import VARIANTS
+from hypkit.kernel.variants import variant as variant_of
+from hypkit.linux import KERNELS, LinuxMachine
+from hypkit.linux.snapshot import PROTECTED
+from hypkit.machine.errors import MachineError
+from hypkit.machine.mailbox import whole
 from hypkit.pictures.html import Html, code, table
 from hypkit.pictures.palette import INK, OUTCOME, PAPER, SOFT
 from hypkit.pictures.picture import Picture
 from hypkit.pictures.svg import Canvas
 
-_LEFT, _WIDE, _HIGH = 96.0, 118.0, 42.0  # of the picture, in CSS pixels
+_LEFT, _MORE, _WIDE, _HIGH = 96.0, 60.0, 106.0, 42.0  # of the picture, in CSS pixels
 CALLS = 3_000  # hostile calls for a cell
 SEED = 2020
 Writes = tuple[tuple[int, bytes, str], ...]
@@ -133,7 +141,16 @@ POWERS = (
     Power("table", "overwrites a slot of a table in its read-only data", _slots),
     Power("page tables", "overwrites EL2's page tables, which lie in its memory", _hyp_tables),
     Power("stub", "makes a stub call"),
+    Power("registers", "looks at its registers after a call with good arguments"),
 )
+# The same on a real kernel. It has no vCPU whose structure a host could write.
+REAL_WRITES: Mapping[str, Callable[[LinuxMachine], Iterator[Writes]]] = {
+    "variables": real.variables,
+    "table": real.slots,
+    "page tables": real.hyp_tables,
+}
+NOTHING = "nothing to act on"
+SAME_LEVEL = "no boundary"  # a vhe host is at EL2 itself and calls a function
 
 
 @dataclass(frozen=True)
@@ -142,26 +159,34 @@ class Cell:
 
     variant: str
     power: str
-    outcome: Outcome | None  # None: there is nothing for this power to act on
+    outcome: Outcome | None  # None: there is nothing for this power to act on, and ...
     finding: Finding | None
     reports: tuple[Report, ...] = ()
+    why: str = NOTHING  # ... this is why
+
+    @property
+    def words(self) -> str:
+        """Return the outcome in words, or why there is none."""
+        return self.why if self.outcome is None else self.outcome.words
 
     def stepper(self) -> object:
         """Open the smallest example in the stepper; ValueError where there is none."""
         if self.finding is None:
-            raise ValueError(f"{self.variant}, {self.power}: nothing was found to step through")
+            raise ValueError(
+                f"{self.variant}, {self.power}: nothing was found to step through ({self.words})"
+            )
         return self.finding.stepper()
 
     def __repr__(self) -> str:
-        what = "nothing to act on" if self.outcome is None else self.outcome.words
         example = f": {self.finding.code}" if self.finding else ""
-        return f"Cell({self.variant}, {self.power}: {what}{example})"
+        return f"Cell({self.variant}, {self.power}: {self.words}{example})"
 
 
 class Matrix:
     """Variants by powers. m["fnptr", "x0"] is a Cell."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
+    def __init__(self, cells: Sequence[Cell], absent: Sequence[str] = ()) -> None:
+        self.absent = tuple(absent)  # kernels that are not here
         self.cells = {(cell.variant, cell.power): cell for cell in cells}
         self.variants = tuple(dict.fromkeys(cell.variant for cell in cells))
         self.powers = tuple(dict.fromkeys(cell.power for cell in cells))
@@ -174,46 +199,87 @@ class Matrix:
             )
         return self.cells[place]
 
+    def finding(self, variant: str, outcome: str) -> Finding:
+        """Return the smallest finding of a kind against a variant, whatever power it takes.
+
+        Args:
+            variant: a row, such as "fnptr".
+            outcome: words of the class, or a part of them: "mid-function".
+
+        Raises:
+            KeyError: there is no such row, or nothing of that kind was found there.
+        """
+        if variant not in self.variants:
+            near = did_you_mean(str(variant), self.variants)
+            there = f"; there are: {', '.join(self.variants)}"
+            raise UnknownName(f"no row {shown(variant)}{near or there}")
+        found: dict[str, Finding] = {}
+        for power in self.powers:
+            cell = self[variant, power]
+            reports = [f for r in cell.reports for f in (*r.findings, *r.arguments, *r.leaked)]
+            for finding in [*([cell.finding] if cell.finding else []), *reports]:
+                found.setdefault(finding.verdict.outcome.words, finding)
+        wanted = str(outcome).casefold()
+        for words, finding in found.items():
+            if wanted and wanted in words.casefold():
+                return finding
+        raise UnknownName(
+            f"nothing of the kind {shown(outcome)} was found against {variant}: there is "
+            + (", ".join(found) or "nothing at all")
+        )
+
     def __repr__(self) -> str:
         width = max(len(o.words) for o in Outcome) + 2
-        head = f"{'':12}" + "".join(f"{power:{width}}" for power in self.powers)
+        wide = max(12, *(len(variant) + 2 for variant in self.variants))
+        head = f"{'':{wide}}" + "".join(f"{power:{width}}" for power in self.powers)
         rows = [head]
         for variant in self.variants:
-            cells = (self[variant, power].outcome for power in self.powers)
-            words = ("-" if outcome is None else outcome.words for outcome in cells)
-            rows.append(f"{variant:12}" + "".join(f"{word:{width}}" for word in words))
+            words = (self[variant, power].words for power in self.powers)
+            rows.append(
+                f"{variant:{wide}}"
+                + "".join(f"{'-' if word == NOTHING else word:{width}}" for word in words)
+            )
+        rows += [self.missing] if self.absent else []
         return "\n".join(row.rstrip() for row in rows)
+
+    @property
+    def missing(self) -> str:
+        """Return which kernels have no row, and how to get one; "" where all have."""
+        if not self.absent:
+            return ""
+        names = " ".join(self.absent)
+        return (
+            f"No snapshot of Linux {', '.join(self.absent)} is on this computer, so there is no row: "
+            f"`make linux ARGS='{names}'` makes one."
+        )
 
     def picture(self) -> Picture:
         """Return the matrix drawn: a box a cell, the darker the more of EL2 is the host's."""
         told = "; ".join(
             f"{variant}: "
-            + ", ".join(f"{power} {self._words(variant, power)}" for power in self.powers)
+            + ", ".join(f"{power} {self[variant, power].words}" for power in self.powers)
             for variant in self.variants
         )
+        left = _LEFT + (_MORE if any(v.startswith(REAL) for v in self.variants) else 0)
         canvas = Canvas(
-            _LEFT + _WIDE * len(self.powers) + 8,
+            left + _WIDE * len(self.powers) + 8,
             "What a hostile host can do",
             f"A grid of variants and of what the host can do, with the worst outcome. {told}.",
         )
         for column, power in enumerate(self.powers):
-            middle = _LEFT + _WIDE * column + _WIDE / 2
+            middle = left + _WIDE * column + _WIDE / 2
             canvas.text(middle, 22, power, 12, bold=True, anchor="middle")
         for row, variant in enumerate(self.variants):
             y = 32 + _HIGH * row
             canvas.text(8, y + 25, variant, 12, mono=True)
             for column, power in enumerate(self.powers):
-                self._box(canvas, _LEFT + _WIDE * column, y, self[variant, power].outcome)
+                self._box(canvas, left + _WIDE * column, y, self[variant, power].outcome)
         rows = [
-            (variant, *(self._words(variant, power) for power in self.powers))
+            (variant, *(self[variant, power].words for power in self.powers))
             for variant in self.variants
         ]
         heads = ("variant", *self.powers)
         return Picture(canvas, 40 + _HIGH * len(self.variants), heads, rows)
-
-    def _words(self, variant: str, power: str) -> str:
-        outcome = self[variant, power].outcome
-        return "nothing to act on" if outcome is None else outcome.words
 
     def _box(self, canvas: Canvas, x: float, y: float, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -221,7 +287,7 @@ class Matrix:
             return
         if outcome in (Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB):
             ground, ink, sign = SOFT, INK, "\u2713"
-        elif outcome in (Outcome.PANIC, Outcome.LOST, Outcome.DENIED):
+        elif outcome in (Outcome.PANIC, Outcome.LOST, Outcome.DENIED, Outcome.LEAKED):
             ground, ink, sign = OUTCOME["panicked"].fill, OUTCOME["panicked"].ink, "\u2715"
         else:
             ground, ink, sign = INK, PAPER, "!"
@@ -229,24 +295,27 @@ class Matrix:
         canvas.text(x + _WIDE / 2, y + 17, sign, 13, bold=True, anchor="middle", ink=ink)
         short = outcome.words.replace("code run that is no hyp text", "foreign code")
         short = short.replace("entered mid-function", "mid-function")
+        short = short.replace("hyp address leaked", "address leaked")
         canvas.text(x + _WIDE / 2, y + 32, short, 11, anchor="middle", ink=ink)
 
     def _repr_html_(self) -> str:
+        return self._table(lambda cell: code(cell.finding.code) if cell.finding else "")
+
+    def _table(self, example: Callable[[Cell], str]) -> str:
+        """The matrix as a table, with an example in each cell that has one."""
         rows = []
         for variant in self.variants:
             row: list[str | None] = [code(variant)]
             for power in self.powers:
                 cell = self[variant, power]
-                words = None if cell.outcome is None else cell.outcome.words
-                example = f"<br>{code(cell.finding.code)}" if cell.finding else ""
-                row.append(words and Html(html.escape(words) + example))
+                shown_as = example(cell)
+                row.append(Html(html.escape(cell.words) + (f"<br>{shown_as}" if shown_as else "")))
             rows.append(row)
-        return table(
-            ("variant", *self.powers),
-            rows,
-            caption="The worst that a host with one power more can do, and the smallest call that "
-            "does it",
+        caption = (
+            "The worst that a host with one power more can do, and the smallest call that does it"
         )
+        note = f"<p>{html.escape(self.missing)}</p>" if self.absent else ""
+        return table(("variant", *self.powers), rows, caption=caption) + note
 
 
 def matrix(
@@ -259,7 +328,8 @@ def matrix(
     """Attack variants with one power after the other.
 
     Args:
-        variants: keys of VARIANTS; by default all that have a boundary.
+        variants: keys of VARIANTS, and real kernels as "linux-6.1"; by default all variants and all
+            kernels whose snapshots are on this computer.
         calls: hostile calls for each cell and each thing that EL1 writes.
         seed: of the machines and of the calls.
         progress: whether a bar shows how far it is.
@@ -268,22 +338,34 @@ def matrix(
         A Matrix.
 
     Raises:
-        KeyError, ValueError: as fuzz does for a variant.
+        KeyError: there is no such variant.
+        MachineError: there is no snapshot of that kernel; the sentence says how to make one.
     """
-    keys = list(variants or (key for key in VARIANTS if VARIANTS[key].host_el == 1))
+    absent: tuple[str, ...] = ()
+    if variants is None:
+        here = [kernel for kernel in linux.available() if kernel.removesuffix(PROTECTED) in KERNELS]
+        absent = tuple(kernel for kernel in KERNELS if kernel not in here)
+        variants = [*VARIANTS, *(REAL + kernel for kernel in here)]
+    targets = [target_of(key, whole("seed", seed), None, None) for key in variants]
     cells = []
-    with tqdm(total=len(keys) * len(POWERS), disable=not progress) as bar:
-        for key in keys:
+    with tqdm(total=len(targets) * len(POWERS), disable=not progress) as bar:
+        for target in targets:
             for power in POWERS:
-                cells.append(_cell(Target(key, seed), power, calls))
+                cells.append(_cell(target, power, calls))
                 bar.update()
-    return Matrix(cells)
+    return Matrix(cells, absent)
 
 
 def _cell(target: Target, power: Power, calls: int) -> Cell:
+    if target.kernel is None and variant_of(target.variant).host_el == 2:
+        return Cell(target.variant, power.key, None, None, why=SAME_LEVEL)
     if power.key == "stub":
         return _stub(target)
-    if power.writes is None:
+    if (
+        target.kernel is None
+        and power.writes is None
+        or power.key in ("x0", "arguments", "registers")
+    ):
         report = fuzz(
             target,
             calls,
@@ -293,35 +375,60 @@ def _cell(target: Target, power: Power, calls: int) -> Cell:
             progress=False,
         )
         return _worst(target, power, [report])
-    with target.machine() as machine:
-        worlds = list(power.writes(machine))
-    if power.key == "page tables":
-        return _remapped(target, power, worlds[0])
-    reports = [
-        fuzz(
-            dataclasses.replace(target, writes=writes),
-            calls,
-            seed=target.seed,
-            x0=False,
-            arguments=False,
-            progress=False,
-        )
-        for writes in worlds
-    ]
+    try:
+        with target.machine() as machine:
+            if isinstance(machine, LinuxMachine):
+                writes = REAL_WRITES.get(power.key)
+                worlds = list(writes(machine)) if writes else []
+            else:
+                assert power.writes is not None
+                worlds = list(power.writes(machine))
+        if power.key == "page tables":
+            return _remapped(target, power, worlds[0])
+        reports = [
+            fuzz(
+                dataclasses.replace(target, writes=writes),
+                calls // 4 if target.kernel else calls,
+                seed=target.seed,
+                x0=False,
+                arguments=False,
+                progress=False,
+            )
+            for writes in worlds
+        ]
+    except MachineError as error:
+        if target.kernel is None or not target.kernel.protected:
+            raise
+        return Cell(target.variant, power.key, None, None, why=_kept(error))
     return _worst(target, power, reports)
+
+
+def _kept(error: MachineError) -> str:
+    """Why a protected kernel's host could not write, in a few words; other errors go on."""
+    if "its stage 2" not in str(error):
+        raise error
+    return "kept by stage 2"
 
 
 def _worst(target: Target, power: Power, reports: Sequence[Report]) -> Cell:
     """The worst finding of some reports; without one the worst outcome that is no harm."""
     if not reports:
         return Cell(target.variant, power.key, None, None)
-    found = [f for report in reports for f in (*report.findings, *report.arguments)]
+    found = [f for report in reports for f in report.findings]
+    # What a real function does with zeros for arguments is not what this power is about.
+    if target.kernel is None or power.key == "arguments":
+        found += [f for report in reports for f in report.arguments]
+    if power.key == "registers":
+        found += [f for report in reports for f in report.leaked]
     if not found:
         harmless = max(
-            outcome
-            for report in reports
-            for outcome in report.counts
-            if outcome in (Outcome.HANDLED, Outcome.REFUSED)
+            (
+                outcome
+                for report in reports
+                for outcome in report.counts
+                if outcome in (Outcome.HANDLED, Outcome.REFUSED)
+            ),
+            default=Outcome.HANDLED,
         )
         return Cell(target.variant, power.key, harmless, None, tuple(reports))
     worst = min(found, key=lambda f: (-f.verdict.outcome, len(f.before), sum(f.request)))
@@ -331,13 +438,17 @@ def _worst(target: Target, power: Power, reports: Sequence[Report]) -> Cell:
 def _stub(target: Target) -> Cell:
     """A soft restart: code of the host's choosing at EL2 with the MMU off, as kexec needs it."""
     with target.machine() as machine:
-        place = HEAP["vm_memory"][0]
+        if isinstance(machine, LinuxMachine):
+            _, place = real.pages_of_the_host(machine, executable=False, size=0x1000)
+        else:
+            place = HEAP["vm_memory"][0]
         request = (1, place, 0, 0, 0, 0, 0)
         trace = machine.hvc(*request[:2]).whole_trace
         ran = any(step.el == 2 and step.pc == place for step in trace)
     outcome = Outcome.FOREIGN_CODE if ran else Outcome.REFUSED
     verdict = Verdict(outcome, hex(place), False, False)
-    return Cell(target.variant, "stub", outcome, Finding(verdict, 1, request, target=target))
+    finding = Finding(verdict, 1, request, target=target) if ran else None
+    return Cell(target.variant, "stub", outcome, finding)
 
 
 def _remapped(target: Target, power: Power, writes: Writes) -> Cell:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from hypkit.emu import Machine
-from hypkit.kernel.addresses import image_pa
-from hypkit.kernel.memory_map import SECTION
-from hypkit.machine.hooks.watch_state import F, R
+from hypkit.a64.pagetables import PAGE_SIZE
+from hypkit.attack.ground import Ground
+from hypkit.machine.hooks.watch_state import NAMED, F, R
 
 
 class Outcome(enum.IntEnum):
@@ -19,6 +17,7 @@ class Outcome(enum.IntEnum):
 
     HANDLED = 0
     REFUSED = enum.auto()
+    LEAKED = enum.auto()  # handled or refused, and the host learns where EL2 has something
     STUB = enum.auto()
     DENIED = enum.auto()  # a call of the ABI, refused
     PANIC = enum.auto()
@@ -38,6 +37,7 @@ class Outcome(enum.IntEnum):
 _WORDS = {
     Outcome.HANDLED: "handled",
     Outcome.REFUSED: "refused",
+    Outcome.LEAKED: "hyp address leaked",
     Outcome.STUB: "stub call",
     Outcome.DENIED: "a valid call refused",
     Outcome.PANIC: "panic",
@@ -50,6 +50,9 @@ _WORDS = {
 }
 
 
+SOUND = (Outcome.HANDLED, Outcome.REFUSED, Outcome.LEAKED, Outcome.STUB)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One call's class, what makes it one, and whose doing it is.
@@ -59,7 +62,7 @@ class Verdict:
         detail: the function and place that it is about, or "".
         by_arguments: whether the function that was asked for did it with the arguments that it was
             given; False where the way to the function is at fault.
-        leaked: whether a hyp address that the host did not send was left in x0 to x18.
+        leaked: whether a hyp address that the host did not have is in x0 to x18 afterwards.
     """
 
     outcome: Outcome
@@ -69,8 +72,12 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Return whether a dispatcher may let this happen: it keeps to the calls of the ABI."""
-        return self.by_arguments or self.outcome in (Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB)
+        """Return whether a dispatcher may let this happen: it keeps to the calls of the ABI.
+
+        A leak is sound as far as it goes: x0 to x18 are the callee's, and an ABI that gives more of
+        them back (SMCCC) has the call that does not in CLOBBERED.
+        """
+        return self.by_arguments or self.outcome in SOUND
 
     def __repr__(self) -> str:
         detail = f": {self.detail}" if self.detail else ""
@@ -80,30 +87,9 @@ class Verdict:
 class Classifier:
     """Turns the records of one machine's calls into verdicts."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine, image, layout = machine, machine.image, machine.layout
-        variant = image.variant
-        calls: Mapping[str, int] = variant.numbers or {
-            name: machine.x0_of(name) for name in variant.calls
-        }
-        self._handler_of = {number: layout.hyp_va(image.pa(name)) for name, number in calls.items()}
-        self._text = SECTION[".hyp.text"]
-        self._idmap = SECTION[".hyp.idmap.text"]
-        first = layout.hyp_va(self._text.pa)
-        self._text_range = range(first, first + self._text.size)
-        self._labels = {
-            layout.hyp_va(image.pa(name)) for name in image.symbols if self._in_text(name)
-        }
-        self._functions = {layout.hyp_va(image.pa(name)) for name in variant.calls}
-        start = layout.hyp_va(image_pa(image.dispatcher.base))
-        self._own = range(start, start + len(image.dispatcher.code))
-
-    def _in_text(self, name: str) -> bool:
-        return 0 <= self._machine.image.pa(name) - self._text.pa < self._text.size
-
-    def own(self, address: int) -> bool:
-        """Return whether a hyp address is the dispatcher's own code."""
-        return address in self._own
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._handler_of = ground.functions
 
     def expected(self, x0: int) -> int | None:
         """Return the hyp address of the function that the ABI has for *x0*, None where it has
@@ -120,11 +106,12 @@ class Classifier:
         asked = np.where(numbers[places] == requests[:, 0], places + 1, 0)
         aborted = records[:, R.FLAGS] & np.uint64(F.ABORT) != 0
         wrote = records[:, R.FLAGS] & np.uint64(F.WROTE) != 0
-        page = records[:, R.WHERE] >> np.uint64(12)
+        page = records[:, R.WROTE] >> np.uint64(12)
         keys = np.column_stack(
             [
-                records[:, (R.WAY, R.TARGET, R.FLAGS)],
-                np.where(aborted, records[:, R.WHERE], np.where(wrote, page, 0)),
+                records[:, (R.WAY, R.TARGET, R.FLAGS, R.REGISTER)],
+                np.where(aborted, records[:, R.WHERE], 0),
+                np.where(wrote, page, 0),
                 asked.astype(np.uint64),
             ]
         )
@@ -147,7 +134,7 @@ class Classifier:
         asked = self.expected(int(request[0]))
         outcome, detail = self._reached(target, asked)
         by_arguments = outcome is Outcome.HANDLED
-        symbolize = self._machine.image.symbolize
+        symbolize = self._ground.image.symbolize
         if outcome is not Outcome.STUB:
             if flags & (F.ABORT | F.PANICKED) and outcome < Outcome.PANIC:
                 at = int(record[R.WHERE]) if flags & F.ABORT else 0
@@ -157,26 +144,34 @@ class Classifier:
                 detail = f"at {where}" if where else "at no address of the text"
             if flags & (F.RUNAWAY | F.STOPPED) and outcome < Outcome.LOST:
                 outcome = Outcome.LOST
-            if flags & F.CLOBBERED and outcome < Outcome.CLOBBERED:
-                outcome, detail, by_arguments = Outcome.CLOBBERED, detail, False
+            about = int(record[R.REGISTER])
+            if flags & (F.CLOBBERED | F.VECTORS) and outcome < Outcome.CLOBBERED:
+                outcome, detail, by_arguments = Outcome.CLOBBERED, NAMED[about - 1], False
             if flags & F.STATE and outcome < Outcome.EL2_CHANGED:
                 outcome, by_arguments = Outcome.EL2_CHANGED, False
                 detail = "a register of EL2's"
             elif flags & F.WROTE and (by_arguments or outcome < Outcome.CLOBBERED):
-                where = symbolize(int(record[R.WHERE])) or hex(int(record[R.WHERE]))
-                outcome, detail = Outcome.EL2_CHANGED, f"wrote {where.partition('+')[0]}"
+                outcome, detail = Outcome.EL2_CHANGED, f"wrote {self._place(int(record[R.WROTE]))}"
+            if flags & F.LEAKED and outcome < Outcome.LEAKED:
+                outcome, detail, by_arguments = Outcome.LEAKED, NAMED[about - 1], False
         return Verdict(outcome, detail, by_arguments, bool(flags & F.LEAKED))
+
+    def _place(self, pa: int) -> str:
+        """Name memory that EL2 wrote: by its label, or by its page."""
+        name = self._ground.image.symbolize(pa)
+        return name.partition("+")[0] if name else f"the page at {pa & -PAGE_SIZE:#x}"
 
     def _reached(self, target: int, asked: int | None) -> tuple[Outcome, str]:
         if not target:
             return (Outcome.REFUSED, "") if asked is None else (Outcome.DENIED, "")
-        name = self._machine.image.symbolize(target) or hex(target)
-        if 0 <= target - self._idmap.pa < self._idmap.size:
+        name = self._ground.image.symbolize(target) or hex(target)
+        ground = self._ground
+        if target in ground.idmap:
             return Outcome.STUB, name
         if target == asked:
             return Outcome.HANDLED, name
-        if target not in self._text_range:
+        if target not in ground.text:
             return Outcome.FOREIGN_CODE, name
-        if target in self._labels:
+        if target in ground.labels:
             return Outcome.OTHER, name
         return Outcome.MID_FUNCTION, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 
 import numpy as np
 from unicorn import arm64_const as uc_arm64
@@ -10,93 +11,58 @@ from unicorn import unicorn_const as uc_const
 from unicorn.unicorn_py3.unicorn import uclib
 
 from hypkit.a64 import sysregs
-from hypkit.a64.pagetables import PAGE_SIZE
-from hypkit.emu import Machine
-from hypkit.kernel.addresses import DRAM_BASE, DRAM_SIZE, KIMAGE_PA, image_pa
-from hypkit.kernel.memory_map import HEAP, HEAP_PA, IMAGE_END, REQUESTS_PA, SECTION, TEXT_PA, VM_IPA
+from hypkit.attack.ground import Ground
 from hypkit.machine import software_sysregs
+from hypkit.machine.cpu import Saved
 from hypkit.machine.errors import MachineError
 from hypkit.machine.exceptions import deliver
 from hypkit.machine.hooks import native
 from hypkit.machine.hooks import state as shared
 from hypkit.machine.hooks.state import S, Stop
-from hypkit.machine.hooks.watch_state import HOST_REGISTERS, F, R, W
+from hypkit.machine.hooks.watch_state import HOST_REGISTERS, VECTOR_REGISTERS, F, R, W
 
-# EL2's registers that no handler may leave changed, and the bits that one may. DSSBS of SCTLR_EL2 is
-# __kvm_enable_ssbs's.
-GUARDED = {
-    "SP_EL2": (1 << 64) - 1,
-    "VBAR_EL2": (1 << 64) - 1,
-    "TTBR0_EL2": (1 << 64) - 1,
-    "TCR_EL2": (1 << 64) - 1,
-    "MAIR_EL2": (1 << 64) - 1,
-    "SCTLR_EL2": ~(1 << 44) & (1 << 64) - 1,
-    "HCR_EL2": (1 << 64) - 1,
-    "VTTBR_EL2": (1 << 64) - 1,
-    "CPTR_EL2": (1 << 64) - 1,
-    "MDCR_EL2": (1 << 64) - 1,
-    "TPIDR_EL2": (1 << 64) - 1,
-    "CNTHCTL_EL2": (1 << 64) - 1,
-}
 SLICE = 1 << 14  # calls whose records are looked at together
 STRETCH = 1 << 12  # calls that are posted together: they find the machine as it booted
-STACK = 0x200  # bytes of its stack that a call may use
 BUDGET = 20_000  # instructions that one call may take ...
 EXCEPTIONS = 50  # ... and exceptions, but for its HVC
 _ENDED = F.RETURNED | F.ABORT | F.PANICKED | F.RUNAWAY | F.STOPPED
 
 
 class Watch:
-    """A machine whose calls are watched. Its memory and registers are those of *machine*'s boot."""
+    """A machine whose calls are watched.
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine, self.cpu = machine, machine._ready()
-        self.image = image = machine.image
-        layout = image.layout
+    ground: of the machine, whose memory and registers are those of its boot.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground, self.cpu, self.image = ground, ground.cpu, ground.image
         self._wide = True  # whether anything at all may have been written
         self.starts: list[int] = []  # calls of the last slice that found the machine as it booted
         self._words = np.zeros(W.SIZE, dtype=np.uint64)
         self.records = np.zeros((SLICE, R.SIZE), dtype=np.uint64)
-        # Every HVC that the host executes is known from here on.
-        machine.hvc(0xFF)
-        for n in range(20, 30):  # values that nothing else has
-            self.cpu.write(f"x{n}", 0xCA4A_0000_0000_0000 | n)
-        self.base = machine.snapshot()
-        entry = image.pa("__kvm_hyp_vector")
-        end = image_pa(image.dispatcher.base) + len(image.dispatcher.code)
-        text = SECTION[".hyp.text"]
+        self._put_canaries()
+        self.base: Saved = self.cpu.save()
         words = self._words
         words[W.STATE] = self.cpu._state.ctypes.data
-        words[W.ENTRY], words[W.ENTRY_END] = layout.hyp_va(entry), layout.hyp_va(end)
-        words[W.TEXT] = layout.hyp_va(text.pa)
-        words[W.TEXT_END] = layout.hyp_va(text.pa) + text.size
-        idmap = SECTION[".hyp.idmap.text"]
-        words[W.IDMAP], words[W.IDMAP_END] = idmap.pa, idmap.pa + idmap.size
-        words[W.VM], words[W.VM_END] = VM_IPA, VM_IPA + PAGE_SIZE
-        words[W.WINDOW] = layout.hyp_va(DRAM_BASE)
-        words[W.WINDOW_END] = layout.hyp_va(DRAM_BASE) + DRAM_SIZE
+        for name in ("text", "idmap", "vm", "window"):
+            span = getattr(ground, name)
+            words[W[name.upper()]], words[W[f"{name.upper()}_END"]] = span.start, span.stop
         words[W.BUDGET] = BUDGET
-        words[W.REQUESTS] = image.host_va(REQUESTS_PA)
-        own = []
-        for name in ("hyp_stack", "kvm_host_data_cpu0", "vcpu0", "vcpu1"):
-            pa, size, _ = HEAP[name]
-            own += [pa + size - STACK if name == "hyp_stack" else pa, pa + size]
-        self._own = np.array([*own, 0, 0], dtype=np.uint64)
-        # What a call may change without a word of the hooks: the image and what is allocated.
+        words[W.REQUESTS] = ground.requests_va
+        words[W.KEPT], words[W.FRESH] = ground.kept, ground.fresh
+        self._own, self._entry = _pairs(ground.own), _pairs(ground.entry)
+        words[W.OWN], words[W.ENTRY] = self._own.ctypes.data, self._entry.ctypes.data
+        # What a call may change without a word of the hooks.
         ram = self.cpu.ram
-        heap_end = max(pa + size for pa, size, _ in HEAP.values())
-        self._held = range(TEXT_PA, IMAGE_END), range(HEAP_PA, heap_end)
-        places = [ram.view(held.start, len(held)) for held in self._held]
-        self._places = [(place, place.copy()) for place in places if place is not None]
-        code = ram.view(KIMAGE_PA, SECTION[".rodata"].pa - KIMAGE_PA)
-        assert code is not None
-        self._code, self._code_base = code, code.copy()
+        places = [ram.expected(held.start, len(held)) for held in ground.held]
+        self._places = [(place, place.copy()) for place in places]
+        self._code = ram.expected(ground.code.start, len(ground.code))
+        self._code_base = self._code.copy()
         self._seen = np.zeros(1 << 16, dtype=np.uint64)
-        view = ram.view(text.pa, text.size)
-        assert view is not None
-        words[W.TEXT_AT] = view.ctypes.data
-        words[W.OWN], words[W.SEEN] = self._own.ctypes.data, self._seen.ctypes.data
+        text = ram.expected(ground.text_pa, len(ground.text))
+        words[W.TEXT_AT], words[W.SEEN] = text.ctypes.data, self._seen.ctypes.data
         self._host_registers()
+        self._vector_registers()
         self._el2_registers()
         self._gic_registers()
         self._way_back()
@@ -104,23 +70,49 @@ class Watch:
         words[W.ONE_PTR], words[W.PC_ID] = self._one.ctypes.data, uc_arm64.UC_ARM64_REG_PC
         words[W.READ] = shared.function_address("uc_reg_read")
 
+    def _put_canaries(self) -> None:
+        """Give the host's registers values that nothing else has."""
+        for n in range(20, 30):
+            self.cpu.write(f"x{n}", 0xCA4A_0000_0000_0000 | n)
+        for n in range(32):
+            value = 0xCA4A_0000_0000_0100 | n
+            self.cpu._uc.reg_write(getattr(uc_arm64, f"UC_ARM64_REG_Q{n}"), value << 64 | value)
+
     def _host_registers(self) -> None:
-        """What the host must find again."""
+        """What the host has, and what it must find again."""
         words = self._words
         ids = [getattr(uc_arm64, f"UC_ARM64_REG_{name.upper()}") for name in HOST_REGISTERS]
         self._ids = np.array(ids, dtype=np.int32)
         self._regs = np.zeros(len(ids), dtype=np.uint64)
         self._ptrs = self._regs.ctypes.data + 8 * np.arange(len(ids), dtype=np.uint64)
-        canaries = [self.cpu.read(f"x{n}") for n in range(20, 30)] + [self.cpu.read("sp")]
-        self._canaries = np.array(canaries, dtype=np.uint64)
+        self._before = np.zeros(len(ids), dtype=np.uint64)
         words[W.HOST_IDS], words[W.HOST_PTRS] = self._ids.ctypes.data, self._ptrs.ctypes.data
-        words[W.HOST_REGS] = self._regs.ctypes.data
-        words[W.CANARIES] = self._canaries.ctypes.data
+        words[W.HOST_REGS], words[W.BEFORE] = self._regs.ctypes.data, self._before.ctypes.data
+
+    def _vector_registers(self) -> None:
+        """The registers of SIMD and floating point: two words for each."""
+        words, count = self._words, len(VECTOR_REGISTERS)
+        ids = [getattr(uc_arm64, f"UC_ARM64_REG_{name.upper()}") for name in VECTOR_REGISTERS]
+        self._vector_ids = np.array(ids, dtype=np.int32)
+        self._vectors = np.zeros(2 * count, dtype=np.uint64)
+        self._vector_ptrs = self._vectors.ctypes.data + 16 * np.arange(count, dtype=np.uint64)
+        uclib.uc_reg_read_batch(
+            self.cpu._uc._uch,
+            self._vector_ids.ctypes.data_as(ctypes.POINTER(ctypes.c_int)),
+            self._vector_ptrs.ctypes.data_as(ctypes.POINTER(ctypes.c_void_p)),
+            count,
+        )
+        self._vectors_before = self._vectors.copy()
+        words[W.VECTOR_IDS] = self._vector_ids.ctypes.data
+        words[W.VECTOR_PTRS] = self._vector_ptrs.ctypes.data
+        words[W.VECTOR_COUNT], words[W.VECTOR_WORDS] = count, 2 * count
+        words[W.VECTORS] = self._vectors.ctypes.data
+        words[W.VECTORS_BEFORE] = self._vectors_before.ctypes.data
 
     def _el2_registers(self) -> None:
         words, cps = self._words, []
         ids = []
-        for name in GUARDED:
+        for name in self.ground.guarded:
             if name == "SP_EL2":
                 ids.append(uc_arm64.UC_ARM64_REG_SP_EL2)
                 cps.append(shared.CpReg())
@@ -135,25 +127,25 @@ class Watch:
         self._el2_ptrs = np.array(
             [
                 start + (value if name == "SP_EL2" else 0)
-                for name, start in zip(GUARDED, starts, strict=True)
+                for name, start in zip(self.ground.guarded, starts, strict=True)
             ],
             dtype=np.uint64,
         )
         self._el2_ids = np.array(ids, dtype=np.int32)
-        self._el2_masks = np.array(list(GUARDED.values()), dtype=np.uint64)
+        self._el2_masks = np.array(list(self.ground.guarded.values()), dtype=np.uint64)
         self._el2_base = np.array(self.el2_registers(), dtype=np.uint64)
         words[W.EL2_IDS], words[W.EL2_PTRS] = self._el2_ids.ctypes.data, self._el2_ptrs.ctypes.data
         words[W.EL2_REGS] = self._el2_values.ctypes.data
         words[W.EL2_MASKS] = self._el2_masks.ctypes.data
         words[W.EL2_BASE] = self._el2_base.ctypes.data
-        words[W.EL2_COUNT] = len(GUARDED)
+        words[W.EL2_COUNT] = len(self.ground.guarded)
 
     def el2_registers(self) -> list[int]:
-        """Return the guarded registers of EL2 as they are, in the order of GUARDED."""
+        """Return the guarded registers of EL2 as they are, in the order of Ground.guarded."""
         cpu = self.cpu
         return [
             cpu._uc.reg_read(uc_arm64.UC_ARM64_REG_SP_EL2) if name == "SP_EL2" else cpu.sysreg(name)
-            for name in GUARDED
+            for name in self.ground.guarded
         ]
 
     def _gic_registers(self) -> None:
@@ -181,8 +173,7 @@ class Watch:
             (uc_arm64.UC_ARM64_REG_SP, cpu.read("sp")),
         ]
         values += [
-            (getattr(uc_arm64, f"UC_ARM64_REG_X{n}"), int(self._canaries[n - 20]))
-            for n in range(20, 30)
+            (getattr(uc_arm64, f"UC_ARM64_REG_X{n}"), cpu.read(f"x{n}")) for n in range(20, 30)
         ]
         values.append((uc_arm64.UC_ARM64_REG_PSTATE, cpu.read("pstate")))
         self._back_values = np.array([value for _, value in values] + [0, 0], dtype=np.uint64)
@@ -190,7 +181,7 @@ class Watch:
         at = self._back_values.ctypes.data
         pointers = [at + 8 * n for n in range(len(values))]
         pointers += [ctypes.addressof(self._back_cp), at + 8 * len(values)]
-        self._back_values[len(values)] = self.image.host_pc("host_next")
+        self._back_values[len(values)] = self.ground.next
         ids = [register for register, _ in values]
         ids += [uc_arm64.UC_ARM64_REG_CP_REG, uc_arm64.UC_ARM64_REG_PC]
         self._back_ids = np.array(ids, dtype=np.int32)
@@ -219,17 +210,16 @@ class Watch:
         return handle
 
     def __enter__(self) -> Watch:
-        cpu, image = self.cpu, self.image
+        cpu, ground = self.cpu, self.ground
         uch = cpu._uc._uch
         if cpu._observing is not None:
             uclib.uc_hook_del(uch, cpu._observing_handle)
             cpu._observing = None
         uclib.uc_hook_del(uch, cpu._interrupts)
-        begin, end = image.host_pc("host_call"), image.host_pc("host_called")
         self._handles = [
             self._hook(uc_const.UC_HOOK_INTR, "exception_taken"),
-            self._hook(uc_const.UC_HOOK_CODE, "call_begins", begin, begin),
-            self._hook(uc_const.UC_HOOK_CODE, "call_ends", end, end),
+            self._hook(uc_const.UC_HOOK_CODE, "call_begins", ground.begin, ground.begin),
+            self._hook(uc_const.UC_HOOK_CODE, "call_ends", ground.end, ground.end),
             self._hook(uc_const.UC_HOOK_BLOCK, "block_begins"),
             self._hook(uc_const.UC_HOOK_MEM_WRITE, "memory_written"),
         ]
@@ -242,7 +232,7 @@ class Watch:
             uclib.uc_hook_del(uch, handle)
         self.cpu._interrupts = self.cpu._add_hook(uc_const.UC_HOOK_INTR, "interrupt_hook")
         self.cpu.forget_code()
-        self.machine.restore(self.base)
+        self.cpu.restore(self.base)
 
     # -- runs --
 
@@ -273,17 +263,17 @@ class Watch:
 
     def _may_be_anywhere(self, record: np.ndarray) -> bool:
         """Whether the last call may have written what _places does not hold."""
-        flags, where = int(record[R.FLAGS]), int(record[R.WHERE])
-        if flags & F.WROTE and not any(where in place for place in self._held):
+        flags, where = int(record[R.FLAGS]), int(record[R.WROTE])
+        if flags & F.WROTE and not any(where in place for place in self.ground.held):
             return True
         return bool(flags & (F.OUTSIDE | F.STOPPED | F.RUNAWAY | F.PANICKED))
 
     def _reset(self) -> None:
         """Become the base again: only what may have changed is put back, for it is done often."""
-        cpu, saved = self.cpu, self.base.saved
+        cpu, saved = self.cpu, self.base
         if self._wide or cpu.ram.strayed.any():
             self._wide = False
-            self.machine.restore(self.base)
+            cpu.restore(saved)
         else:
             cpu._uc.context_restore(saved.context)
             cpu._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
@@ -297,25 +287,28 @@ class Watch:
 
     def _stretch(self, requests: np.ndarray, done: int) -> int:
         """Make calls until one leaves the machine in a state that is not to be built on."""
-        machine, cpu, words = self.machine, self.cpu, self._words
-        posted = machine._post(requests[:, 0], requests[:, 1:])
+        cpu, words = self.cpu, self._words
+        posted = self.ground.post(requests)
         words[W.REQUESTS_AT] = posted.ctypes.data
         words[W.CALLS] = words[W.STEPS] = 0
         words[W.RECORD] = self.records[done:].ctypes.data
-        cpu.write("pc", self.image.host_pc("host_next"))
+        cpu.write("pc", self.ground.next)
         words[W.AT_EL2] = 0
-        state, exceptions, before = cpu._state, 0, 0
+        state, exceptions, before, trapped = cpu._state, 0, 0, 0
         while True:
             reason = cpu._start_until_something()
             count = int(words[W.CALLS])
             if count != before:
-                exceptions, before = 0, count
+                exceptions, before, trapped = 0, count, 0
             record = self.records[done + count - 1]
             if reason is Stop.EXIT:
-                where = self.image.symbolize(cpu.read("pc"))
-                if where == "host_idle":
+                where = cpu.read("pc")
+                if where == self.ground.idle:
                     return count
-                _add(record, F.PANICKED if where == "host_panicked" else F.STOPPED)
+                _add(record, F.PANICKED if where in self.ground.panicked else F.STOPPED)
+                if where in self.ground.panicked and trapped:
+                    _add(record, F.ABORT)
+                    record[R.WHERE] = trapped
                 record[R.X0 : R.X0 + 4] = [cpu.read(f"x{n}") for n in range(4)]
                 return count
             if reason is Stop.EXCEPTION:
@@ -324,12 +317,15 @@ class Watch:
                 if exceptions > EXCEPTIONS:
                     _add(record, F.RUNAWAY)
                     return count
+                level, at = cpu.el, cpu.read("pc")
                 try:
                     deliver(cpu, int(state[S.INTNO]), -1)
                 except MachineError:
                     _add(record, F.STOPPED)
                     return count
                 self._ich_values[:] = [self.cpu.ich[name] for name in self._ich_names]
+                if level == 2 and not trapped and cpu.read("pc") not in (at, at + 4):
+                    trapped = at  # the first of EL2's own; what it takes on its way down is not it
                 continue
             if not int(record[R.FLAGS]) & _ENDED:
                 _add(record, F.STOPPED)
@@ -338,3 +334,8 @@ class Watch:
 
 def _add(record: np.ndarray, flag: F) -> None:
     record[R.FLAGS] = int(record[R.FLAGS]) | flag
+
+
+def _pairs(spans: Iterable[tuple[int, int]]) -> np.ndarray:
+    """A list of (start, end) as the hooks read one: two zeros end it."""
+    return np.array([*(bound for span in spans for bound in span), 0, 0], dtype=np.uint64)

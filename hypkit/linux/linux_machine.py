@@ -1,17 +1,23 @@
-"""LinuxMachine: the EL2 of a real kernel, from its snapshot, on the kit's Cortex-A72."""
+"""LinuxMachine: the EL2 of a real kernel, from its snapshot, on the kit's Cortex-A72.
+
+Threads take turns on it, and an interrupt leaves it as it was or marked as interrupted, by the rules
+of hypkit.emu.
+"""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 from hypkit.a64 import syndrome
-from hypkit.a64.pagetables import PAGE_SIZE, Walk
+from hypkit.a64.pagetables import AP_RO, PAGE_SIZE, Walk
 from hypkit.a64.registers import MASK64
 from hypkit.a64.sysregs import SYSREGS
 from hypkit.call import OOPSED, PANICKED, RETURNED, RUNAWAY, Call
-from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected
+from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected, shown
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.linux.board import GENERAL, RAM_SIZE
 from hypkit.linux.image import LinuxImage, image_of
@@ -20,13 +26,21 @@ from hypkit.linux.snapshot import PANICS, STUB, Snapshot
 from hypkit.machine.cpu import Cpu, Recording, Saved
 from hypkit.machine.errors import MachineError
 from hypkit.machine.hooks.state import Stop
-from hypkit.machine.mailbox import whole, word
+from hypkit.machine.mailbox import address, as_bytes, is_whole, whole, word
 from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
 
 STEP_BUDGET = 200_000
-BUSY = "this machine is in the middle of a call: what interrupts it cannot use it as well"
-INTERRUPTED = "it was interrupted in the middle of something"
+MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
+MAX_READ = 16 << 20  # bytes
+BUSY = (
+    "this machine is in the middle of something: what interrupts it (a signal handler, for "
+    "instance) cannot use it as well"
+)
+INTERRUPTED = "it was interrupted in the middle of a call"
+NO_COPY = (
+    "a machine cannot be copied or pickled: make another with linux.machine(...), or use snapshot()"
+)
 MAX_ARGS = 7  # x1 to x7
 RESULTS = 4  # words of struct arm_smccc_res
 # Of the host's stack below the pointer of the idle task: what the calling code finds there.
@@ -37,12 +51,24 @@ _FIXED = {"MIDR_EL1", "MPIDR_EL1", "CurrentEL", "SCR_EL3", "ID_AA64MMFR0_EL1", "
 
 
 @dataclass(frozen=True)
+class _State:
+    """What became of a machine: replaced as a whole, so that no one sees half of it.
+
+    stopped: why it takes no call, None if it takes one; whole: whether all that was begun was
+    finished.
+    """
+
+    stopped: str | None = None
+    whole: bool = True
+
+
+@dataclass(frozen=True)
 class LinuxSnapshot:
     """A moment of one LinuxMachine; see LinuxMachine.snapshot."""
 
     machine: LinuxMachine
     saved: Saved
-    stopped: str | None
+    state: _State
 
     def __repr__(self) -> str:
         return f"Snapshot of {self.machine!r}"
@@ -65,17 +91,21 @@ class LinuxCall(Call):
 class LinuxMachine:
     """A kernel at rest after its boot, with KVM at EL2.
 
-    snapshot: as read from the cache; budget: instructions a call may take before it counts as a
-    runaway. There is no GIC but its EL2 registers, no second processor and no time: what waits for
-    one of them does not come back.
+    There is no GIC but its EL2 registers, no second processor and no time: what waits for one of
+    them does not come back. Threads take turns on a machine.
+
+    Args:
+        snapshot: as read from the cache.
+        budget: instructions that a call may take before it counts as a runaway.
+
+    Raises:
+        MachineError: EL2 is laid out in a way that is not known here, or there is too little memory.
+        TypeError, ValueError: a budget that is none.
     """
 
     def __init__(self, snapshot: Snapshot, *, budget: int = STEP_BUDGET) -> None:
-        self.budget = whole("budget", budget)
-        if self.budget < 1:
-            raise WrongValue(expected("a budget of at least 1 instruction", budget))
+        self.budget = budget
         self.kernel = snapshot
-        self.stopped: str | None = None
         self.image: LinuxImage = image_of(snapshot, folded)
         self._back = snapshot.registers["pc"]  # where the idle task goes on
         self._ends = {self._back: RETURNED} | {
@@ -83,11 +113,30 @@ class LinuxMachine:
         }
         self._ends[snapshot.sysregs["VBAR_EL1"] + SAME_LEVEL] = OOPSED
         self._turn = Turn(BUSY)
-        self._cpu: Cpu | None = Cpu((DRAM_BASE, RAM_SIZE), (), self._ends)
+        self._state = _State("it was never started", whole=False)
+        self._cpu: Cpu | None = self._new_cpu()
         for number, page in zip(snapshot.numbers.tolist(), snapshot.pages, strict=True):
             self._cpu.ram.store(DRAM_BASE + number * PAGE_SIZE, page.tobytes())
         self._start()
         self._first = self._cpu.save()
+        self._state = _State()
+
+    @property
+    def budget(self) -> int:
+        """Instructions that a call may take, a whole number from 1 to 50,000,000."""
+        return self._budget
+
+    @budget.setter
+    def budget(self, value: int) -> None:
+        number = whole("budget", value)
+        if not 1 <= number <= MAX_BUDGET:
+            raise WrongValue(
+                f"budget: {expected(f'a number of instructions from 1 to {MAX_BUDGET:,}', value)}"
+            )
+        self._budget = number
+
+    def _new_cpu(self) -> Cpu:
+        return Cpu((DRAM_BASE, RAM_SIZE), (), self._ends)
 
     def _start(self) -> None:
         """Put the registers of the snapshot into the processor."""
@@ -105,14 +154,33 @@ class LinuxMachine:
     # -- life cycle --
 
     def reboot(self) -> None:
-        """Become again what the kernel was when its snapshot was taken."""
-        with self._turn:
-            self._become(self._first, None)
+        """Become again what the kernel was when its snapshot was taken.
 
-    def _become(self, saved: Saved, stopped: str | None) -> None:
-        self.stopped = INTERRUPTED  # until it is over
-        self._alive().restore(saved)
-        self.stopped = stopped
+        Raises:
+            MachineError: the machine is closed.
+        """
+        with self._turn:
+            self._become(self._first, _State(), "its restart was interrupted")
+
+    def _become(self, saved: Saved, state: _State, said: str) -> None:
+        self._alive()
+        is_whole = self._state.whole
+        with self._unfinished(said):
+            if not is_whole:
+                self._cpu = self._new_cpu()
+            self._alive().restore(saved)
+            self._state = state
+
+    @contextmanager
+    def _unfinished(self, said: str) -> Iterator[None]:
+        """Around a change of the machine, which sets _state last. Until then, and where it does not
+        get there, the machine has stopped because of what is *said*."""
+        self._state = _State(said, whole=False)
+        try:
+            yield
+        except MachineError as error:
+            self._state = _State(str(error), whole=False)
+            raise MachineError(f"{error}. reboot() starts it anew") from None
 
     def close(self) -> None:
         """Give the memory back; the machine cannot be used afterwards."""
@@ -124,6 +192,20 @@ class LinuxMachine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def __copy__(self) -> NoReturn:
+        raise MachineError(NO_COPY)
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise MachineError(NO_COPY)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise MachineError(NO_COPY)
+
+    @property
+    def stopped(self) -> str | None:
+        """Return why the machine takes no call, None while it takes one."""
+        return self._state.stopped
 
     def _alive(self) -> Cpu:
         if self._cpu is None:
@@ -138,28 +220,52 @@ class LinuxMachine:
         return self.image.ids
 
     def call(self, what: str | int, *args: int) -> LinuxCall:
-        """Make a hypercall by the kernel's own name for it; a number goes as it is.
+        """Make a hypercall by the kernel's own name for it, through the kernel's own calling code.
 
-        args: up to seven whole numbers for x1 to x7. UnknownName for a name that EL2's table does
-        not have.
+        Args:
+            what: a hypercall's name; a number goes into x0 as it is, as in hvc().
+            args: up to seven whole numbers of 64 bits, for x1 to x7.
+
+        Returns:
+            Its outcome, answer, trace and cost; x0 is the status, x1 the result.
+
+        Raises:
+            KeyError: EL2's table does not have that name.
+            TypeError, ValueError: an argument that is no 64-bit number, or too many of them.
+            MachineError: the machine has stopped, is closed, or cannot go on.
         """
-        if not isinstance(what, str):
-            if hasattr(what, "__index__"):
-                return self.hvc(what, *args)
-            raise WrongType(expected("the name of a hypercall, or a number for x0", what))
-        return self._make(what, self.x0_of(what), args)
+        if is_whole(what):
+            return self.hvc(what, *args)  # type: ignore[arg-type]  # it is a number
+        return self._make(str(what), self.x0_of(what), args)
 
-    def x0_of(self, name: str) -> int:
-        """Return what the host puts into x0 to call *name*: its SMCCC function id."""
+    def x0_of(self, name: str | int) -> int:
+        """Return what the host puts into x0 to call *name*: its SMCCC function id.
+
+        Raises:
+            KeyError: EL2's table does not have that name.
+            TypeError: that is no name.
+        """
+        if not isinstance(name, str):
+            raise WrongType(expected("the name of a hypercall, or a number for x0", name))
         if name not in self.calls:
             raise UnknownName(
-                f"Linux {self.kernel.kernel} has no hypercall {name!r}"
+                f"Linux {self.kernel.kernel} has no hypercall {shown(name)}"
                 + (did_you_mean(name, self.calls, 0.4) or f"; there are: {', '.join(self.calls)}")
             )
         return self.calls[name]
 
     def hvc(self, *registers: int) -> LinuxCall:
-        """Execute HVC with x0, x1, ... as given: what anyone at EL1 can do."""
+        """Execute HVC with registers as given: what anyone at EL1 can do.
+
+        Args:
+            registers: x0, x1, ... up to x7, whole numbers of 64 bits.
+
+        Returns:
+            Its outcome, as call() does.
+
+        Raises:
+            TypeError, ValueError, MachineError: as call() does.
+        """
         if not registers:
             raise WrongType(f"hvc takes x0 and up to {MAX_ARGS} arguments; got nothing")
         return self._make(f"hvc {word(registers[0]):#x}", registers[0], registers[1:])
@@ -167,24 +273,25 @@ class LinuxMachine:
     def _make(self, what: str, x0: object, args: Sequence[object]) -> LinuxCall:
         if len(args) > MAX_ARGS:
             raise WrongType(f"a hypercall takes at most {MAX_ARGS} arguments; got {len(args)}")
-        values = tuple(word(value) for value in args)
+        values, first = tuple(word(value) for value in args), word(x0)
         with self._turn:
             cpu = self._alive()
             if self.stopped:
                 raise MachineError(
                     f"this machine has stopped: {self.stopped}. reboot() starts it anew"
                 )
-            self.stopped = INTERRUPTED
-            self.prepare(word(x0), values)
-            reason, recording = cpu.run(self.budget)
-            trace = self._trace(recording)
-            outcome, message = self._outcome(reason, trace)
-            results = None
-            if outcome == RETURNED:
-                at = self._stack() + RESULT_AT
-                results = struct.unpack(f"<{RESULTS}Q", self.read(at, 8 * RESULTS, el=1))
-            self.stopped = None if outcome == RETURNED else message
-        return LinuxCall(self.image, what, values, outcome, results, trace, message)
+            with self._unfinished(INTERRUPTED):
+                self.prepare(first, values)
+                reason, recording = cpu.run(self.budget)
+                trace = self._trace(recording)
+                outcome, message = self._outcome(reason, trace)
+                results = None
+                if outcome == RETURNED:
+                    at = self._stack() + RESULT_AT
+                    results = struct.unpack(f"<{RESULTS}Q", self._read(at, 8 * RESULTS, 1))
+                call = LinuxCall(self.image, what, values, outcome, results, trace, message)
+                self._state = _State(None if outcome == RETURNED else message)
+        return call
 
     def _stack(self) -> int:
         return self.kernel.registers["sp"] - FRAME
@@ -215,7 +322,7 @@ class LinuxMachine:
                 at = self.image.symbolize(taken[0].elr) or hex(taken[0].elr)
                 why = syndrome.exception_text(taken[0].esr, taken[0].far or 0, "FAR_EL2")
                 return outcome, f"EL2 panicked at {at}: {why}"
-            esr, elr, far = (self.sysreg(f"{name}_EL1") for name in ("ESR", "ELR", "FAR"))
+            esr, elr, far = (self._alive().sysreg(f"{name}_EL1") for name in ("ESR", "ELR", "FAR"))
             at = self.image.symbolize(elr) or hex(elr)
             return outcome, (
                 f"the host took an exception at {at}: "
@@ -233,62 +340,195 @@ class LinuxMachine:
     # -- looking --
 
     def reg(self, name: str) -> int:
-        """Return a general register, sp, pc or pstate, as unsigned 64 bits."""
-        try:
-            return self._alive().read(name.lower())
-        except (KeyError, AttributeError):
-            raise UnknownName(
-                f"no register {name!r}: there are x0 to x30, lr, sp, pc, pstate"
-            ) from None
+        """Return a general register, sp, pc or pstate, as unsigned 64 bits.
+
+        Raises:
+            KeyError: no such register.
+        """
+        with self._turn:
+            cpu = self._alive()
+            try:
+                return cpu.read(name.lower())
+            except (KeyError, AttributeError):
+                raise UnknownName(
+                    f"no register {shown(name)}: there are x0 to x30, lr, sp, pc, pstate"
+                ) from None
 
     def sysreg(self, name: str) -> int:
-        """Return a system register by its name in the Arm ARM, as unsigned 64 bits."""
-        return self._alive().sysreg(name)
+        """Return a system register by its name in the Arm ARM, as unsigned 64 bits.
+
+        Raises:
+            KeyError: no such register, or not in this machine.
+        """
+        if not isinstance(name, str):
+            raise UnknownName(f"sysreg: {expected('the name of a system register', name)}")
+        with self._turn:
+            try:
+                return self._alive().sysreg(name)
+            except KeyError as error:
+                raise UnknownName(*error.args) from None
 
     def address(self, symbol: str, space: str = "image") -> int:
-        """Return one of the four addresses of a name: space is image, linear, physical or hyp."""
-        if symbol not in self.image.symbols:
-            raise UnknownName(f"no symbol {symbol!r}{did_you_mean(symbol, self.image.symbols)}")
+        """Return one of the four addresses of a name.
+
+        Args:
+            symbol: a name of EL2's, as the kernel's source has it, or of what the host calls by.
+            space: "image", "linear", "physical" or "hyp".
+
+        Raises:
+            KeyError: no such name.
+            ValueError: no such space.
+        """
+        if not isinstance(symbol, str) or symbol not in self.image.symbols:
+            near = did_you_mean(str(symbol), self.image.symbols)
+            raise UnknownName(f"no symbol {shown(symbol)}{near}")
         names = self.image.layout.names(self.image.symbols[symbol])
-        if space not in names:
+        if not isinstance(space, str) or space not in names:
             raise WrongValue(expected(f"one of the spaces {', '.join(names)}", space))
         return names[space]
 
     def translate(self, va: int, el: int = 2) -> Walk:
-        """Translate as EL1 or EL2 would now."""
-        if el not in (1, 2):
+        """Translate an address as EL1 or EL2 would now.
+
+        Args:
+            va: an address, 64 bits, signed or not.
+            el: 1 or 2. Of a kernel that protects its VMs EL1's has a stage 2 as well.
+
+        Returns:
+            The walk, level by level, with the physical address or the fault.
+
+        Raises:
+            TypeError, ValueError: another kind of address or level.
+        """
+        va = address(va)
+        if not is_whole(el) or el not in (1, 2):
             raise WrongValue(expected("el=1 or el=2", el))
-        return self._alive().mmu.translate(whole("an address", va) & MASK64, el)
+        with self._turn:
+            return self._alive().mmu.translate(va, el)
 
     def read(self, va: int, size: int, el: int = 2) -> bytes:
-        """Return memory as EL1 or EL2 sees it: *size* bytes; MachineError where one is not mapped.
+        """Return memory as EL1 or EL2 sees it. What EL2 does not map was not kept, and reads as
+        zero at EL1.
 
-        What EL2 does not map was not kept, and reads as zero at EL1.
+        Args:
+            va: the first byte's address.
+            size: a number of bytes, up to 16 MiB.
+            el: 1 or 2.
+
+        Raises:
+            MachineError: a byte is not mapped.
+            TypeError, ValueError: an argument that is no such number.
         """
-        va, size = whole("an address", va), whole("a size in bytes", size)
-        if not 0 <= size <= RAM_SIZE:
-            raise WrongValue(expected("a size from 0 bytes to all of memory", size))
-        data = bytearray()
+        va, size = address(va), whole("a size in bytes", size)
+        if not 0 <= size <= MAX_READ:
+            raise WrongValue(f"size: {expected(f'0 to {MAX_READ:,} bytes', size)}")
+        if not is_whole(el) or el not in (1, 2):
+            raise WrongValue(expected("el=1 or el=2", el))
+        with self._turn:
+            return self._read(va, size, el)
+
+    def _read(self, va: int, size: int, el: int) -> bytes:
+        cpu, data = self._alive(), bytearray()
         while len(data) < size:
-            at = va + len(data)
-            walked = self.translate(at, el)
-            if walked.pa is None:
+            at = va + len(data) & MASK64
+            walked = cpu.mmu.translate(at, el)
+            pa, _ = for_el1(walked) if el == 1 else (walked.pa, False)
+            if pa is None:
                 raise MachineError(f"EL{el} cannot read {at:#x}: {walked.fault}")
-            count = min(size - len(data), PAGE_SIZE - at % PAGE_SIZE)
-            data += self._alive().ram.load(walked.pa, count)
+            data += cpu.ram.load(pa, min(size - len(data), PAGE_SIZE - at % PAGE_SIZE))
         return bytes(data)
 
-    def snapshot(self) -> LinuxSnapshot:
-        """Return everything the machine is, to come back to."""
+    def entry_of(self, va: int, el: int = 1) -> int:
+        """Return the linear address, for EL1, of the page-table entry that maps *va*.
+
+        Args:
+            va: an address.
+            el: 1 or 2: whose tables.
+
+        Raises:
+            MachineError: there is no such entry.
+            TypeError, ValueError: another kind of address or level.
+        """
+        walked = self.translate(va, el)
+        if walked.pa is None and walked.stage2 is None or not walked.levels:
+            raise MachineError(f"EL{el} has no entry for {va:#x}: {walked.fault or 'no tables'}")
+        leaf = walked.levels[-1]
+        return self.image.layout.linear_va(leaf.table + 8 * leaf.index)
+
+    def poke(self, va: int, data: bytes) -> None:
+        """Write to memory as the kernel at EL1 can: where its tables, and a stage 2, let it.
+
+        What is written counts at once, as after a TLBI and an IC, and stays until reboot().
+
+        Args:
+            va: an address of EL1's, image or linear.
+            data: the bytes.
+
+        Raises:
+            MachineError: a byte is not mapped, read-only, or kept from EL1 by its stage 2; then
+                nothing was written.
+            TypeError, ValueError: an address or data of another kind.
+        """
+        va, content = address(va), as_bytes(data)
         with self._turn:
-            return LinuxSnapshot(self, self._alive().save(), self.stopped)
+            cpu, places, before = self._alive(), self._places(va, content), self._state
+            if not before.whole:
+                raise MachineError(
+                    f"this machine has stopped: {self.stopped}. reboot() starts it anew"
+                )
+            with self._unfinished("what was written to its memory is half there"):
+                for pa, part in places:
+                    cpu.ram.store(pa, part)
+                cpu.forget_memory()
+                self._state = before
+
+    def _places(self, va: int, data: bytes) -> list[tuple[int, bytes]]:
+        """Where the parts of *data* go: (physical address, part), page by page."""
+        cpu, places, done = self._alive(), [], 0
+        while done < len(data):
+            at = va + done & MASK64
+            walked = cpu.mmu.translate(at, 1)
+            pa, writable = for_el1(walked)
+            if pa is None:
+                kept = "its stage 2 keeps it from EL1" if walked.stage2 else walked.fault
+                raise MachineError(f"EL1 cannot write {at:#x}: {kept}")
+            if not writable:
+                raise MachineError(
+                    f"EL1 cannot write {at:#x}: read-only for it; entry_of(...) is where its "
+                    "tables say so"
+                )
+            size = min(len(data) - done, PAGE_SIZE - at % PAGE_SIZE)
+            places.append((pa, data[done : done + size]))
+            done += size
+        return places
+
+    def snapshot(self) -> LinuxSnapshot:
+        """Return everything the machine is, to come back to with restore().
+
+        Raises:
+            MachineError: the machine is closed, or was interrupted in the middle of something.
+        """
+        with self._turn:
+            cpu = self._alive()
+            if not self._state.whole:
+                raise MachineError(
+                    f"this machine has stopped: {self.stopped}. reboot() starts it anew"
+                )
+            return LinuxSnapshot(self, cpu.save(), self._state)
 
     def restore(self, snapshot: LinuxSnapshot) -> None:
-        """Become again what this machine was when *snapshot* was taken."""
+        """Become again what this machine was when *snapshot* was taken.
+
+        Raises:
+            ValueError: that is no snapshot of this machine.
+            MachineError: the machine is closed.
+        """
         if not isinstance(snapshot, LinuxSnapshot) or snapshot.machine is not self:
-            raise WrongValue("a machine can only be restored from a snapshot of its own")
+            raise WrongValue(
+                "a machine can only be restored from a snapshot of its own; got " + shown(snapshot)
+            )
         with self._turn:
-            self._become(snapshot.saved, snapshot.stopped)
+            self._become(snapshot.saved, snapshot.state, "its restore was interrupted")
 
     def _trace(self, recording: Recording) -> Trace:
         return Trace(
@@ -306,6 +546,21 @@ class LinuxMachine:
     def __repr__(self) -> str:
         state = "closed" if self._cpu is None else self.stopped or "ready"
         return f"LinuxMachine({self.kernel.release!r}): {state}"
+
+
+def for_el1(walked: Walk) -> tuple[int | None, bool]:
+    """Return where EL1's own walk leads, and whether it may write there: (None, False) if nowhere.
+
+    The stage 2 that a protected EL2 gives the host is filled as the host touches memory: an empty
+    entry there is memory that the host has, and one that is not empty but invalid names another
+    owner (pKVM's kvm_pgtable_stage2_set_owner).
+    """
+    second = walked.stage2
+    if second is None or second.pa is not None:
+        return walked.pa, walked.writable
+    if second.descriptor or not walked.levels:
+        return None, False
+    return second.va, not walked.levels[-1].descriptor & AP_RO
 
 
 def entry_registers(kernel: Snapshot, x0: int, args: Sequence[int]) -> dict[str, int]:

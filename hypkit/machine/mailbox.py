@@ -45,6 +45,18 @@ def whole(what: str, value: object) -> int:
     return index(value)  # type: ignore[arg-type]  # it answers
 
 
+def as_bytes(data: object) -> bytes:
+    """Return what is to be written to memory.
+
+    Raises:
+        TypeError: *data* is nothing that holds bytes.
+    """
+    try:
+        return bytes(memoryview(data))  # type: ignore[arg-type]  # to ask is the point
+    except TypeError:
+        raise WrongType(f"data for memory: {expected('bytes', data)}") from None
+
+
 def word(value: object) -> int:
     """Return a number as a register holds it: 64 bits, negative ones in two's complement.
 

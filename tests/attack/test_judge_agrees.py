@@ -10,8 +10,7 @@ from tests.attack import mutants
 
 # What the judge of lesson 11 refuses and the fuzzer lets pass, and why.
 ONLY_THE_JUDGE = {
-    "no stub test": "a stub call that is refused harms nobody: it is only against the specification",
-    "the way back in a vector register": "the fuzzer does not look at vector registers",
+    "no stub test": "a stub call that is refused harms nobody: it is only against the specification"
 }
 GUARDED = ("mov     x0, #-ENOSYS\n        eret\n", "        speculation_barrier\n")
 

@@ -120,7 +120,7 @@ def test_wrong_uses_are_told_in_a_sentence(machine):
         (lambda: machine.read(0, 8), MachineError, "EL2 cannot read 0x0"),
         (lambda: machine.reg("x31"), KeyError, "no register 'x31'"),
         (lambda: machine.restore(None), ValueError, "snapshot of its own"),
-        (lambda: LinuxMachine(machine.kernel, budget=0), ValueError, "at least 1 instruction"),
+        (lambda: LinuxMachine(machine.kernel, budget=0), ValueError, "from 1 to 50,000,000; got 0"),
     ):
         with pytest.raises(error) as caught:
             wrong()

@@ -11,7 +11,7 @@ class W(enum.IntEnum):
     STATE = 0  # the address of the machine's own state array
     RECORD = enum.auto()  # address of the record of the call being made
     CALLS = enum.auto()  # how many were begun in this run
-    ENTRY, ENTRY_END = enum.auto(), enum.auto()  # vectors and dispatcher, as hyp addresses
+    ENTRY = enum.auto()  # vectors and dispatcher: a list of (start, end), hyp addresses; 0 ends it
     TEXT, TEXT_END = enum.auto(), enum.auto()  # all the hyp text, as hyp addresses
     IDMAP, IDMAP_END = enum.auto(), enum.auto()  # the stub calls' code, at its physical addresses
     VM, VM_END = enum.auto(), enum.auto()  # where a guest's code lies
@@ -23,7 +23,11 @@ class W(enum.IntEnum):
     REQUESTS_AT = enum.auto()  # ... where the first one lies for Python
     REQUESTS = enum.auto()  # ... and for the host
     HOST_IDS, HOST_PTRS, HOST_REGS = enum.auto(), enum.auto(), enum.auto()
-    CANARIES = enum.auto()  # address of x20 to x29 and sp, as the host had them before the call
+    BEFORE = enum.auto()  # address of HOST_REGISTERS as the host had them before the call
+    KEPT = enum.auto()  # a bit for each of x0 to x18 that this ABI gives back as it was
+    FRESH = enum.auto()  # whether no call is made after an abort of EL2's
+    VECTOR_IDS, VECTOR_PTRS, VECTOR_COUNT = (enum.auto() for _ in range(3))
+    VECTORS, VECTORS_BEFORE, VECTOR_WORDS = (enum.auto() for _ in range(3))
     EL2_IDS, EL2_PTRS, EL2_REGS, EL2_MASKS, EL2_COUNT = (enum.auto() for _ in range(5))
     EL2_BASE = enum.auto()  # address of what they should hold
     SEEN = enum.auto()  # address of a byte for each hash of a way: how often EL2 was looked at
@@ -43,8 +47,10 @@ class R(enum.IntEnum):
     WAY = 0  # a hash of the blocks that EL2 executed
     TARGET = enum.auto()  # the first block after vectors and dispatcher
     FLAGS = enum.auto()
-    WHERE = enum.auto()  # what a flag is about: an address written, or that of an abort
+    WHERE = enum.auto()  # the instruction at which EL2 took an abort, 0 where none was fetched
+    WROTE = enum.auto()  # the first physical address written that is not EL2's own
     X0, X1, X2, X3 = (enum.auto() for _ in range(4))
+    REGISTER = enum.auto()  # 1 + the place in NAMED of the first register that a flag is about
     SIZE = enum.auto()
 
 
@@ -57,13 +63,17 @@ class F(enum.IntFlag):
     OUTSIDE = enum.auto()  # EL2 executed code that is no hyp text
     WROTE = enum.auto()  # EL2 wrote memory that is not its own
     STATE = enum.auto()  # an EL2 register is not what it was
-    CLOBBERED = enum.auto()  # x19 to x29 or sp came back changed
-    LEAKED = enum.auto()  # a hyp address that the host did not send came back in x0 to x18
+    CLOBBERED = enum.auto()  # a register that this ABI keeps was changed: x19 to x29 or sp
+    LEAKED = enum.auto()  # a hyp address that the host did not have is in x0 to x18 afterwards
     RUNAWAY = enum.auto()
     STOPPED = enum.auto()  # something else ended the run
+    VECTORS = enum.auto()  # q0 to q31, FPSR or FPCR was changed
 
 
-# The registers that a host must find as they were, after x0 to x18.
 HOST_REGISTERS = (*(f"x{n}" for n in range(30)), "sp")
+VECTOR_REGISTERS = (*(f"q{n}" for n in range(32)), "fpsr", "fpcr")  # a host finds them as they were
+NAMED = HOST_REGISTERS + VECTOR_REGISTERS
 LOOKS = 8  # how often a way's effect on EL2's registers is looked at
-DIRTY = 1 << 32  # what stands in place of that number for a way that changes them
+# What stands in place of that number for a way that changes them, or the vector registers. The
+# register that it is about is added to the latter.
+DIRTY, SPOILT = 1 << 32, 1 << 33

@@ -26,12 +26,14 @@ from hypkit.machine.hooks.callbacks import (
     _word,
 )
 from hypkit.machine.hooks.state import V_RETURN, S, Stop
-from hypkit.machine.hooks.watch_state import DIRTY, HOST_REGISTERS, LOOKS, F, R, W
+from hypkit.machine.hooks.watch_state import DIRTY, HOST_REGISTERS, LOOKS, SPOILT, F, R, W
 
 _HOW_MANY = len(HOST_REGISTERS)
 (_RETURNED, _PANICKED, _ABORT, _OUTSIDE, _WROTE, _STATE_CHANGED, _CLOBBERED, _LEAKED, _RUNAWAY) = (
     np.uint64(flag) for flag in list(F)[:9]
 )
+_VECTORS = np.uint64(F.VECTORS)
+_FIRST_VECTOR = np.uint64(1 + len(HOST_REGISTERS))
 _BATCH, _WRITE_BATCH, _UC = int(S.REG_READ_BATCH), int(S.REG_WRITE_BATCH), int(S.UC)
 _INTNO = int(S.INTNO)
 _PC0, _WORD0, _PC1, _WORD1 = int(S.HVC_PC0), int(S.HVC_WORD0), int(S.HVC_PC1), int(S.HVC_WORD1)
@@ -45,8 +47,8 @@ _EXCP_UDEF = syndrome.EXCP_UDEF
 _IL = pstate.PSTATE_IL
 _PRIME = np.uint64(0x100000001B3)
 
-(_W_STATE, _W_RECORD, _W_CALLS, _W_ENTRY, _W_ENTRY_END, _W_TEXT, _W_TEXT_END) = (
-    int(word) for word in list(W)[:7]
+(_W_STATE, _W_RECORD, _W_CALLS, _W_ENTRY, _W_TEXT, _W_TEXT_END) = (
+    int(word) for word in list(W)[:6]
 )
 _W = {word.name: int(word) for word in W}
 _W_VM, _W_VM_END, _W_WINDOW, _W_WINDOW_END, _W_IDMAP, _W_IDMAP_END = (
@@ -56,8 +58,19 @@ _W_AT_EL2, _W_STEPS, _W_BUDGET, _W_OWN = (_W[name] for name in ("AT_EL2", "STEPS
 _W_REQUEST, _W_REQUESTS_AT, _W_REQUESTS = (
     _W[name] for name in ("REQUEST", "REQUESTS_AT", "REQUESTS")
 )
-_W_HOST_IDS, _W_HOST_PTRS, _W_HOST_REGS, _W_CANARIES = (
-    _W[name] for name in ("HOST_IDS", "HOST_PTRS", "HOST_REGS", "CANARIES")
+_W_HOST_IDS, _W_HOST_PTRS, _W_HOST_REGS, _W_BEFORE, _W_KEPT, _W_FRESH = (
+    _W[name] for name in ("HOST_IDS", "HOST_PTRS", "HOST_REGS", "BEFORE", "KEPT", "FRESH")
+)
+(_W_VECTOR_IDS, _W_VECTOR_PTRS, _W_VECTOR_COUNT, _W_VECTORS, _W_VECTORS_BEFORE, _W_VECTOR_WORDS) = (
+    _W[name]
+    for name in (
+        "VECTOR_IDS",
+        "VECTOR_PTRS",
+        "VECTOR_COUNT",
+        "VECTORS",
+        "VECTORS_BEFORE",
+        "VECTOR_WORDS",
+    )
 )
 _W_EL2_IDS, _W_EL2_PTRS, _W_EL2_REGS, _W_EL2_MASKS, _W_EL2_COUNT, _W_EL2_BASE, _W_SEEN = (
     _W[name]
@@ -72,8 +85,8 @@ _W_TEXT_AT, _W_ICH_CODES, _W_ICH_VALUES, _W_ICH_MASKS, _W_ICH_COUNT, _W_ICH_VMCR
 )
 _W_ONE_PTR, _W_PC_ID, _W_READ = _W["ONE_PTR"], _W["PC_ID"], _W["READ"]
 _WRITE = int(S.REG_WRITE)
-_R_WAY, _R_TARGET, _R_FLAGS, _R_WHERE, _R_X0 = (
-    8 * int(word) for word in (R.WAY, R.TARGET, R.FLAGS, R.WHERE, R.X0)
+_R_WAY, _R_TARGET, _R_FLAGS, _R_WHERE, _R_WROTE, _R_X0, _R_REGISTER = (
+    8 * int(word) for word in (R.WAY, R.TARGET, R.FLAGS, R.WHERE, R.WROTE, R.X0, R.REGISTER)
 )
 _R_SIZE = 8 * int(R.SIZE)
 
@@ -82,6 +95,14 @@ _R_SIZE = 8 * int(R.SIZE)
 def _flag(watch, flag):
     at = _word(watch, _W_RECORD) + np.uint64(_R_FLAGS)
     _store64(at, _load64(at) | np.uint64(flag))
+
+
+@njit(inline="always")
+def _about(watch, number):
+    """Note which register a flag is about, if none is noted yet."""
+    at = _word(watch, _W_RECORD) + np.uint64(_R_REGISTER)
+    if _load64(at) == np.uint64(0):
+        _store64(at, number)
 
 
 @njit(inline="always")
@@ -97,7 +118,7 @@ def _look_at_el2(watch):
         _load64(record + np.uint64(_R_WAY)) & np.uint64(0xFFFF)
     )
     looks = _load64(seen)
-    if looks >= np.uint64(LOOKS):
+    if looks > np.uint64(LOOKS):
         return looks == np.uint64(DIRTY)
     _store64(seen, looks + np.uint64(1))
     state, count = _word(watch, _W_STATE), _word(watch, _W_EL2_COUNT)
@@ -120,6 +141,36 @@ def _look_at_el2(watch):
     return False
 
 
+@njit
+def _look_at_vectors(watch):
+    """Compare the vector registers with what the host had in them, as often as EL2's are looked at;
+    the first one that differs, counted from 1 in NAMED, 0 where none does."""
+    record = _word(watch, _W_RECORD)
+    seen = _word(watch, _W_SEEN) + np.uint64(8) * (
+        _load64(record + np.uint64(_R_WAY)) & np.uint64(0xFFFF)
+    )
+    looks = _load64(seen)
+    if looks > np.uint64(SPOILT):
+        return looks - np.uint64(SPOILT)
+    if looks > np.uint64(LOOKS):
+        return np.uint64(0)
+    state = _word(watch, _W_STATE)
+    _call4(
+        _word(state, _BATCH),
+        _word(state, _UC),
+        _word(watch, _W_VECTOR_IDS),
+        _word(watch, _W_VECTOR_PTRS),
+        _word(watch, _W_VECTOR_COUNT),
+    )
+    for i in range(_word(watch, _W_VECTOR_WORDS)):
+        at = np.uint64(8) * np.uint64(i)
+        if _load64(_word(watch, _W_VECTORS) + at) != _load64(_word(watch, _W_VECTORS_BEFORE) + at):
+            found = _FIRST_VECTOR + (np.uint64(i) >> np.uint64(1))
+            _store64(seen, np.uint64(SPOILT) + found)
+            return found
+    return np.uint64(0)
+
+
 @cfunc("void(voidptr, uint64, uint32, voidptr)")
 def call_begins(uc, address, size, user):
     """Begin a new record: the host is about to branch to its calling code."""
@@ -133,8 +184,10 @@ def call_begins(uc, address, size, user):
     _store64(record + np.uint64(_R_TARGET), np.uint64(0))
     _store64(record + np.uint64(_R_FLAGS), np.uint64(0))
     _store64(record + np.uint64(_R_WHERE), np.uint64(0))
+    _store64(record + np.uint64(_R_WROTE), np.uint64(0))
+    _store64(record + np.uint64(_R_REGISTER), np.uint64(0))
     _set(watch, _W_STEPS, 0)
-    # What the host has in x20 to x29 and sp now is what it must find again.
+    # What the host has in x19 to x29 and sp now is what it must find again.
     state = _word(watch, _W_STATE)
     _call4(
         _word(state, _BATCH),
@@ -143,9 +196,9 @@ def call_begins(uc, address, size, user):
         _word(watch, _W_HOST_PTRS),
         np.uint64(_HOW_MANY),
     )
-    regs, canaries = _word(watch, _W_HOST_REGS), _word(watch, _W_CANARIES)
-    for i in range(11):
-        _store64(canaries + np.uint64(8 * i), _load64(regs + np.uint64(8 * (20 + i))))
+    regs, before = _word(watch, _W_HOST_REGS), _word(watch, _W_BEFORE)
+    for i in range(_HOW_MANY):
+        _store64(before + np.uint64(8 * i), _load64(regs + np.uint64(8 * i)))
     _set(watch, _W_REQUEST, _word(watch, _W_REQUESTS) + np.uint64(64) * calls)
 
 
@@ -166,26 +219,35 @@ def call_ends(uc, address, size, user):
     )
     for i in range(4):
         _store64(record + np.uint64(_R_X0 + 8 * i), _load64(regs + np.uint64(8 * i)))
-    request = _word(watch, _W_REQUEST)
-    if _load64(regs + np.uint64(8 * 19)) != request:
-        _flag(watch, _CLOBBERED)
-    canaries = _word(watch, _W_CANARIES)
-    for i in range(11):  # x20 to x29, and sp
-        if _load64(regs + np.uint64(8 * (20 + i))) != _load64(canaries + np.uint64(8 * i)):
-            _flag(watch, _CLOBBERED)
+    request, before = _word(watch, _W_REQUEST), _word(watch, _W_BEFORE)
+    _store64(before + np.uint64(8 * 19), request)  # where the host's own code has its pointer
+    kept = _word(watch, _W_KEPT)
+    for i in range(_HOW_MANY):
+        if i >= 19 or (kept >> np.uint64(i)) & np.uint64(1):
+            if _load64(regs + np.uint64(8 * i)) != _load64(before + np.uint64(8 * i)):
+                _flag(watch, _CLOBBERED)
+                _about(watch, np.uint64(1 + i))
     sent = _word(watch, _W_REQUESTS_AT) + (request - _word(watch, _W_REQUESTS))
     low, high = _word(watch, _W_WINDOW), _word(watch, _W_WINDOW_END)
     for i in range(19):
         value = _load64(regs + np.uint64(8 * i))
-        if low <= value and value < high:
+        if low <= value and value < high and value != _load64(before + np.uint64(8 * i)):
             own = False
             for j in range(7):
                 own = own or _load64(sent + np.uint64(8 * j)) == value
             if not own:
                 _flag(watch, _LEAKED)
+                _about(watch, np.uint64(1 + i))
                 break
     if _look_at_el2(watch):
         _flag(watch, _STATE_CHANGED)
+        _halt(watch, _LOST)
+        return
+    vector = _look_at_vectors(watch)
+    if vector:
+        _flag(watch, _VECTORS)
+        if _load64(record + np.uint64(_R_FLAGS)) & _CLOBBERED == np.uint64(0):
+            _store64(record + np.uint64(_R_REGISTER), vector)  # a leak is the lesser thing
         _halt(watch, _LOST)
     elif _load64(record + np.uint64(_R_FLAGS)) & (_WROTE | _OUTSIDE):
         _halt(watch, _LOST)
@@ -212,7 +274,13 @@ def block_begins(uc, address, size, user):
     record = _word(watch, _W_RECORD)
     way = record + np.uint64(_R_WAY)
     _store64(way, (_load64(way) ^ address) * _PRIME)
-    if address < _word(watch, _W_ENTRY) or address >= _word(watch, _W_ENTRY_END):
+    entry, way_in = _word(watch, _W_ENTRY), False
+    while _load64(entry + np.uint64(8)):
+        if _load64(entry) <= address and address < _load64(entry + np.uint64(8)):
+            way_in = True
+            break
+        entry += np.uint64(16)
+    if not way_in:
         target = record + np.uint64(_R_TARGET)
         if _load64(target) == np.uint64(0):
             _store64(target, address)
@@ -235,7 +303,7 @@ def memory_written(uc, kind, pa, size, value, user):
         own += np.uint64(16)
     record = _word(watch, _W_RECORD)
     if _load64(record + np.uint64(_R_FLAGS)) & _WROTE == np.uint64(0):
-        _store64(record + np.uint64(_R_WHERE), pa)
+        _store64(record + np.uint64(_R_WROTE), pa)
     _flag(watch, _WROTE)
 
 
@@ -323,7 +391,9 @@ def exception_taken(uc, intno, user):
             _store64(record + np.uint64(_R_WHERE), where)
             _store64(record + np.uint64(_R_X0), np.uint64(intno))
             _set(watch, _W_AT_EL2, 0)
-            if _look_at_el2(watch) or _load64(record + np.uint64(_R_FLAGS)) & (_WROTE | _OUTSIDE):
+            fresh = _word(watch, _W_FRESH) != np.uint64(0)
+            spoilt = _load64(record + np.uint64(_R_FLAGS)) & (_WROTE | _OUTSIDE)
+            if _look_at_el2(watch) or fresh or spoilt:
                 _halt(watch, _LOST)
                 return
             _call4(
