@@ -222,8 +222,12 @@ def _is_plain(constant: object) -> bool:
     return constant is None or constant is ... or isinstance(constant, str | int | float | bytes)
 
 
+def _documented() -> None:
+    """Do nothing, as a function does of which only the first line was written."""
+
+
 # The code of functions that do nothing; which instructions that takes varies with Python.
-_EMPTY = {(lambda: None).__code__.co_code, (lambda *a: ...).__code__.co_code}
+_EMPTY = {one.__code__.co_code for one in (lambda: None, lambda *a: ..., _documented)}
 
 
 def _body_of(function: Callable[..., object]) -> list[ast.stmt] | None:
