@@ -1,4 +1,4 @@
-"""The assembler front: good text, bad text, the child process, and life without Keystone."""
+"""The assembler front: good text, bad text, the child process, and life without an engine."""
 
 import contextlib
 import io
@@ -33,7 +33,7 @@ from hypkit.kernel import programs
 from hypkit.kernel.variants import VARIANTS
 from tests.corpus import BASES, bad_inputs, golden, snippets
 from tests.judges import judged
-from tests.marks import needs_engine
+from tests.marks import SLOWER, needs_engine
 from tests.record_encodings import record
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
@@ -280,7 +280,7 @@ def test_work_without_end_is_cut_off_and_not_by_the_clock(name):
     text, line = WORK[name]
     start = time.process_time()
     e = complaint(text)
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 20 * SLOWER
     assert e.line == line and "this text is too much work" in e.message, str(e)
 
 
@@ -388,7 +388,7 @@ def test_a_label_that_is_given_from_outside_too_is_an_error():
     assert e.line == 2 and "'f' is already given from outside (among the symbols)" in e.message
 
 
-# -- Keystone's process ---------------------------------------------------------------------------
+# -- The engine's process -------------------------------------------------------------------------
 
 UNRECORDED = iter(range(1, 4000))
 
@@ -423,10 +423,11 @@ def test_a_child_that_hangs_is_ended_and_said_to_be_slow():
 
 
 @needs_engine
-def test_text_that_crashes_keystone_ends_the_child_and_not_us():
+def test_text_that_ends_an_engine_ends_the_child_and_not_us():
     child = Engine()
-    got, why = child.words(["nop", ".text", "ret"])
-    assert (got, why) == ([WORD["nop"]], "crashed")
+    # Keystone crashes at a section; LLVM ends itself, and says that it refuses.
+    why = {"Keystone": "crashed", "LLVM": "refused"}[child.name]
+    assert child.words(["nop", ".text", "ret"]) == ([WORD["nop"]], why)
     assert child.words(["nop", "ret"]) == ([WORD["nop"], WORD["ret"]], "")
     child.close()
 
@@ -436,7 +437,7 @@ def test_a_crash_becomes_an_error_on_its_line(monkeypatch):
     lines = [new_instruction(), new_instruction()]
     monkeypatch.setattr(asm.engine, "words", lambda texts: ([0x12345678], "crashed"))
     e = complaint("\n".join(lines))
-    assert e.line == 2 and "Keystone crashed on `sub x27" in e.message
+    assert e.line == 2 and f"{asm.engine.name} crashed on `sub x27" in e.message
     recorded.learned.clear()
 
 
@@ -493,7 +494,7 @@ def alive(pid: int) -> bool:
 
 @needs_engine
 @posix
-def test_ctrl_c_while_keystone_works_leaves_no_stale_answer(monkeypatch):
+def test_ctrl_c_while_the_engine_works_leaves_no_stale_answer(monkeypatch):
     child = Engine()
     child.words(["nop"])
     real = Engine._read
@@ -509,10 +510,10 @@ def test_ctrl_c_while_keystone_works_leaves_no_stale_answer(monkeypatch):
     child.close()
 
 
-# -- recorded encodings, and life without Keystone ------------------------------------------------
+# -- recorded encodings, and life without an engine ------------------------------------------------
 
 
-def test_recorded_text_does_not_start_keystone(monkeypatch):
+def test_recorded_text_does_not_start_the_engine(monkeypatch):
     monkeypatch.setattr(recorded, "encodings", lambda: {"cmp x0, #0xe": 0xF100381F})
     monkeypatch.setattr(asm.engine, "words", lambda texts: pytest.fail(f"asked for {texts}"))
     assert words(assemble("n = 14\ncmp x0, #n\nnop\nb .\nadr_l x0, .")) == [
@@ -544,21 +545,22 @@ def test_without_an_engine_branches_hints_and_data_still_assemble(no_engine):
 
 
 @needs_engine
-def test_a_keystone_that_does_not_load_counts_as_none(monkeypatch, tmp_path):
-    (tmp_path / "keystone.py").write_text("raise ImportError('broken')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def test_an_engine_that_does_not_load_counts_as_none(monkeypatch, tmp_path):
     child = Engine()
+    package = {"Keystone": "keystone", "LLVM": "llvmlite"}[child.name]
+    (tmp_path / f"{package}.py").write_text("raise ImportError('broken')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert child.words(["nop"]) == ([], "absent")
     child.close()
 
 
 @needs_engine
-def test_the_recorded_encodings_are_what_keystone_gives_for_the_guest_now():
+def test_the_recorded_encodings_are_what_the_engine_gives_for_the_guest_now():
     assert record() == asm.encodings(), "run `python -m tests.record_encodings`"
     judged(f"recorded encodings equal to {asm.engine.name}", len(asm.encodings()))
 
 
-def test_every_variant_assembles_without_keystone(monkeypatch):
+def test_every_variant_assembles_without_an_engine(monkeypatch):
     monkeypatch.setenv("HYPKIT_ENGINE", "none")
     monkeypatch.setattr(recorded, "learned", {})
     starts = asm.engine.starts

@@ -12,6 +12,7 @@ import pytest
 
 from hypkit import Machine, MachineError
 from hypkit.machine.turn import Turn
+from tests.marks import on_a_real_processor
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
 LOOP = "dispatch:\n divert_stub_calls\n1: b 1b\n eret\n dsb nsh\n isb\n"
@@ -173,6 +174,7 @@ def test_a_child_does_not_wait_for_a_thread_that_it_has_not():
         thread.join()
 
 
+@on_a_real_processor
 def test_a_dropped_machine_gives_its_memory_back_at_once():
     """Without close() and without the garbage collector."""
     code = """
