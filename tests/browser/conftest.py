@@ -1,5 +1,6 @@
 """A real browser for the tests of the stepper, a JupyterLab for it to visit, and axe-core."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -129,10 +130,9 @@ def _free_port():
         return sock.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory):
-    """A JupyterLab with settings of its own: (its address, the folder that it serves)."""
-    folder = tmp_path_factory.mktemp("lab")
+@contextlib.contextmanager
+def served(folder, module, *more):
+    """Start an application of Jupyter with settings of its own, and give the address it serves at."""
     port = _free_port()
     settings = {
         name: str(folder / f".{name.lower()}")
@@ -160,16 +160,15 @@ def lab(tmp_path_factory):
         [
             sys.executable,
             "-m",
-            "jupyterlab",
+            module,
             "--no-browser",
             "--allow-root",
             "--ip=127.0.0.1",
             f"--port={port}",
             "--ServerApp.token=",
             "--ServerApp.port_retries=0",
-            "--LabApp.expose_app_in_browser=True",
             f"--ServerApp.root_dir={folder}",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            *more,
         ],
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -179,13 +178,13 @@ def lab(tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(150):
-            assert server.poll() is None, "JupyterLab did not start"
+            assert server.poll() is None, f"{module} did not start"
             try:
                 urllib.request.urlopen(f"{address}/api", timeout=2).close()
                 break
             except OSError:
                 time.sleep(0.2)
-        yield address, folder
+        yield address
     finally:
         os.killpg(server.pid, signal.SIGTERM)  # with its kernels, which are in its session
         try:
@@ -193,6 +192,21 @@ def lab(tmp_path_factory):
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait(10)
+
+
+LAB = (
+    "jupyterlab",
+    "--LabApp.expose_app_in_browser=True",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """A JupyterLab with settings of its own: (its address, the folder that it serves)."""
+    folder = tmp_path_factory.mktemp("lab")
+    with served(folder, *LAB) as address:
+        yield address, folder
 
 
 @pytest.fixture(scope="session")
