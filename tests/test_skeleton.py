@@ -58,10 +58,26 @@ def test_each_requirement_is_named_once_with_bounds_and_not_pinned():
     names = [row.name for row in wanted]
     assert [name for name in sorted(set(names)) if names.count(name) > 1] == []
     for row in wanted:
-        if row.name == "hatchling":  # its bound stands in [build-system]
-            continue
         operators = [bound.operator for bound in row.specifier]
         assert sorted(operators) == ["<", ">="], f"{row} wants a lower and an upper bound"
+
+
+def test_what_builds_the_wheel_in_the_tests_is_what_builds_it():
+    build = tomllib.loads((TOP / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert set(build) <= set(PROJECT["optional-dependencies"]["test"])
+
+
+def test_conda_forge_has_what_environment_yml_wants_of_it():
+    """By the recipes that conda-forge kept for each name, of which `conda-forge.toml` is a record."""
+    recorded = tomllib.loads((TOP / "tests" / "conda-forge.toml").read_text())
+    wanted = yaml.safe_load((TOP / "environment.yml").read_text())["dependencies"]
+    rows = [Requirement(row) for row in wanted if isinstance(row, str) and row != "pip"]
+    assert sorted(recorded) == sorted(row.name for row in rows)
+    for row in rows:
+        newest, at_the_floor = recorded[row.name]["newest"], recorded[row.name]["at_the_floor"]
+        assert row.specifier.contains(newest) and row.specifier.contains(at_the_floor), row
+        (floor,) = (bound.version for bound in row.specifier if bound.operator == ">=")
+        assert f"{at_the_floor}.".startswith(f"{floor}."), row
 
 
 @pytest.mark.parametrize(
@@ -92,8 +108,10 @@ def imported(*folders):
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 found.add(node.module.partition(".")[0])
     ours = {"hypkit", "notebooks", "tests"}
-    known = {"keystone": ["keystone-engine"]} | packages_distributions()  # not there on arm64
-    return {canonicalize_name(known[name][0]) for name in found - sys.stdlib_module_names - ours}
+    elsewhere = {"keystone": ["keystone-engine"], "pypandoc": ["pypandoc_binary"]}
+    known = elsewhere | packages_distributions()  # those that are installed
+    names = found - sys.stdlib_module_names - ours
+    return {canonicalize_name(known.get(name, [name])[0]) for name in names}
 
 
 def named(lines):
