@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from hypkit import facts
 from hypkit.a64.pagetables import Walk
@@ -13,7 +12,7 @@ from hypkit.call import Call, Panic
 from hypkit.emu import Machine
 from hypkit.errors import UnknownName, did_you_mean, shown
 from hypkit.kernel.variants import VARIANTS
-from hypkit.pictures import html
+from hypkit.lessons.table import Table
 from hypkit.trace import Step, Trace
 
 # Where each variant is explained; the rest of it is in hypkit/kernel/variants.py.
@@ -48,26 +47,6 @@ ATTRIBUTES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Table:
-    """One table of the reference: title, a sentence about it, headings, and rows of text.
-
-    Text between backquotes is code; a cell that is the two digits of a lesson leads to it.
-    """
-
-    title: str
-    about: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...] = field(repr=False)
-
-    def _repr_html_(self) -> str:
-        cells = [[html.Html(_marked(cell)) for cell in row] for row in self.rows]
-        return html.table(self.heads, cells, caption=self.title)
-
-    def __repr__(self) -> str:
-        return f"{self.title}: {len(self.rows)} rows"
-
-
 def reference(name: str) -> Table:
     """Return one table of the course's map.
 
@@ -82,11 +61,6 @@ def reference(name: str) -> Table:
             f"no table {shown(name)}; there are: {', '.join(TABLES)}{did_you_mean(name, TABLES)}"
         )
     return TABLES[name]()
-
-
-def _marked(text: str) -> str:
-    parts = re.split(r"`([^`]+)`", text)
-    return "".join(html.code(p) if n % 2 else html.words(p) for n, p in enumerate(parts))
 
 
 def _remarks() -> Table:

@@ -75,13 +75,11 @@ def show_layout(machine: Machine) -> Picture:
     rows = []
     for region in reversed(regions):
         names = layout.names(layout.image_va(region.pa))
-        rights = [
-            _rights(machine.translate(names[space], el)) or "not mapped"
-            for space, el in _ELS.items()
-        ]
-        rows.append(
-            (region.name, _size(region.size), *(f"{names[s]:#018x}" for s in SPACES), *rights)
-        )
+        rights = {space: _rights(machine.translate(names[space], el)) for space, el in _ELS.items()}
+        # Where nothing is mapped, the sum that names() does is no address.
+        shown = [f"{names[s]:#018x}" if rights.get(s, True) else "–" for s in SPACES]
+        given = (may or "not mapped" for may in rights.values())
+        rows.append((region.name, _size(region.size), *shown, *given))
     idmap = next(region for region in regions if region.name == ".hyp.idmap.text")
     at_el2 = _rights(machine.translate(idmap.pa, 2)) or "not mapped"
     rows.append(

@@ -82,6 +82,8 @@ def read(text: Path) -> NotebookNode:
     for cell in notebook.cells:
         mark = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:12]
         seen[mark] += 1
+        if cell.cell_type == "code" and re.search(r"\bpredict\(", cell.source):
+            cell.metadata["jupyter"] = NotebookNode(source_hidden=True)  # it has the answer in it
         cell.id = mark if seen[mark] == 1 else f"{mark}-{seen[mark]}"
     return notebook
 

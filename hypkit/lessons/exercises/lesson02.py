@@ -120,14 +120,14 @@ CASES = (
 def _foretold(answer: object) -> str:
     for name, missing, seed in CASES:
         with RecordingMachine("fnptr", seed=seed) as sound:
-            got = call_function(answer, sound, name, missing, name="predict", items=True)
-        pair = listed(got, "predict to return two numbers, level and FAR_EL2")
+            got = call_function(answer, sound, name, missing, name="foretell", items=True)
+        pair = listed(got, "foretell to return two numbers, level and FAR_EL2")
         if len(pair) != 2:
             raise Wrong(
-                f"Expected predict to return two numbers, level and FAR_EL2; got {shown(got)}"
+                f"Expected foretell to return two numbers, level and FAR_EL2; got {shown(got)}"
             )
-        level = number(pair[0], "a level as the first of predict's two numbers")
-        far = word64(pair[1], "FAR_EL2 as the second of predict's two numbers")
+        level = number(pair[0], "a level as the first of foretell's two numbers")
+        far = word64(pair[1], "FAR_EL2 as the second of foretell's two numbers")
         text = BROKEN if missing == "kern_hyp_va" else None
         with RecordingMachine("fnptr", seed=seed, dispatcher=text) as broken:
             call = (
