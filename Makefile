@@ -12,7 +12,7 @@ $(error VENV must name one folder, in a path without blanks; got "$(VENV)")
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks handout bench linux soak site release clean
+.PHONY: help lab test check notebooks handout slides bench linux soak site release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,8 +36,11 @@ check: $(VENV)/for-test ## lint, types, spelling, notebooks older than their tex
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)
 	$(BIN)/python -m notebooks.src.build $(ARGS)
 
-handout: $(VENV)/for-handout ## make build/handout.pdf for learners and build/answers.pdf for you
+handout: $(VENV)/for-handout ## make the handout, answers and card as PDF (ARGS='--paper us-letter')
 	$(BIN)/python -m notebooks.handout.build $(ARGS)
+
+slides: $(VENV)/for-handout ## make build/slides.pdf, for the instructor's screen
+	$(BIN)/python -m notebooks.handout.build slides $(ARGS)
 
 bench: $(VENV)/for-test ## measure against QEMU and others, with goals (ARGS=machine: only that)
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -126,8 +126,22 @@ class Progress:
         said = f"Checks passed: {len(self.passed)} of {len(exercises())}."
         if (number := self.next) is None:
             return f"{said} That was the last one."
-        optional = ", optional" if exercises()[number].optional else ""
+        one = exercises()[number]
+        optional = ", optional" if one.optional else ""
         return f"{said} Next: {number} in lesson {number[:2]}{optional}."
+
+    def _card(self) -> str:
+        """Return a bar of how much is done, and the way to the lesson that comes next."""
+        done, all_of_them = len(self.passed), len(exercises())
+        bar = (
+            f'<p><progress max="{all_of_them}" value="{done}" aria-label="checks passed">'
+            f"{done} of {all_of_them}</progress></p>"
+        )
+        if (number := self.next) is None:
+            return bar
+        (file,) = _solutions().glob(f"{number[:2]}-*.md")
+        title = html.escape(exercises()[number].title)
+        return f'{bar}<p>Go on with <a href="{file.stem}.ipynb">{file.stem}</a>: {number}, {title}.</p>'
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -135,7 +149,7 @@ class Progress:
             for lesson, count, marks in self._rows()
         )
         return (
-            f"<table><caption>{self._sentence()}</caption>"
+            f"{self._card()}<table><caption>{self._sentence()}</caption>"
             '<tr><th scope="col">lesson</th><th scope="col">passed</th>'
             f'<th scope="col">exercises</th></tr>{rows}</table>'
         )

@@ -238,7 +238,9 @@ def test_progress_is_kept_from_one_kernel_to_the_next(tmp_path, monkeypatch):
     assert repr(progress()).startswith(
         f"Checks passed: 1 of {len(all_exercises())}. Next: 00.2 in lesson 00.\n00  1 of 3"
     )
-    assert '<th scope="row">00</th><td>1 of 3</td>' in progress()._repr_html_()
+    card = progress()._repr_html_()
+    assert '<th scope="row">00</th><td>1 of 3</td>' in card and 'value="1"' in card
+    assert 'Go on with <a href="00-start-here.ipynb">00-start-here</a>: 00.2, ' in card
 
 
 def test_progress_leaves_optional_exercises_for_the_end():

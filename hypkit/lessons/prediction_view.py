@@ -121,10 +121,12 @@ def style() -> str:
     def rule(selector: str, theme: palette.Theme) -> str:
         return f"{selector}{{{''.join(f'--hk-{ink.name}:{ink.of(theme)};' for ink in _INKS)}}}"
 
+    mono = f".hk-predict{{--hk-mono:{palette.MONO}}}"
     looks = (FRONT / "predict.css").read_text(encoding="utf-8").strip()
     return "\n".join(
         [
             rule(".hk-predict", "light"),
+            mono,
             f"@media screen{{{rule(_DARK, 'dark')}}}",
             f"@media screen and (prefers-color-scheme: dark){{{rule(_SILENT, 'dark')}}}",
             looks,

@@ -147,7 +147,7 @@ def _first(kind: type, name: str) -> str:
     """Return the first sentence of a docstring, without the verb that each begins with."""
     said = " ".join((inspect.getdoc(getattr(kind, name)) or "").split("\n\n")[0].split())
     sentence = re.split(r"(?<=[a-z)])[.:;](?: |$)", said)[0].rstrip(".")
-    return re.sub(r"^Return (?:whether )?", "", sentence)
+    return re.sub(r"^Return (?:whether )?", "", sentence).replace("*", "")
 
 
 def _words() -> Table:

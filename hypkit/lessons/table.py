@@ -24,7 +24,8 @@ class Table:
 
     def _repr_html_(self) -> str:
         cells = [[_marked(cell) for cell in row] for row in self.rows]
-        return html.table(self.heads, cells, caption=self.title)
+        heads = [html.Column(head.replace("`", "")) for head in self.heads]
+        return html.table(heads, cells, caption=self.title)
 
     def __repr__(self) -> str:
         rows = [self.heads, *self.rows]

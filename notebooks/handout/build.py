@@ -1,4 +1,4 @@
-"""Builds handout.pdf and answers.pdf into build/: `python -m notebooks.handout.build`.
+"""Builds handout.pdf, answers.pdf, card.pdf and slides.pdf into build/: `python -m notebooks.handout.build`.
 
 Markdown, from handout.md beside this file, from the lessons' notebooks, from data/ and from runs of
 the machine, goes through pandoc and typst.lua to Typst, and with template.typ to PDF/UA-1. Neither
@@ -20,7 +20,16 @@ import pypandoc
 import typst
 
 from notebooks.handout import tables
-from notebooks.handout.lessons import NOTEBOOKS, HandoutError, answers, lessons, sheet
+from notebooks.handout.lessons import (
+    NOTEBOOKS,
+    HandoutError,
+    answers,
+    boxes,
+    lessons,
+    predictions,
+    questions,
+    sheet,
+)
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
@@ -45,10 +54,11 @@ class Booklet:
     title: str
     about: str
     chapters: bool = False
+    look: str = "booklet"
     text: str = ""
     pictures: dict[str, bytes] = field(default_factory=dict)
 
-    def typst(self) -> str:
+    def typst(self, paper: str = "a4") -> str:
         """The booklet as a Typst document, to be compiled beside template.typ and the pictures."""
         version = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["version"]
         body = pypandoc.convert_text(
@@ -59,19 +69,21 @@ class Booklet:
         )
         ways = "".join(f"[{_markup(way)}], " for way in WAYS)
         return (
-            f'#import "template.typ": *\n#show: booklet.with(title: "{self.title}", '
+            f'#import "template.typ": *\n#show: {self.look}.with(title: "{self.title}", '
             f'about: "{self.about}", version: "{version}", ways: ({ways}), '
-            f"chapters: {str(self.chapters).lower()})\n{body}"
+            f'paper: "{paper}", chapters: {str(self.chapters).lower()})\n{body}'
         )
 
-    def compile(self, out: Path | None, *, format: str = "pdf", ppi: float = 80) -> object:
+    def compile(
+        self, out: Path | None, *, format: str = "pdf", ppi: float = 80, paper: str = "a4"
+    ) -> object:
         """Write the PDF to `out`; without a network, with no font but those in typst."""
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "template.typ").write_bytes((HERE / "template.typ").read_bytes())
             for name, png in self.pictures.items():
                 (Path(folder) / name).write_bytes(png)
             main = Path(folder) / "main.typ"
-            main.write_text(self.typst(), encoding="utf-8")
+            main.write_text(self.typst(paper), encoding="utf-8")
             pdf = {"pdf_standards": ["ua-1"], "timestamp": 0} if format == "pdf" else {"ppi": ppi}
             return typst.compile(
                 main, output=out, root=folder, format=format, ignore_system_fonts=True, **pdf
@@ -133,21 +145,60 @@ def handout() -> Booklet:
 def solutions() -> Booklet:
     """The instructor's booklet: the solutions of all lessons."""
     made = Booklet("answers", "hypkit: the answers", "Solutions to the exercises of the handout")
+    asked = {lesson.number: questions(lesson) for lesson in lessons()}
     made.text = "\n\n".join(
-        answers(lesson, made.pictures) for lesson in lessons(NOTEBOOKS / "solutions")
+        answers(lesson, made.pictures, asked[lesson.number])
+        for lesson in lessons(NOTEBOOKS / "solutions")
     )
     return made
+
+
+def card() -> Booklet:
+    """Two sides of one sheet, to lie beside the keyboard."""
+    made = Booklet(
+        "card", "hypkit: the card", "What to look up while you work", chapters=False, look="card"
+    )
+    made.text = tables.card()
+    return made
+
+
+def slides() -> Booklet:
+    """The instructor's slides: of each lesson its aims, what to predict, and what to remember."""
+    made = Booklet(
+        "slides", "hypkit: the slides", "For the instructor, from the lessons", look="slides"
+    )
+    parts = []
+    for lesson in lessons():
+        parts += [
+            f"# {lesson.number}: {lesson.title}",
+            lesson.opening.partition("**Prerequisites**")[0],
+            *(f"## Predict {one['id']}\n\n{one['question']}\n\n{boxes(one)}"
+              for one in predictions(lesson)),
+            f"## To remember ({lesson.number})",
+            *(cell.source for cell in lesson.section("## Key points")),
+        ]  # fmt: skip
+    made.text = "\n\n".join(parts)
+    return made
+
+
+BOOKLETS = {"handout": handout, "answers": solutions, "card": card, "slides": slides}
+PAPERS = ("a4", "us-letter")
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m notebooks.handout.build", description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT, help="the folder (default: build)")
+    parser.add_argument("--paper", choices=PAPERS, default="a4", help="(default: a4)")
+    parser.add_argument("names", nargs="*", metavar="booklet", help=", ".join(BOOKLETS))
     options = parser.parse_args(arguments)
+    names = options.names or ["handout", "answers", "card"]
+    if unknown := set(names) - set(BOOKLETS):
+        parser.error(f"no booklet {min(unknown)!r}; there are {', '.join(BOOKLETS)}")
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        for booklet in (handout(), solutions()):
+        for booklet in (BOOKLETS[name]() for name in names):
             path = options.out / f"{booklet.name}.pdf"
-            booklet.compile(path)
+            booklet.compile(path, paper=options.paper)
             print(path.relative_to(TOP) if path.is_relative_to(TOP) else path, flush=True)
     except (HandoutError, typst.TypstError) as error:
         print(getattr(error, "diagnostic", "") or error, file=sys.stderr)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -17,9 +18,12 @@ NOTEBOOKS = Path(__file__).resolve().parents[1]
 _IN_THE_NOTEBOOK_ONLY = re.compile(r"^(from hypkit\.check import .*|check\(.*\))$")
 _ROOM_ENOUGH = re.compile(r"answer = \.\.\.")
 _VERDICT = re.compile(r"\d\d\.\d: ")
-# Lines to write on below an exercise: so many at the least (with these each sheet takes two pages
-# today), and its share of what the page has left.
-LINES = {"easy": (3, 3), "medium": (4, 6), "not so easy": (4, 7), "hard": (3, 9)}
+# Lines to write on below an exercise that is answered in words or numbers. A function and a dispatcher
+# are written at the screen: ruled lines are of no use for code.
+LINES = {"easy": 3, "medium": 4, "not so easy": 5, "hard": 5}
+_AT_THE_SCREEN = re.compile(r"^(def |mine = )", re.MULTILINE)
+# What a prediction leaves for paper: hypkit/lessons/prediction_view.py.
+PREDICTION = "application/vnd.hypkit.prediction+json"
 
 
 class HandoutError(Exception):
@@ -99,6 +103,34 @@ def plain(text: str) -> str:
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("% "))
 
 
+def predictions(lesson: Lesson) -> list[dict[str, Any]]:
+    """What the lesson asks to predict, in order: id, question, options, kind and unit."""
+    return [
+        output.data[PREDICTION]
+        for cell in lesson.cells
+        if cell.cell_type == "code"
+        for output in cell.get("outputs", ())
+        if PREDICTION in output.get("data", {})
+    ]
+
+
+def boxes(asked: dict[str, Any]) -> str:
+    """The places for a guess on paper: a box for each option, or a line to write on."""
+    if asked["options"]:
+        return " \u2003".join(f"`#tick`{{=typst}}\u00a0{option}" for option in asked["options"])
+    wide = "3cm" if asked["kind"] == "number" else "9cm"
+    return f"`#blank({wide})`{{=typst}} {asked['unit']}".strip()
+
+
+def _guesses(lesson: Lesson) -> list[str]:
+    """The lesson's predictions with boxes, nothing where it has none."""
+    lines = [
+        f"::: together\n**{one['id']}** {one['question']}\n\n{boxes(one)}\n:::"
+        for one in predictions(lesson)
+    ]
+    return ["**Predict**, before the notebook shows it", *lines] if lines else []
+
+
 def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     """A lesson's sheet: what it is for, what to remember, and its exercises with room to write."""
     parts = [
@@ -106,6 +138,7 @@ def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
         lesson.opening,
         "**Key points**",
         *(cell.source for cell in lesson.section("## Key points")),
+        *_guesses(lesson),
     ]
     exercise: list[str] = []  # empty before the first: what stands there is about the notebook
     for cell in lesson.section("## Exercises"):
@@ -122,7 +155,7 @@ def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
 
 
 def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
-    """An exercise in one piece, and below it lines to write on: more where it is harder."""
+    """An exercise in one piece; below it lines to write on, unless it asks for code."""
     if not exercise:
         return []
     heading = exercise[0].partition("\n")[0]
@@ -131,14 +164,9 @@ def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
         raise HandoutError(
             f"{lesson.path.name}: {heading!r} must end with how hard it is: {', '.join(LINES)}"
         )
-    lines, share = LINES[level[1]]
-    return [
-        "::: together",
-        *exercise,
-        f"```{{=typst}}\n#room({lines})\n```",
-        ":::",
-        f"```{{=typst}}\n#more-room({share})\n```",
-    ]
+    code = any(_AT_THE_SCREEN.search(part) for part in exercise if part.startswith("```python"))
+    below = "*At the screen.*" if code else f"```{{=typst}}\n#room({LINES[level[1]]})\n```"
+    return ["::: together", *exercise, below, ":::"]
 
 
 def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
@@ -153,8 +181,18 @@ def _on_paper(code: str) -> str:
     return "\n".join(lines).strip("\n")
 
 
-def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
-    """A lesson's solutions: its cells, and what they print."""
+def questions(lesson: Lesson) -> dict[str, str]:
+    """The words of each exercise of a lesson, by number, without its heading."""
+    found = {}
+    for cell in lesson.section("## Exercises"):
+        for part in re.split(r"^(?=### )", cell.source, flags=re.MULTILINE):
+            if head := re.match(r"### Exercise (\d\d\.\d): .*\n", part):
+                found[head[1]] = part[head.end() :].strip()
+    return found
+
+
+def answers(lesson: Lesson, pictures: dict[str, bytes], asked: dict[str, str]) -> str:
+    """A lesson's solutions: what was asked, the solution's cells, and what they print."""
     title = re.sub(r"^Solutions to \d\d: ", "", lesson.title)
     parts = [f"# {lesson.number}: {title[:1].upper()}{title[1:]}"]
     rest = lesson.cells[0].source.partition("\n")[2]
@@ -166,8 +204,17 @@ def answers(lesson: Lesson, pictures: dict[str, bytes]) -> str:
                 *outputs(cell, f"answers-{lesson.number}", pictures, verdicts=True),
             ]
         else:
-            parts.append(plain(cell.source if number else rest))
+            parts += _answer(plain(cell.source if number else rest), asked)
     return "\n\n".join(parts)
+
+
+def _answer(text: str, asked: dict[str, str]) -> list[str]:
+    """A solution's prose, the question below its heading, all that leads to its code in one piece."""
+    head = re.match(r"(## Exercise (\d\d\.\d): .*)\n+", text)
+    if not head:
+        return [text]
+    question = f"::: question\n{asked[head[2]]}\n:::"
+    return ["::: together", head[1], question, text[head.end() :], ":::"]
 
 
 def outputs(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from hypkit import Machine, facts
 from hypkit.a64.syndrome import (
@@ -15,13 +17,16 @@ from hypkit.a64.syndrome import (
     VECTOR_SAME_SPX,
     VECTOR_SLOT,
 )
+from hypkit.a64.sysregs import fields
 from hypkit.comparison.ladder import COLUMNS, CORES, REVIEW, Rung
 from hypkit.comparison.show import ladder
 from hypkit.kernel.variants import HYPERCALLS, OPTIONS, SMCCC_ORDER, VARIANTS
 from hypkit.lessons.pictures.lesson02 import show_names
+from hypkit.lessons.reference import reference
 from hypkit.pictures.calls import show_road
 from notebooks.handout.lessons import HandoutError, image
 
+TOP = Path(__file__).resolve().parents[2]
 SEED = 2020
 CALL = "__kvm_timer_set_cntvoff"
 SURE = {
@@ -392,3 +397,62 @@ def syndromes() -> str:
         "for a write. Of `HVC`, `SVC` and `BRK`, bits 15 to 0 are the number in the "
         "instruction."
     )
+
+
+# --- The card -------------------------------------------------------------------------------------
+
+_KEYS = TOP / "hypkit" / "timetravel" / "front" / "keys.js"
+
+
+def stepper_keys() -> list[tuple[str, str]]:
+    """The stepper's keys and what each does, as its own list has them."""
+    text = _KEYS.read_text(encoding="utf-8")
+    lists = "".join(
+        re.findall(r"^const (?:MOVING|FINDING|LOOKING) = (\[.*?\]);$", text, re.M | re.S)
+    )
+    found = re.findall(r'\["([^"]+)", "([^"]+)"\]', lists)
+    if len(found) < 10:
+        raise HandoutError("keys.js has no longer the lists of keys that the card takes")
+    return found
+
+
+def card() -> str:
+    """Two sides: the kit's calls, keys, ESR_EL2, the four addresses, the ladder, the words."""
+    parts = reference("machine")
+    asked = [(f"{own}{name[1:-1]}" if own != "Machine" else f"m{name[1:-1]}", said)
+             for own, name, said in parts.rows]  # fmt: skip
+    with Machine("numbered", seed=SEED) as machine:
+        hvc = next(step for step in machine.call(CALL).trace if step.exception)
+    esr = fields("ESR_EL2", hvc.exception.esr)
+    rungs = ladder().ladder.rungs
+    return "\n\n".join(
+        [
+            "# What a machine can be asked",
+            table(("call", "what it gives"), ((code(a), plainly(b)) for a, b in asked), "6 9"),
+            "# The stepper's keys",
+            table(("key", "what it does"), ((f"**{plainly(a)}**", plainly(b))
+                                            for a, b in stepper_keys()), "3 9"),
+            "# ESR_EL2",
+            "```{=typst}\n#esr\n```",
+            table(("field", "of an HVC", "meaning"),
+                  ((name, code(f"{value:#x}"), plainly(str(says))) for name, value, says in esr), "1 2 5"),
+            syndromes(),
+            "# The four addresses",
+            addresses(),
+            conversions(),
+            "# The fourteen calls",
+            table(("n", "version 1", "call"),
+                  ((one.index, code(f"{VARIANTS['numbered'].base + one.index:#x}"), code(one.prototype))
+                   for one in facts.hypercalls()), "1 3 14"),
+            "# Stub calls",
+            stubs(),
+            "# The ladder",
+            table(("machine", "host", "hyp", "dispatch", "loads in it"),
+                  ((code(r.variant.key), r.host.instructions, r.hyp.instructions,
+                    r.dispatch.instructions, r.dispatch.loads) for r in rungs), "4 2 2 2 2", numbers=True),
+            "# The words",
+            table(("word", "what it means", "lesson"),
+                  ((plainly(one.term), plainly(one.meaning), one.lesson) for one in facts.glossary()),
+                  "4 12 2"),
+        ]
+    )  # fmt: skip

@@ -48,11 +48,13 @@ def test_a_notebook_gets_an_image_with_alt_text_and_the_table(machine):
     assert drawing.to_table() in page and show_layout(machine)._repr_html_() == page
 
 
-def test_the_layout_has_the_four_names_of_every_region(machine):
+def test_the_layout_has_the_four_names_of_every_region_and_none_where_nothing_is_mapped(machine):
     drawing = show_layout(machine)
     rows = {row[0]: row for row in drawing.rows}
     names = machine.layout.names(machine.address("hyp_stack"))
-    assert rows["hyp_stack"][2:6] == tuple(f"{names[space]:#018x}" for space in SPACES)
+    expected = {space: f"{names[space]:#018x}" for space in SPACES} | {"image": "–"}
+    assert rows["hyp_stack"][2:6] == tuple(expected[space] for space in SPACES)
+    assert rows[".text"][2 + SPACES.index("hyp")] == "–" and "–" not in rows[".hyp.text"][2:6]
     assert all(f"{names[space]:#018x}" in words(drawing) for space in ("linear", "physical", "hyp"))
 
 

@@ -1,12 +1,12 @@
-"""The exercises of 04-numbered-abi: a number, a map, a host that looks, and a dispatcher."""
+"""The exercises of 04-numbered-abi: an older list, a map, a host that looks, and a dispatcher."""
 
 from __future__ import annotations
 
 from hypkit.a64.registers import MASK64
 from hypkit.call import RETURNED, Call
 from hypkit.kernel.addresses import image_pa
-from hypkit.kernel.variants import ENOSYS, HYPERCALLS, STUB_ERROR, variant
-from hypkit.lessons.answers import answers_for, shown, word64, word_of
+from hypkit.kernel.variants import ENOSYS, HYPERCALLS, STUB_ERROR
+from hypkit.lessons.answers import answers_for, number, shown, word64, word_of
 from hypkit.lessons.dispatchers import LEFTOVER, answering, machine_with, reads_leftover, unguarded
 from hypkit.lessons.functions import call_function
 from hypkit.lessons.judge import Exercise, Wrong
@@ -84,37 +84,39 @@ ASSEMBLY = (
 # --- Judges ---------------------------------------------------------------------------------------
 
 
-def _number_of(answer: object) -> str:
-    name = "__vgic_v3_get_ich_vtr_el2"
-    index = HYPERCALLS.index(name)
-    for abi, value in answers_for(answer, ("numbered", "jump_table"), "a value of x0"):
-        got = word64(value, f"for {abi!r} a value of x0")
-        with RecordingMachine(abi, seed=81) as machine:
-            numbers = machine.image.variant.numbers
-            if got == numbers[name]:
-                continue
-            known = {value: called for called, value in numbers.items()}
-            if got in known:
-                step = machine.call(known[got], "vcpu0").trace.find(known[got])
-                raise Wrong(
-                    f"{abi}: expected the number of {name}; with {got:#x} step {step} "
-                    f"enters {known[got]}"
+NEW, WANTED = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
+
+
+def _older_list(answer: object) -> str:
+    older = [name for name in HYPERCALLS if name != NEW]
+    with RecordingMachine("numbered", seed=81) as machine:
+        x0 = machine.image.variant.limits[0] + older.index(WANTED)
+        trace = machine.hvc(x0, 0x1234).trace
+    runs = next(name for name in HYPERCALLS if trace.find(name) is not None)
+    right = sum(old == new for old, new in zip(older, HYPERCALLS, strict=False))
+    for key, value in answers_for(answer, ("executes", "right"), "an answer"):
+        if key == "executes":
+            got = word_of(value, HYPERCALLS, "the function that EL2 executes")
+            if got != runs:
+                why = (
+                    ": that is what the host means"
+                    if got == WANTED
+                    else f"; step {trace.find(runs)} enters another function"
                 )
-        what = (
-            ": this is the place in the list; the base is missing"
-            if got == index
-            else ": it belongs to the other version, with another base"
-            if got in (variant(key).numbers[name] for key in ("numbered", "jump_table"))
-            else ": numbers of calls are hexadecimal, so begin yours with 0x"
-            if f"{got:d}" == f"{numbers[name]:x}"
-            else ""
-        )
-        raise Wrong(
-            f"{abi}: expected the number of {name}; {got:#x} calls none of the functions{what}"
-        )
+                raise Wrong(f"The host sends {x0:#x}, and EL2 does not execute {got}{why}")
+        elif (got := number(value, "for 'right' a count of functions")) != right:
+            known = {
+                len(older): ": that is all of them, and the numbers after the new one have moved",
+                0: ": the functions before the new one have kept their numbers",
+                len(older) - right: ", which is how many it gets wrong",
+            }
+            raise Wrong(
+                f"Expected how many of its {len(older)} functions this host gets; got {shown(got)}"
+                + known.get(got, "")
+            )
     return (
-        "The same place in the list, after another base: a host and a hypervisor with "
-        "different bases do not understand each other"
+        f"With {x0:#x} it gets {runs}, which it has never heard of, and nothing says so: numbers of "
+        "an ABI are not moved, new calls go to the end"
     )
 
 
@@ -368,13 +370,13 @@ def _dispatcher(answer: object) -> str:
 EXERCISES = (
     Exercise(
         "04.1",
-        "The number",
+        "An older list",
         (
-            "The first picture of this lesson has the numbers of version 1.",
-            "In version 2 the function has the same place in the list. The base is another one.",
-            "The place is 9. The bases are 0x100 and 0x1000.",
+            "Write the two lists side by side, with their numbers.",
+            "From the place of the missing function on, the host's numbers are lower by one.",
+            "The function has place 2 in EL2's list, and place 1 in the host's.",
         ),
-        _number_of,
+        _older_list,
     ),
     Exercise(
         "04.2",

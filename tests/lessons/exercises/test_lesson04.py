@@ -60,8 +60,8 @@ def twice(machine, x0):
 
 
 RIGHT_ANSWERS = [
-    ("04.1", {"numbered": 0x109, "jump_table": 0x1009}),
-    ("04.1", (0x109, 0x1009)),
+    ("04.1", {"executes": "__kvm_get_mdcr_el2", "right": 1}),
+    ("04.1", ("__kvm_get_mdcr_el2", 1)),
     ("04.2", kind_of),
     ("04.2", lambda x0: kind_of(x0).upper()),
     ("04.3", ask),
@@ -70,16 +70,17 @@ RIGHT_ANSWERS = [
     ("04.4", lesson04.SHORTER),
 ]
 MISTAKES = [
-    ("04.1", {"numbered": 9, "jump_table": 9}, "the base is missing"),
-    ("04.1", {"numbered": 0x10A, "jump_table": 0x100A}, "enters __vgic_v3_write_vmcr"),
     (
         "04.1",
-        {"numbered": 0x109, "jump_table": 0x109},
-        "0x109 calls none of the functions: it belongs to the other version",
+        {"executes": "__kvm_timer_set_cntvoff", "right": 1},
+        "EL2 does not execute __kvm_timer_set_cntvoff: that is what the host means",
     ),
-    ("04.1", 0x109, 'a value of x0 for each of "numbered" and "jump_table"'),
-    ("04.1", {"numbered": 109, "jump_table": 1009}, "hexadecimal, so begin yours with 0x"),
-    ("04.1", {"numbered": 0x109, "jump_table": 9}, "jump_table: expected the number of"),
+    ("04.1", {"executes": "__kvm_tlb_flush_local_vmid", "right": 1}, "enters another function"),
+    ("04.1", {"executes": "__kvm_get_mdcr_el2", "right": 13}, "the new one have moved"),
+    ("04.1", {"executes": "__kvm_get_mdcr_el2", "right": 0}, "have kept their numbers"),
+    ("04.1", {"executes": "__kvm_get_mdcr_el2", "right": 12}, "how many it gets wrong"),
+    ("04.1", {"executes": 0x101, "right": 1}, "for the function that EL2 executes; got 257"),
+    ("04.1", "__kvm_get_mdcr_el2", 'an answer for each of "executes" and "right"'),
     ("04.2", lambda x0: "ENOSYS" if kind_of(x0) == "-ENOSYS" else kind_of(x0), "'-ENOSYS' for x0"),
     ("04.2", lambda x0: "call" if x0 & ~0xF == 0x100 else kind_of(x0), "For x0 = 0x10e"),
     ("04.2", lambda x0: kind_of(x0 if x0 >> 63 == 0 else x0 - (1 << 64)), "For x0 = 0x8000"),
@@ -130,7 +131,7 @@ MISTAKES = [
 
 
 def test_dots_are_no_answer():
-    assert check("04.1", {"numbered": 0x109, "jump_table": ...}).kind == OPEN
+    assert check("04.1", {"executes": "__kvm_get_mdcr_el2", "right": ...}).kind == OPEN
     assert check("04.4", ...).kind == OPEN
 
 
@@ -162,6 +163,6 @@ def test_a_result_of_zero_is_a_result():
 
 
 def test_a_half_filled_answer_is_judged_so_far():
-    half = check("04.1", {"numbered": 0x109, "jump_table": ...})
-    assert half.kind == OPEN and 'Right for "numbered"' in half.sentence
-    assert "base is missing" in check("04.1", {"numbered": 9, "jump_table": ...}).sentence
+    half = check("04.1", {"executes": "__kvm_get_mdcr_el2", "right": ...})
+    assert half.kind == OPEN and 'Right for "executes"' in half.sentence
+    assert "means" in check("04.1", {"executes": "__kvm_timer_set_cntvoff", "right": ...}).sentence
