@@ -12,7 +12,6 @@ from hypkit.lessons.pictures.lesson10 import show_timeline, sources_table
 from hypkit.lessons.pictures.lesson11 import show_scores
 from hypkit.lessons.pictures.lesson12 import show_kernels
 from hypkit.lessons.reference import reference
-from hypkit.lessons.table import show_rows
 from hypkit.pictures.calls import PathTable, show_path, show_phases, show_road
 from hypkit.pictures.hypercall_table import show_table
 from hypkit.pictures.memory_map import show_layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from hypkit import facts
 from hypkit.a64.pagetables import Walk
@@ -12,7 +13,7 @@ from hypkit.call import Call, Panic
 from hypkit.emu import Machine
 from hypkit.errors import UnknownName, did_you_mean, shown
 from hypkit.kernel.variants import VARIANTS
-from hypkit.lessons.table import Table
+from hypkit.pictures.rows import Rows
 from hypkit.trace import Step, Trace
 
 # Where each variant is explained; the rest of it is in hypkit/kernel/variants.py.
@@ -47,6 +48,21 @@ ATTRIBUTES = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Table(Rows):
+    """One table of the reference; about: a sentence, for a page that has room for one."""
+
+    about: str = ""
+
+    __repr__ = Rows.__repr__
+
+
+def _table(
+    title: str, about: str, heads: tuple[str, ...], rows: tuple[tuple[str, ...], ...]
+) -> Table:
+    return Table(heads, rows, title, about)
+
+
 def reference(name: str) -> Table:
     """Return one table of the course's map.
 
@@ -73,7 +89,7 @@ def _remarks() -> Table:
         )
         for one in facts.suggestions()
     )
-    return Table(
+    return _table(
         "The remarks of the review",
         "What Marc Zyngier asked for on 7 May 2020, in our words and in a few of his.",
         ("what was asked for", "his words", "version 2 of the patch", "lesson"),
@@ -86,7 +102,7 @@ def _variants() -> Table:
         (f"`{key}`", one.title, one.about, one.source, EXPLAINED[key])
         for key, one in VARIANTS.items()
     )
-    return Table(
+    return _table(
         "The ten variants",
         "Each is a machine: `Machine(name)`. You need not know them now; each comes when its lesson "
         "does.",
@@ -99,7 +115,7 @@ def _functions() -> Table:
     rows = tuple(
         (str(one.index), f"`{one.prototype}`", one.what.strip()) for one in facts.hypercalls()
     )
-    return Table(
+    return _table(
         "The fourteen functions",
         "What the host can ask for, in the order of the patch: 0x100 is added to the place.",
         ("place", "function", "what it does"),
@@ -112,7 +128,7 @@ def _stubs() -> Table:
         (str(one.number), f"`{one.name}`", one.what, "; ".join(one.args) or "–")
         for one in facts.stubs()
     )
-    return Table(
+    return _table(
         "The three stub calls",
         "Calls from before KVM is there. Once it is installed, numbers 1 and 2 still work.",
         ("x0", "name", "what it does", "takes"),
@@ -126,7 +142,7 @@ def _machine() -> Table:
         own = kind.__name__
         rows += [(own, f"`.{name}`", said) for name, said in ATTRIBUTES[kind]]
         rows += [(own, f"`.{name}{_arguments(kind, name)}`", _first(kind, name)) for name in names]
-    return Table(
+    return _table(
         "A machine and its parts",
         "`m = Machine(...)`; `m.call(...)` and `m.hvc(...)` give a Call, whose `.trace` is a list of "
         "Steps; `m.translate(...)` gives a Walk; `m.panicked` a Panic.",
@@ -152,7 +168,7 @@ def _first(kind: type, name: str) -> str:
 
 def _words() -> Table:
     rows = tuple((one.term, one.meaning, one.lesson) for one in facts.glossary())
-    return Table(
+    return _table(
         "The words of the course",
         "Each with the lesson that explains it.",
         ("word", "what it means", "lesson"),

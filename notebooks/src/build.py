@@ -146,7 +146,8 @@ def course_map() -> NotebookNode:
     ]
     for make in TABLES.values():
         table = make()
-        rows = [table.heads, ["---"] * len(table.heads), *(map(cell, row) for row in table.rows)]
+        rows = [table.heads, ["---"] * len(table.heads)]
+        rows += [tuple(cell(str(one)) for one in row) for row in table.rows]
         lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         cells.append(f"## {table.title}\n\n{table.about}\n\n{lines}")
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_markdown_cell, cells)))

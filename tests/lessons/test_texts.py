@@ -135,8 +135,7 @@ def test_a_lesson_asks_predictions_numbered_in_their_order(lesson):
     number, cells, _ = lesson
     asked = [node.args[0].value for node, _ in predictions(cells)]
     assert asked == [f"{number}-{n}" for n in range(1, len(asked) + 1)]
-    if "**Predict:**" not in prose(cells):  # a lesson that has them in its prose still
-        assert asked
+    assert asked and "**Predict" not in prose(cells)
 
 
 def test_what_happens_is_computed_and_not_typed_in(lesson):

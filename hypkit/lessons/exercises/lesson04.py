@@ -104,15 +104,15 @@ def _older_list(answer: object) -> str:
                     else f"; step {trace.find(runs)} enters another function"
                 )
                 raise Wrong(f"The host sends {x0:#x}, and EL2 does not execute {got}{why}")
-        elif (got := number(value, "for 'right' a count of functions")) != right:
+        elif (count := number(value, "for 'right' a count of functions")) != right:
             known = {
                 len(older): ": that is all of them, and the numbers after the new one have moved",
                 0: ": the functions before the new one have kept their numbers",
                 len(older) - right: ", which is how many it gets wrong",
             }
             raise Wrong(
-                f"Expected how many of its {len(older)} functions this host gets; got {shown(got)}"
-                + known.get(got, "")
+                f"Expected how many of its {len(older)} functions this host gets; got {shown(count)}"
+                + known.get(count, "")
             )
     return (
         f"With {x0:#x} it gets {runs}, which it has never heard of, and nothing says so: numbers of "
