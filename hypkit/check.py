@@ -189,7 +189,7 @@ def _exercise(number: object, answer: object = ...) -> Exercise:
         raise UnknownName(
             f"the exercise's number comes first: check({answer!r}, ...); got {shown(number)}"
         )
-    like = re.search(r"(\d{1,2})\s*[.,:-]\s*(\d)", str(number) if known or text else repr(number))
+    like = re.search(r"(\d{1,2})\s*[.,:-]\s*(\d)", text or shown(number))
     meant = f"{int(like[1]):02}.{like[2]}" if like else ""
     advice = f"; did you mean {meant!r}?" if meant in everything else did_you_mean(text, everything)
     raise UnknownName(

@@ -19,7 +19,16 @@ import numpy as np
 from hypkit.a64 import syndrome
 from hypkit.a64.pagetables import PAGE_SIZE, Walk
 from hypkit.call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
-from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected, shown
+from hypkit.errors import (
+    UnknownName,
+    WrongType,
+    WrongValue,
+    did_you_mean,
+    expected,
+    is_whole,
+    shown,
+    whole,
+)
 from hypkit.kernel.addresses import KIMAGE_PA, Layout
 from hypkit.kernel.image import Image, load
 from hypkit.kernel.memory_map import (
@@ -41,10 +50,8 @@ from hypkit.machine.mailbox import (
     address,
     as_bytes,
     bulk,
-    is_whole,
     mailbox,
     mailbox_header,
-    whole,
     word,
 )
 from hypkit.machine.turn import Turn

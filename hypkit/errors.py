@@ -7,10 +7,14 @@ import signal
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from operator import index
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
+
+V = TypeVar("V")
 
 SHOWN = 80  # characters of a wrong value that a message repeats
 _HERE = str(Path(__file__).parent)
@@ -73,9 +77,11 @@ def _code_of(handler: object) -> object:
 
 def shown(value: object) -> str:
     """Return a value's repr for a message: short, and whatever the value's own repr does."""
+    if type(value) is int and value.bit_length() > 256:
+        return f"a number of {value.bit_length():,} bits"
     try:
         text = repr(value)
-    except Exception as error:  # a number of 5,000 digits, an object that refuses
+    except Exception as error:  # a list of such numbers, an object that refuses
         pass_on(error)
         text = f"something of type {type(value).__name__} that cannot be shown"
     text = " ".join(text.split())
@@ -85,6 +91,54 @@ def shown(value: object) -> str:
 def expected(what: str, got: object) -> str:
     """Return the sentence of the kit for a wrong argument: "expected X; got Y"."""
     return f"expected {what}; got {shown(got)}"
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is a whole number of any kind, numpy's too."""
+    if issubclass(type(value), int):
+        return True
+    try:
+        index(value)  # type: ignore[arg-type]  # to ask is the point
+    except Exception as error:  # whatever an object of a learner's answers
+        pass_on(error)
+        return False
+    return True
+
+
+def whole(what: str, value: object) -> int:
+    """Return a whole number of any kind, numpy's too, as an int.
+
+    Raises:
+        TypeError: it is none; *what* it should have been is in the message.
+    """
+    if type(value) is int:
+        return value
+    if not is_whole(value):
+        raise WrongType(f"{what}: {expected('a whole number', value)}")
+    return index(value)  # type: ignore[arg-type]  # it answers
+
+
+def needs(kind: type | tuple[type, ...], what: str, value: object) -> None:
+    """Raise TypeError, "expected what; got value", for what is not of a kind."""
+    if not isinstance(value, kind):
+        raise WrongType(expected(what, value))
+
+
+class Named(dict[str, V]):
+    """A dict by name that answers an unknown name with the names there are."""
+
+    def __init__(self, what: str, entries: Mapping[str, V]) -> None:
+        super().__init__(entries)
+        self.what = what
+
+    def __getitem__(self, name: str) -> V:
+        try:
+            return super().__getitem__(name)
+        except (KeyError, TypeError):  # TypeError: a list, say, is no key of any dict
+            raise UnknownName(
+                f"no {self.what} {shown(name)}; there are: {', '.join(self)}"
+                f"{did_you_mean(name, self)}"
+            ) from None
 
 
 def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -84,7 +84,7 @@ class Refuses:
     [
         (None, "None"),
         ("a\nb", "'a\\nb'"),
-        (10**5000, "something of type int that cannot be shown"),
+        (10**5000, "a number of 16,610 bits"),
         (Refuses(), "something of type Refuses that cannot be shown"),
         ([1] * 1000, "[" + "1, " * 25 + " ..."),
     ],

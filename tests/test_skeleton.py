@@ -425,7 +425,7 @@ def test_the_summary_names_every_judge_and_adds_up_the_counts(monkeypatch):
 
 @pytest.mark.parametrize("name", ["", "../pyproject.toml", "/etc/passwd"])
 def test_a_name_that_leads_out_of_the_data_folder_is_refused(name):
-    with pytest.raises(ValueError, match="takes a name inside data/"):
+    with pytest.raises(ValueError, match="expected the name of a file inside data/"):
         data_path(name)
 
 

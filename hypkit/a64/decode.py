@@ -15,6 +15,7 @@ from hypkit.a64 import disassembler, effects
 from hypkit.a64.effects import Operation
 from hypkit.a64.memory import MemoryOperand, memory_operand
 from hypkit.a64.registers import MASK64, sign_extended
+from hypkit.errors import whole
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Instruction:
         address to its name, or None where it has none.
         """
         operands = self.operands
+        if pc is not None:
+            pc = whole("pc", pc)
         if self.target is not None:
             operands = operands.replace("{}", self._place(pc, self.target, name))
         return f"{self.mnemonic} {operands}".rstrip()

@@ -21,7 +21,7 @@ from hypkit.a64 import disassembler
 from hypkit.a64.conditions import CONDITIONS
 from hypkit.a64.memory import MemoryOperand, memory_operand
 from hypkit.a64.sysregs import decode_sysreg_move, register_name
-from hypkit.errors import WrongValue
+from hypkit.errors import WrongValue, expected, is_whole
 
 NOP = 0xD503201F
 
@@ -115,12 +115,9 @@ def checked(word: SupportsIndex) -> int:
 
     Raises ValueError where it cannot be an instruction.
     """
-    try:
-        number = -1 if isinstance(word, bool) else index(word)
-    except TypeError:
-        number = -1
+    number = -1 if isinstance(word, bool) or not is_whole(word) else index(word)
     if not 0 <= number < 1 << 32:
-        raise WrongValue(f"an A64 instruction is one 32-bit word (0 to 0xffffffff), not {word!r}")
+        raise WrongValue(expected("an A64 instruction, one word of 0 to 0xffffffff", word))
     return number
 
 

@@ -14,7 +14,7 @@ from hypkit.asm.first_pass import FirstPass, item_bytes
 from hypkit.asm.items import Item
 from hypkit.asm.program import AsmError, Program, Unit
 from hypkit.asm.source import Located, Stmt, statements
-from hypkit.errors import WrongType, WrongValue
+from hypkit.errors import WrongType, WrongValue, expected, is_whole, needs, shown, whole
 from hypkit.text import wrong_character
 
 MAX_TEXT = 256 * 1024  # characters of one text
@@ -29,6 +29,8 @@ def link(
     known: Mapping[str, int] | None,
 ) -> list[Program]:
     """Assemble several units; `hypkit.asm.link` says how."""
+    if not isinstance(units, Iterable) or isinstance(units, str | Mapping):
+        raise WrongType(f"units: {expected('a list of Units', units)}")
     units = list(units)
     symbols = _mapping(symbols, "symbols")
     constants = _mapping(constants, "constants")
@@ -38,7 +40,9 @@ def link(
         _check_unit(unit)
     common = _check_text("prelude", prelude, "<prelude>", empty=True)
     texts = [_check_text("a unit's text", unit.text, unit.name) for unit in units]
-    return _Linking(engine, units, texts, common, symbols, constants).programs(known or {})
+    return _Linking(engine, units, texts, common, symbols, constants).programs(
+        _mapping(known, "known")
+    )
 
 
 # -- arguments ----------------------------------------------------------------------------------
@@ -46,34 +50,35 @@ def link(
 
 def _mapping(given: Mapping[str, int] | None, what: str) -> dict[str, int]:
     if not isinstance(given, Mapping | None):
-        raise WrongType(f"{what} must map names to integers, not {type(given).__name__}")
+        raise WrongType(f"{what}: {expected('a dict of whole numbers by name', given)}")
     out = dict(given or {})
     for name, value in out.items():
-        if not isinstance(name, str) or not hasattr(value, "__index__"):
-            raise WrongType(f"{what} must map names to integers, and has {name!r}: {value!r}")
-        out[name] = value.__index__()
+        if not isinstance(name, str) or not is_whole(value):
+            got = f"{shown(name)}: {shown(value)}"
+            raise WrongType(f"{what}: expected a dict of whole numbers by name; got {got} in it")
+        out[name] = whole(what, value)
         if not -(1 << 63) <= out[name] <= MASK64:
-            raise WrongValue(f"{what}[{name!r}] = {out[name]:#x} does not fit in 64 bits")
+            raise WrongValue(f"{what}[{name!r}]: {expected('a number of 64 bits', out[name])}")
     return out
 
 
 def _check_unit(unit: Unit) -> None:
     if not isinstance(unit, Unit):
-        raise WrongType(f"link takes Unit objects, not {type(unit).__name__}")
+        raise WrongType(expected("a Unit to link", unit))
     if unit.base is not None:
-        if not hasattr(unit.base, "__index__"):
-            raise WrongType(f"base must be an integer, not {type(unit.base).__name__}")
-        if not 0 <= unit.base <= MASK64 or unit.base % 4:
-            raise WrongValue(
-                f"base must be a multiple of 4 from 0 to 2**64 - 4, not {unit.base:#x}"
-            )
-    if not isinstance(unit.align, int) or unit.align < 4 or unit.align & (unit.align - 1):
-        raise WrongValue(f"align must be a power of two from 4, not {unit.align!r}")
+        base = whole("base", unit.base)
+        if not 0 <= base <= MASK64 or base % 4:
+            got = f"{base:#x}" if base.bit_length() <= 256 else shown(base)
+            raise WrongValue(f"base: expected a multiple of 4 from 0 to 2**64 - 4; got {got}")
+    align = whole("align", unit.align)
+    if align < 4 or align & (align - 1):
+        raise WrongValue(f"align: {expected('a power of two from 4', align)}")
+    needs(str, "a text as the name of a unit", unit.name)
 
 
 def _check_text(what: str, text: str, name: str, empty: bool = False) -> str:
     if not isinstance(text, str):
-        raise WrongType(f"{what} must be a str, not {type(text).__name__}")
+        raise WrongType(f"{what}: {expected('a text', text)}")
     if len(text) > MAX_TEXT:
         raise AsmError(
             f"this text has {len(text):,} characters, and at most {MAX_TEXT:,} are taken", name=name

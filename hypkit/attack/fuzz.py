@@ -25,12 +25,11 @@ from hypkit.attack.real import LinuxHostile, linux_ground
 from hypkit.attack.watch import SLICE, Watch
 from hypkit.call import Call
 from hypkit.emu import Machine
-from hypkit.errors import WrongValue
+from hypkit.errors import WrongValue, expected, needs, whole
 from hypkit.header import Header
 from hypkit.linux import LinuxMachine
 from hypkit.linux.snapshot import PROTECTED, Snapshot
 from hypkit.machine.hooks.watch_state import R
-from hypkit.machine.mailbox import whole
 from hypkit.pictures.html import Column, code, table
 
 THREADS = min(2, os.cpu_count() or 1)  # each with a machine of its own
@@ -198,6 +197,9 @@ class Report:
         return f"<p>{html.escape(repr(self))}</p>{table(columns, rows, row_heads=False)}"
 
 
+MOST_CALLS = 100_000_000  # some ten minutes
+
+
 def fuzz(
     target: str | Board | Target = "numbered",
     calls: int = 100_000,
@@ -229,12 +231,14 @@ def fuzz(
         As Machine does, for what does not assemble, compile or boot.
     """
     number = whole("calls", calls)
-    if number < 1:
-        raise ValueError(f"expected a number of calls from 1 on; got {calls}")
+    if not 1 <= number <= MOST_CALLS:
+        raise WrongValue(expected(f"a number of calls from 1 to {MOST_CALLS:,}", number))
+    for name, flag in (("x0", x0), ("arguments", arguments), ("progress", progress)):
+        needs(bool, f"True or False for {name}", flag)
     goal = target_of(target, whole("seed", seed), dispatcher, header)
     with goal.machine() as machine:
         if machine.image.variant.host_el == 2:
-            raise ValueError(f"a {machine.image.key} host is at EL2 itself: there is no boundary")
+            raise WrongValue(f"a {machine.image.key} host is at EL2 itself: there is no boundary")
         return _Attack(goal, machine, seed, number, x0, arguments).run(progress)
 
 

@@ -14,7 +14,7 @@ from hypkit.attack import real
 from hypkit.attack.fuzz import REAL, Finding, Report, Target, fuzz, target_of
 from hypkit.attack.outcomes import Outcome, Verdict
 from hypkit.emu import Machine
-from hypkit.errors import UnknownName, did_you_mean, shown
+from hypkit.errors import UnknownName, WrongType, did_you_mean, expected, needs, shown, whole
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION
 from hypkit.kernel.variants import VARIANTS
@@ -22,7 +22,6 @@ from hypkit.kernel.variants import variant as variant_of
 from hypkit.linux import KERNELS, LinuxMachine
 from hypkit.linux.snapshot import PROTECTED
 from hypkit.machine.errors import MachineError
-from hypkit.machine.mailbox import whole
 from hypkit.pictures.html import Html, code, table
 from hypkit.pictures.palette import INK, OUTCOME, PAPER, SOFT
 from hypkit.pictures.picture import Picture
@@ -341,12 +340,18 @@ def matrix(
         KeyError: there is no such variant.
         MachineError: there is no snapshot of that kernel; the sentence says how to make one.
     """
+    if variants is not None and (
+        isinstance(variants, str | bytes) or not isinstance(variants, Sequence)
+    ):
+        raise WrongType(f"variants: {expected('a list of keys of VARIANTS', variants)}")
+    needs(bool, "True or False for progress", progress)
+    seed, calls = whole("seed", seed), whole("calls", calls)
     absent: tuple[str, ...] = ()
     if variants is None:
         here = [kernel for kernel in linux.available() if kernel.removesuffix(PROTECTED) in KERNELS]
         absent = tuple(kernel for kernel in KERNELS if kernel not in here)
         variants = [*VARIANTS, *(REAL + kernel for kernel in here)]
-    targets = [target_of(key, whole("seed", seed), None, None) for key in variants]
+    targets = [target_of(key, seed, None, None) for key in variants]
     cells = []
     with tqdm(total=len(targets) * len(POWERS), disable=not progress) as bar:
         for target in targets:

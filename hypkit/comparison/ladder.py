@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hypkit import facts
 from hypkit.cost import Counts, Footprint, timing
 from hypkit.emu import Machine
+from hypkit.errors import WrongType, WrongValue, expected
 from hypkit.kernel.variants import VARIANTS, Variant, variant
 from hypkit.pictures.html import Column, table
 from hypkit.trace import Trace
@@ -73,15 +74,15 @@ def measure(key: str, call: str = CALL, arguments: Sequence[int | str] = ARGUMEN
         ValueError: for a call that does not return: its counts would be those of a failure.
     """
     if not isinstance(key, str):
-        raise TypeError(f"a variant is named by its key, such as 'numbered', not {key!r}")
+        raise WrongType(expected("a variant by its key, such as 'numbered'", key))
     if not isinstance(call, str):
-        raise TypeError(f"a call is named, since its number differs by variant: not {call!r}")
-    if isinstance(arguments, str) or not isinstance(arguments, Sequence):
-        raise TypeError(f"arguments is a list, also of one: not {arguments!r}")
+        raise WrongType(expected("a call by its name, since its number differs by variant", call))
+    if isinstance(arguments, str | bytes) or not isinstance(arguments, Sequence):
+        raise WrongType(f"arguments: {expected('a list, also of one', arguments)}")
     with Machine(key, seed=SEED) as machine:
         made = machine.call(call, *arguments)
     if made.outcome != "returned":
-        raise ValueError(
+        raise WrongValue(
             f"{key}: {call} {made.outcome}, so there is nothing to compare: {made.message}"
         )
     cost = made.cost
@@ -200,8 +201,8 @@ def climb(
         ValueError: for no keys at all, and for a call that does not return.
     """
     if isinstance(keys, str) or not isinstance(keys, Iterable):
-        raise TypeError(f"keys is a list of variants' keys, not {keys!r}")
+        raise WrongType(f"keys: {expected('a list of keys of VARIANTS', keys)}")
     keys = list(keys)
     if not keys:
-        raise ValueError("no variant to measure: give at least one key of VARIANTS")
+        raise WrongValue("keys: expected at least one key of VARIANTS; got none")
     return Ladder([measure(key, call, arguments) for key in keys], call)

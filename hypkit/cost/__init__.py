@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from hypkit.cost.counts import TABLES, Cost, Counts, Footprint, count, counted, counts_as
 from hypkit.cost.phase import HYP_PHASES, NUMBERS, PHASES, phase_numbers, phases
 from hypkit.cost.pipeline import Timing, simulate
-from hypkit.errors import WrongValue
+from hypkit.errors import WrongType, WrongValue, expected, needs, shown
 from hypkit.trace import Trace
+from hypkit.trace.columns import Columns
 
 __all__ = [
     "HYP_PHASES",
@@ -48,9 +49,13 @@ def timing(trace: Trace, core: str, parts: Sequence[str] = ("dispatch",)) -> Tim
         KeyError: for a core that is none.
         ValueError: for a phase that is none, and for more than MAX_TIMED steps.
     """
+    needs(Columns, "a trace, such as call.trace", trace)
+    if isinstance(parts, str | bytes) or not isinstance(parts, Iterable):
+        raise WrongType(f"parts: {expected('a list of keys of PHASES', parts)}")
+    parts = list(parts)
     for part in parts:
-        if part not in PHASES:
-            raise WrongValue(f"phase {part!r}: there are {', '.join(PHASES)}")
+        if not isinstance(part, str) or part not in PHASES:
+            raise WrongValue(f"phase {shown(part)}: there are {', '.join(PHASES)}")
     wanted = np.isin(phase_numbers(trace), [NUMBERS[part] for part in parts])
     steps = np.flatnonzero(wanted).tolist()
     if len(steps) > MAX_TIMED:

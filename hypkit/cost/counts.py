@@ -8,8 +8,10 @@ import numpy as np
 
 from hypkit.a64.decode import Instruction, decode
 from hypkit.cost.phase import HYP_PHASES, NUMBERS, PHASES, phase_numbers
+from hypkit.errors import Named, needs
 from hypkit.kernel import tables
 from hypkit.trace import Trace
+from hypkit.trace.columns import Columns
 
 LINE, PAGE = 64, 4096
 # Labels of what a number selects a function from, and the bytes of a slot.
@@ -87,16 +89,20 @@ def count(trace: Trace) -> Cost:
 
     The footprint covers the host's part and EL2's, but not the handler's.
     """
+    needs(Columns, "a trace, such as call.trace", trace)
     of_step, moves = phase_numbers(trace), counted(trace)
     names = tuple(PHASES)
     # In the order in which they are met.
     met = [names[number] for number in dict.fromkeys(of_step.tolist())]
     steps = {name: np.flatnonzero(of_step == NUMBERS[name]) for name in met}
     return Cost(
-        {
-            name: Counts(*(int(np.count_nonzero(column[at])) for column in moves))
-            for name, at in steps.items()
-        },
+        Named(
+            "phase",
+            {
+                name: Counts(*(int(np.count_nonzero(column[at])) for column in moves))
+                for name, at in steps.items()
+            },
+        ),
         _footprint(trace, np.isin(of_step, [NUMBERS[name] for name in ("host", *HYP_PHASES)])),
         {name: at.tolist() for name, at in steps.items()},
     )
@@ -104,6 +110,7 @@ def count(trace: Trace) -> Cost:
 
 def counted(trace: Trace) -> tuple[np.ndarray, ...]:
     """Return for each field of Counts whether each step counts there; arrays of bool."""
+    needs(Columns, "a trace, such as call.trace", trace)
     _, site = trace.sites
     kinds = [counts_as(decode(word)) for word in trace.site_words]
     load, store, branch, indirect = np.array(kinds, dtype=bool).reshape(-1, 4).T[:, site]
@@ -113,6 +120,7 @@ def counted(trace: Trace) -> tuple[np.ndarray, ...]:
 
 def counts_as(instruction: Instruction) -> tuple[bool, bool, bool, bool]:
     """Return whether an instruction is a load, a store, a branch, an indirect branch."""
+    needs(Instruction, "an instruction, such as trace[0].instruction", instruction)
     moves = instruction.memory.kind if instruction.memory else ""
     return (
         moves == "load",

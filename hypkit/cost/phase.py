@@ -9,9 +9,11 @@ from itertools import accumulate, islice
 import numpy as np
 
 from hypkit.a64.syndrome import VECTOR_LOWER_A64
+from hypkit.errors import needs
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.image import Image
 from hypkit.trace import Trace
+from hypkit.trace.columns import Columns
 
 # The parts of a call in the order they happen. "handler" holds everything that the function itself
 # causes, the VM's own instructions included.
@@ -86,6 +88,7 @@ def phases(trace: Trace) -> Iterator[str]:
 
 def phase_numbers(trace: Trace) -> np.ndarray:
     """Return the phase of every step, as its place in PHASES; uint8."""
+    needs(Columns, "a trace, such as call.trace", trace)
     rule = trace.image.phase_rule
     if rule is not None:
         return np.fromiter((NUMBERS[phase] for phase in rule(trace)), np.uint8, len(trace))

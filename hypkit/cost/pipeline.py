@@ -29,10 +29,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import SupportsIndex
 
+import numpy as np
+
 from hypkit import facts
 from hypkit.a64.decode import decode
 from hypkit.a64.effects import Operation, checked, operation
-from hypkit.errors import WrongValue
+from hypkit.errors import WrongValue, needs
 from hypkit.facts import Price
 
 # Words of a path from which on simulate may show a bar: a second's work.
@@ -142,6 +144,9 @@ def simulate(
         KeyError: for an unknown core.
         ValueError: for what is no word, and for texts that are not as many as the words.
     """
+    needs((list, tuple, np.ndarray), "a list of instruction words", words)
+    if texts is not None:
+        needs((list, tuple), "a list of texts, one a word", texts)
     if texts is not None and len(texts) != len(words):
         raise WrongValue(f"expected a text for each of {len(words)} words; got {len(texts)} texts")
     pipeline = _Pipeline(facts.core(core))

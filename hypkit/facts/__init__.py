@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from hypkit.errors import Named, UnknownName, WrongValue, expected, is_whole, needs, shown
 from hypkit.facts import toml
 from hypkit.facts.toml import FactError
 
@@ -24,9 +25,10 @@ def data_path(name: str) -> Path:
     `pip install -e`) keeps them in `data/` at the top. Raises ValueError for a name that leads
     out of the data folder, and FileNotFoundError that says where it looked.
     """
+    needs(str, "the name of a file inside data/, such as 'cores.toml'", name)
     relative = Path(name)
     if not name or relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"data_path takes a name inside data/, such as 'cores.toml', not {name!r}")
+        raise WrongValue(expected("the name of a file inside data/, such as 'cores.toml'", name))
     folder = _HERE / "data"
     if not folder.is_dir():
         folder = _HERE.parent / "data"
@@ -339,11 +341,13 @@ def hypercalls() -> tuple[Hypercall, ...]:
 def hypercall(which: str | int) -> Hypercall:
     """Return the hypercall of that name or of that index in version 1; KeyError names what there
     is."""
-    for call in hypercalls():
+    for call in hypercalls() if isinstance(which, str) or is_whole(which) else ():
         if which in (call.name, call.index) and not isinstance(which, bool):
             return call
     names = ", ".join(call.name for call in hypercalls())
-    raise KeyError(f"no hypercall {which!r}: there are 0 to {len(hypercalls()) - 1}: {names}")
+    raise UnknownName(
+        f"no hypercall {shown(which)}: there are 0 to {len(hypercalls()) - 1}: {names}"
+    )
 
 
 @cache
@@ -355,6 +359,7 @@ def spare() -> tuple[Function, ...]:
 
 def function(name: str) -> Function:
     """Return the hypercall or spare function of that name; KeyError names what there is."""
+    needs(str, "the name of a function", name)
     return next((one for one in spare() if one.name == name), None) or hypercall(name)
 
 
@@ -403,7 +408,7 @@ def cores() -> Mapping[str, Core]:
             entry["forward"] = forward
         found[key] = toml.build(Core, entry, where, _sources(name))
         _check_core(found[key], where)
-    return MappingProxyType(found)
+    return MappingProxyType(Named("core", found))
 
 
 def _check_core(core: Core, where: str) -> None:
@@ -420,10 +425,7 @@ def _check_core(core: Core, where: str) -> None:
 
 def core(key: str) -> Core:
     """Return the core of that key; KeyError names the keys there are."""
-    try:
-        return cores()[key]
-    except (KeyError, TypeError):
-        raise KeyError(f"no core {key!r}: the cores are {', '.join(cores())}") from None
+    return cores()[key]
 
 
 def modelled() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from hypkit.errors import KitError
+from hypkit.errors import KitError, WrongType, WrongValue, expected
 from hypkit.header import clang_child, front_end
 from hypkit.header.compiler import BASE, END, LIST, NUMBERS, SIZE, Numbers, compiled, preprocessed
 from hypkit.header.front_end import Ask, Ended
@@ -145,8 +145,10 @@ def preprocess(text: str, header: str | Mapping[str, str] | Header) -> str:
         TypeError, ValueError: as read_header.
     """
     if not isinstance(text, str):
-        raise TypeError(f"preprocess takes a text, not {type(text).__name__}")
+        raise WrongType(expected("a text to preprocess", text))
     files = header.files if isinstance(header, Header) else _files(header)
+    if wrong := wrong_character(text):
+        raise HeaderError(wrong[2], "the text", wrong[0])
     found = _preprocessed(files, text)
     if isinstance(found, HeaderError):
         raise _again(found)
@@ -163,12 +165,10 @@ def _files(header: str | Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     if not isinstance(given, Mapping) or not all(
         isinstance(item, str) for pair in given.items() for item in pair
     ):
-        raise TypeError(f"a header is a text, or texts by file name, not {type(header).__name__}")
+        raise WrongType(expected("a header as a text, or as texts by file name", header))
     if NUMBERS not in given or not given.keys() <= {NUMBERS, LIST}:
-        raise ValueError(
-            f"a header's files are called {NUMBERS!r} and {LIST!r}, not "
-            f"{', '.join(map(repr, sorted(given))) or 'nothing'}"
-        )
+        got = ", ".join(map(repr, sorted(given))) or "none"
+        raise WrongValue(f"expected files called {NUMBERS!r} and {LIST!r}; got {got}")
     if sum(map(len, given.values())) > MAX_TEXT:
         raise HeaderError(f"this header has more than {MAX_TEXT:,} characters")
     for name, text in given.items():

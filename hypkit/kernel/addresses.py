@@ -9,6 +9,7 @@ from functools import cached_property
 
 from hypkit.a64.pagetables import VA_BITS
 from hypkit.a64.registers import MASK64
+from hypkit.errors import WrongValue, expected, shown, whole
 
 PAGE_OFFSET = 0xFFFF_0000_0000_0000  # the linear map starts here
 PAGE_END = 0xFFFF_8000_0000_0000  # ... and ends here; image addresses have bit 47 set
@@ -45,24 +46,20 @@ class Layout:
     random_tag: int = 0
 
     def __post_init__(self) -> None:
-        if self.kaslr_offset % KASLR_ALIGN or not 0 <= self.kaslr_offset < 1 << VA_BITS - 2:
-            raise ValueError(
-                f"kaslr_offset {self.kaslr_offset:#x} is not a multiple of 2 MiB "
-                f"below {1 << VA_BITS - 2:#x}"
-            )
-        if not 0 <= self.random_tag < 1 << VA_BITS - 1 - self.tag_lsb:
-            raise ValueError(
-                f"random_tag {self.random_tag:#x} does not fit into "
-                f"{VA_BITS - 1 - self.tag_lsb} bits"
-            )
+        offset, tag = whole("kaslr_offset", self.kaslr_offset), whole("random_tag", self.random_tag)
+        if offset % KASLR_ALIGN or not 0 <= offset < 1 << VA_BITS - 2:
+            most = f"a multiple of 2 MiB below {1 << VA_BITS - 2:#x}"
+            raise WrongValue(f"kaslr_offset: {expected(most, offset)}")
+        if not 0 <= tag < 1 << VA_BITS - 1 - self.tag_lsb:
+            most = f"a number of {VA_BITS - 1 - self.tag_lsb} bits"
+            raise WrongValue(f"random_tag: {expected(most, tag)}")
 
     @classmethod
     def from_seed(cls, seed: int) -> Layout:
         """Return the layout of *seed*; seed 0 is the plain one: no KASLR, no random tag."""
-        if not isinstance(seed, int):
-            raise TypeError(f"seed is a whole number, not {type(seed).__name__}")
+        seed = whole("seed", seed)
         if seed < 0:  # Random would take its absolute value: two seeds, one machine
-            raise ValueError(f"seed {seed} is negative: seeds are 0, 1, 2, ...")
+            raise WrongValue(f"seed: {expected('0, 1, 2, ...', seed)}")
         if seed == 0:
             return cls()
         draw = random.Random(seed)
@@ -89,11 +86,11 @@ class Layout:
 
     def image_va(self, pa: int) -> int:
         """Return the image address of a physical one."""
-        return pa + self.kimage_voffset & MASK64
+        return whole("a physical address", pa) + self.kimage_voffset & MASK64
 
     def linear_va(self, pa: int) -> int:
         """Return the address in the linear map of a physical one."""
-        return pa - self.physvirt_offset & MASK64
+        return whole("a physical address", pa) - self.physvirt_offset & MASK64
 
     def hyp_va(self, pa: int) -> int:
         """Return the hyp address of a physical one."""
@@ -101,7 +98,7 @@ class Layout:
 
     def lm_alias(self, image_va: int) -> int:
         """Return the linear-map name of an image address."""
-        return image_va - self.lm_offset & MASK64
+        return whole("an image address", image_va) - self.lm_offset & MASK64
 
     # -- kern_hyp_va: kvm_compute_layout of va_layout.c --
 
@@ -140,12 +137,13 @@ class Layout:
 
     def kern_hyp_va(self, va: int) -> int:
         """Return what the five patched instructions compute. They translate, they check nothing."""
-        return va & self.va_mask | self.tag_val << self.tag_lsb
+        return whole("an address", va) & self.va_mask | self.tag_val << self.tag_lsb
 
     # -- back again --
 
     def space(self, va: int) -> str | None:
         """Return which of SPACES an address belongs to by its bits, or None when it fits none."""
+        va = whole("an address", va)
         if DRAM_BASE <= va < DRAM_BASE + DRAM_SIZE:
             return "physical"
         if va >= PAGE_END:
@@ -157,6 +155,7 @@ class Layout:
 
     def pa(self, va: int) -> int | None:
         """Return the physical address that *va* names in its space, or None when it names none."""
+        va = whole("an address", va)
         match self.space(va):
             case "physical":
                 return va
@@ -176,7 +175,8 @@ class Layout:
         """
         pa = self.pa(address)
         if pa is None:
-            raise ValueError(f"{address:#x} is in none of the four address spaces of this machine")
+            got = f"{address:#x}" if abs(address) >> 256 == 0 else shown(address)
+            raise WrongValue(f"{got} is in none of the four address spaces of this machine")
         return {
             "image": self.image_va(pa),
             "linear": self.linear_va(pa),

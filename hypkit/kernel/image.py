@@ -11,6 +11,7 @@ from typing import Any
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.a64.registers import MASK64
 from hypkit.asm import Program
+from hypkit.errors import Named, UnknownName, did_you_mean, shown, whole
 from hypkit.kernel.addresses import Layout, image_pa
 from hypkit.kernel.boot_memory import page_tables, structures
 from hypkit.kernel.memory_map import HEAP, NAMED, TEXT_PA, VM_IPA
@@ -106,8 +107,11 @@ class Image:
         """Return the physical address of a label; KeyError names it when there is none."""
         try:
             return self.symbols[symbol] - self.layout.kimage_voffset
-        except KeyError:
-            raise KeyError(f"no symbol {symbol!r} in the {self.key} image") from None
+        except (KeyError, TypeError):  # TypeError: a list, say, is no key of any dict
+            raise UnknownName(
+                f"no symbol {shown(symbol)} in the {self.key} image"
+                f"{did_you_mean(symbol, self.symbols)}"
+            ) from None
 
     @cached_property
     def _sorted(self) -> tuple[list[int], list[str]]:
@@ -122,6 +126,7 @@ class Image:
     def symbolize(self, address: int) -> str | None:
         """Return 'name' or 'name+0x4' for an address of any space, None outside of what NAMED
         lists."""
+        address = whole("an address", address)
         pa = self.layout.pa(address)
         addresses, names = self._sorted
         if VM_IPA <= address < VM_IPA + PAGE_SIZE:
@@ -146,15 +151,14 @@ class Image:
     def line(self, address: int) -> tuple[str, int] | None:
         """Return (file of kernel/guest, 1-based line) that the instruction at *address* comes
         from."""
+        address = whole("an address", address)
         pa = address if VM_IPA <= address < VM_IPA + PAGE_SIZE else self.layout.pa(address)
         return None if pa is None else self._lines.get(pa)
 
     def source(self, name: str) -> str:
         """Return the text of one of the programs; KeyError names those there are."""
         texts = {program.name: program.source for program in self.programs}
-        if name not in texts:
-            raise KeyError(f"no program {name!r}; there are: {', '.join(texts)}")
-        return texts[name]
+        return Named("program", texts)[name]
 
     def __repr__(self) -> str:
         size = sum(len(program.code) for program in self.programs)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from hypkit import facts
 from hypkit.a64.registers import MASK64
-from hypkit.errors import UnknownName, did_you_mean, shown
+from hypkit.errors import Named, UnknownName, did_you_mean, shown
 from hypkit.kernel.tables import TABLES, Table
 
 # The order of the patch as posted; data/hypercalls.toml says what each one does.
@@ -257,7 +257,7 @@ _ALL = (
     ),
 )
 # In the order of the story.
-VARIANTS = MappingProxyType({variant.key: variant for variant in _ALL})
+VARIANTS = MappingProxyType(Named("variant", {variant.key: variant for variant in _ALL}))
 
 
 def variant(key: str) -> Variant:

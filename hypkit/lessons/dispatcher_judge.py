@@ -18,6 +18,7 @@ from hypkit.a64.registers import MASK64
 from hypkit.asm import AsmError
 from hypkit.call import PANICKED, RESTARTED, RETURNED, Call
 from hypkit.emu import Machine
+from hypkit.errors import WrongValue, shown
 from hypkit.kernel.variants import ENOSYS, HYPERCALLS, VARIANTS
 from hypkit.lessons.answers import text_of
 from hypkit.lessons.dispatcher_rules import violation
@@ -93,8 +94,8 @@ def _prove(text: str, name: str) -> Score:
 @lru_cache(maxsize=32)
 def score_of(key: str, seed: int = 2020) -> Score:
     """Return the score of a known variant; ValueError for one whose host makes no call to EL2."""
-    if key not in KNOWN and not key.startswith("numbered+"):
-        raise ValueError(f"variant {key!r}: there are {', '.join(KNOWN)}")
+    if not isinstance(key, str) or key not in KNOWN and not key.startswith("numbered+"):
+        raise WrongValue(f"no variant {shown(key)}; there are: {', '.join(KNOWN)}")
     with Machine(key, seed=seed) as machine:
         return total(
             key,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
-from hypkit.errors import WrongType, WrongValue, expected
+from hypkit.errors import WrongType, WrongValue, expected, is_whole, needs
 from hypkit.lessons import answers
 
 Kind = Literal["one", "several", "number", "words"]
@@ -44,12 +44,16 @@ class Question:
             raise WrongValue(expected("the number of a prediction, such as '01-2'", id))
         if not isinstance(question, str) or not question.strip():
             raise WrongValue(expected("a question", question))
-        if isinstance(options, str):
+        needs(str, "a text as the unit", unit)
+        if isinstance(options, str) or not isinstance(options, Iterable):
             raise WrongType(expected("a list of options", options))
-        if base not in (10, 16):
+        options = tuple(options)
+        if not all(isinstance(option, str) for option in options):
+            raise WrongType(expected("options that are texts", options))
+        if not is_whole(base) or base not in (10, 16):
             raise WrongValue(expected("base 10 or 16", base))
         self.id, self.question = id, " ".join(question.split())
-        self.options, self.unit, self.base = tuple(options), unit, base
+        self.options, self.unit, self.base = options, unit, base
         if len(self.options) == 1 or len(set(self.options)) < len(self.options):
             raise WrongValue(expected("two or more different options", list(self.options)))
         self.shown: list[object] = []
@@ -77,6 +81,9 @@ class Question:
                 raise WrongValue(expected(f"one of the options {list(self.options)}", value))
             self._answer = value
         elif isinstance(value, Iterable) and self.options:
+            value = tuple(value)
+            if not all(isinstance(one, str) for one in value):
+                raise WrongType(expected("options, which are texts", value))
             several = set(value)
             if not several <= set(self.options):
                 raise WrongValue(expected(f"some of the options {list(self.options)}", value))

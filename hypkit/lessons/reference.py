@@ -72,7 +72,7 @@ def reference(name: str) -> Table:
     Raises:
         KeyError: there is no such table.
     """
-    if name not in TABLES:
+    if not isinstance(name, str) or name not in TABLES:
         raise UnknownName(
             f"no table {shown(name)}; there are: {', '.join(TABLES)}{did_you_mean(name, TABLES)}"
         )

@@ -22,7 +22,7 @@ def machine(kernel: str = USUAL, *, protected: bool = False) -> LinuxMachine:
         MachineError: when there is no snapshot of it, or it is not to be trusted; the sentence says
             how to make one.
     """
-    path = path_of(str(kernel), protected=protected)
+    path = path_of(kernel, protected=protected)
     if not path.exists():
         known = ", ".join(available()) or "none"
         also, argument = (", protected=True", " --protected") if protected else ("", "")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import tempfile
 import time
+from os import PathLike
 from pathlib import Path
 
-from hypkit.errors import WrongType, expected
+from hypkit.errors import WrongType, expected, needs
 from hypkit.linux import archive, board, numbers
 from hypkit.linux import snapshot as snapshots
 from hypkit.linux.snapshot import Snapshot
+from hypkit.machine.errors import MachineError
 
 USUAL = "6.1"
 
@@ -48,6 +50,11 @@ def fetch(
         raise WrongType(expected('a kernel by its version, such as "6.1"', kernel))
     if file is None:
         archive.known(kernel)
+    else:
+        needs((str, PathLike), "a path as file", file)
+        if not Path(file).is_file():
+            raise MachineError(expected("the file of a kernel or a package", str(file)))
+    needs(bool, "True or False for again", again)
     path = snapshots.path_of(kernel, protected=protected)
     if path.exists() and not again:
         found = snapshots.read(path)

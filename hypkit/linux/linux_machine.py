@@ -17,7 +17,17 @@ from hypkit.a64.pagetables import AP_RO, PAGE_SIZE, Walk
 from hypkit.a64.registers import MASK64
 from hypkit.a64.sysregs import SYSREGS
 from hypkit.call import OOPSED, PANICKED, RETURNED, RUNAWAY, Call
-from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected, shown
+from hypkit.errors import (
+    UnknownName,
+    WrongType,
+    WrongValue,
+    did_you_mean,
+    expected,
+    is_whole,
+    needs,
+    shown,
+    whole,
+)
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.linux.board import GENERAL, RAM_SIZE
 from hypkit.linux.image import LinuxImage, image_of
@@ -26,7 +36,7 @@ from hypkit.linux.snapshot import PANICS, STUB, Snapshot
 from hypkit.machine.cpu import Cpu, Recording, Saved
 from hypkit.machine.errors import MachineError
 from hypkit.machine.hooks.state import Stop
-from hypkit.machine.mailbox import address, as_bytes, is_whole, whole, word
+from hypkit.machine.mailbox import address, as_bytes, word
 from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
 
@@ -104,6 +114,7 @@ class LinuxMachine:
     """
 
     def __init__(self, snapshot: Snapshot, *, budget: int = STEP_BUDGET) -> None:
+        needs(Snapshot, "a kernel's snapshot, as hypkit.linux.fetch() returns it", snapshot)
         self.budget = budget
         self.kernel = snapshot
         self.image: LinuxImage = image_of(snapshot, folded)

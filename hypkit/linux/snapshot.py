@@ -26,7 +26,7 @@ import numpy as np
 
 from hypkit.a64.pagetables import EL2_XN, PAGE_SIZE, walk
 from hypkit.a64.sysregs import SYSREGS
-from hypkit.errors import WrongValue, expected, pass_on
+from hypkit.errors import WrongType, WrongValue, expected, pass_on
 from hypkit.kernel.addresses import DRAM_BASE
 from hypkit.linux import kallsyms
 from hypkit.linux.board import GENERAL, RAM_SIZE, Board, registers_of
@@ -253,6 +253,8 @@ def path_of(kernel: str, *, protected: bool = False) -> Path:
                 'a kernel\'s version, such as "6.1", or a name of letters, digits and .+~_-', kernel
             )
         )
+    if not isinstance(protected, bool):
+        raise WrongType(expected("True or False for protected", protected))
     return folder() / f"{kernel}{PROTECTED * protected}{ENDING}"
 
 

@@ -12,7 +12,7 @@ from operator import index
 import numpy as np
 
 from hypkit.a64.registers import MASK64
-from hypkit.errors import WrongType, WrongValue, expected, pass_on
+from hypkit.errors import WrongType, WrongValue, expected, is_whole, pass_on, shown, whole
 from hypkit.kernel.image import Image
 from hypkit.kernel.memory_map import REQUEST_SIZE, REQUESTS_PA, REQUESTS_SIZE
 
@@ -20,29 +20,6 @@ MAX_ARGS = 6
 WORDS = REQUEST_SIZE // 8
 ROOM = REQUESTS_SIZE // REQUEST_SIZE  # requests
 MAX_CALLS = 50_000_000  # of one bulk run: their answers take 400 MB
-
-
-def is_whole(value: object) -> bool:
-    """Return whether a value is a whole number of any kind, numpy's too."""
-    if issubclass(type(value), int | np.integer):
-        return True
-    try:
-        index(value)  # type: ignore[arg-type]  # to ask is the point
-    except Exception as error:  # whatever an object of a learner's answers
-        pass_on(error)
-        return False
-    return True
-
-
-def whole(what: str, value: object) -> int:
-    """Return a whole number of any kind, numpy's too, as an int.
-
-    Raises:
-        TypeError: it is none; *what* it should have been is in the message.
-    """
-    if not is_whole(value):
-        raise WrongType(f"{what}: {expected('a whole number', value)}")
-    return index(value)  # type: ignore[arg-type]  # it answers
 
 
 def as_bytes(data: object) -> bytes:
@@ -78,7 +55,7 @@ def address(value: object) -> int:
 def _fitting(what: str, value: object) -> int:
     number = index(value)  # type: ignore[arg-type]  # the callers have asked
     if not -1 << 63 <= number < 1 << 64:
-        got = f"{number:#x}" if abs(number) >> 256 == 0 else "a number of thousands of bits"
+        got = f"{number:#x}" if number.bit_length() <= 256 else shown(number)
         raise WrongValue(f"expected {what}; got {got}")
     return number & MASK64
 

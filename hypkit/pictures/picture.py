@@ -51,7 +51,7 @@ class Picture:
 
     def to_svg(self, theme: Theme = "light") -> str:
         """Return the picture as SVG in the colours of one theme, for print and other programs."""
-        if theme not in ("light", "dark"):
+        if not isinstance(theme, str) or theme not in ("light", "dark"):
             raise WrongValue(expected("'light' or 'dark'", theme))
         return self._canvas.svg(self._height, theme)
 

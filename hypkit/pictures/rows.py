@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from hypkit.errors import WrongType, WrongValue, expected
+from hypkit.errors import WrongType, WrongValue, expected, needs
 from hypkit.pictures import html
 
 Value = str | int | None
@@ -65,10 +65,14 @@ def show_rows(heads: Sequence[str], rows: Iterable[Sequence[Value]], title: str 
         TypeError: for headings that are one text, or a cell of another kind.
         ValueError: for a row that has not as many cells as there are headings.
     """
-    if isinstance(heads, str) or not all(isinstance(head, str) for head in heads):
+    if not isinstance(heads, list | tuple) or not all(isinstance(head, str) for head in heads):
         raise WrongType(expected("a list of headings", heads))
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise WrongType(expected("rows, a list of cells each", rows))
+    needs(str, "a text as the title", title)
     kept = []
     for row in rows:
+        needs((list, tuple), "a list of cells as a row", row)
         cells = tuple(row)
         if len(cells) != len(heads):
             raise WrongValue(expected(f"rows of {len(heads)} cells, one for each heading", row))

@@ -137,7 +137,7 @@ def show_source(
         source = source.source if isinstance(source, Program) else source.text
     if not isinstance(source, str):
         raise WrongType(expected("a text, such as m.image.source(...)", source))
-    if language not in LANGUAGES:
+    if not isinstance(language, str) or language not in LANGUAGES:
         raise WrongValue(expected("'asm' or 'c'", language) + did_you_mean(language, LANGUAGES))
     if not isinstance(title, str):
         raise WrongType(expected("a title, as text", title))

@@ -12,7 +12,7 @@ from hypkit.a64.effects import is_hvc
 from hypkit.a64.pagetables import AP_RO
 from hypkit.call import Call
 from hypkit.emu import Machine
-from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected
+from hypkit.errors import UnknownName, WrongType, WrongValue, did_you_mean, expected, needs
 from hypkit.kernel.memory_map import HEAP
 from hypkit.machine.errors import MachineError
 from hypkit.trace import Trace
@@ -97,6 +97,7 @@ def again(call: Call, changes: Mapping[str, int | str]) -> WhatIf:
         raise WrongValue(
             f"expected a call of up to {MOST_STEPS:,} steps; got one of {len(call.trace):,}"
         )
+    needs(Mapping, "changes as a dict, such as {'x1': 5}", changes)
     if not changes:
         raise WrongValue("expected something to change, such as x1 = 0x10; got nothing")
     notes: list[str] = []

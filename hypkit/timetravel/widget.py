@@ -9,6 +9,7 @@ import sys
 import weakref
 from collections.abc import Mapping
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from hypkit import facts
 from hypkit.asm import AsmError
 from hypkit.call import RESTARTED, RETURNED, RUNAWAY, Call
 from hypkit.emu import Machine
-from hypkit.errors import WrongType, WrongValue, pass_on
+from hypkit.errors import WrongType, WrongValue, expected, is_whole, needs, pass_on, whole
 from hypkit.header import DEFINES, HeaderError
 from hypkit.header.compiler import NUMBERS
 from hypkit.kernel.addresses import Layout
@@ -65,7 +66,7 @@ def _payload(what: Call | Trace) -> Payload:
     if isinstance(what, Trace):
         return Payload(what, f"{what.image.key}: a trace of {len(what):,} steps")
     raise WrongType(
-        f"stepper shows a Call, a Trace or a Machine, not {type(what).__name__}: "
+        f"{expected('a Call, a Trace or a Machine', what)}: "
         "stepper(m.call(...)), stepper(m.boot_trace) or stepper(m)"
     )
 
@@ -97,10 +98,14 @@ def _outcome(call: Call) -> str:
 
 
 def _bookmarks(notes: Mapping[int, str] | None) -> dict[str, str]:
-    for step in notes or {}:
-        if not isinstance(step, int) or step < 0:
-            raise WrongValue(f"a bookmark stands on a step, 0 or more, not on {step!r}")
-    return {str(step): str(note) for step, note in (notes or {}).items()}
+    if notes is None:
+        return {}
+    needs(Mapping, "bookmarks as a dict, {step: note}", notes)
+    for step, note in notes.items():
+        if not is_whole(step) or not 0 <= step < 1 << 53:  # what a browser counts to
+            raise WrongValue(f"bookmarks: {expected('the number of a step, 0 or more', step)}")
+        needs(str, "a text as the note of a bookmark", note)
+    return {str(whole("step", step)): note for step, note in notes.items()}
 
 
 class Stepper(anywidget.AnyWidget):
@@ -359,6 +364,7 @@ class Stepper(anywidget.AnyWidget):
 
     def run_beside(self, args: str) -> None:
         """Ask what if: make the chosen call with other arguments, and show it beside the last one."""
+        needs(str, "arguments as a text, such as '0x1234, vcpu0'", args)
         last = self._payloads[-1:]
         if args != self.args:
             with self.hold_trait_notifications():
@@ -395,6 +401,7 @@ class Stepper(anywidget.AnyWidget):
 
     def assemble(self, text: str) -> None:
         """Take a learner's dispatcher: assemble it, then run the chosen call on it."""
+        needs(str, "the text of a dispatcher", text)
         own = "" if text.strip() in ("", self.source.strip()) else text
         if self._taken("dispatcher", own, self.header):
             self.dispatcher = own
@@ -402,6 +409,7 @@ class Stepper(anywidget.AnyWidget):
 
     def renumber(self, text: str) -> None:
         """Take a learner's numbering header: compile it, then run the chosen call with it."""
+        needs(str, "the text of a header", text)
         own = "" if text.strip() in ("", self.header_source.strip()) else text
         if self._taken("header", self.dispatcher, own):
             self.header = own
@@ -469,6 +477,8 @@ class Stepper(anywidget.AnyWidget):
         Raises:
             ValueError: no call has been made yet, or a trace has more than 100,000 steps.
         """
+        if path is not None:
+            needs((str, PathLike), "a path", path)
         if not self._payloads:
             raise WrongValue("no call has been made yet: nothing to write")
         text = front_end.deflated(self._embedded(whole=True))
@@ -488,7 +498,14 @@ class Stepper(anywidget.AnyWidget):
             '  document.getElementById("stepper-data").textContent);\n</script></body></html>\n'
         )
         if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+            try:
+                Path(path).write_text(page, encoding="utf-8")
+            except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+                pass_on(error)
+                why = error.strerror if isinstance(error, OSError) else error
+                raise WrongValue(
+                    f"{expected('a path that can be written', str(path))}: {why}"
+                ) from None
         return page
 
     def _embedded(self, whole: bool) -> dict:

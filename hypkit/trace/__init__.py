@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from operator import index as whole
 from typing import TYPE_CHECKING, SupportsIndex, overload
 
 import numpy as np
@@ -14,7 +13,18 @@ from hypkit.a64 import pstate
 from hypkit.a64.decode import Instruction, decode
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
-from hypkit.errors import UnknownName, WrongIndex, WrongType, WrongValue, did_you_mean, expected
+from hypkit.errors import (
+    UnknownName,
+    WrongIndex,
+    WrongType,
+    WrongValue,
+    did_you_mean,
+    expected,
+    is_whole,
+    needs,
+    shown,
+    whole,
+)
 from hypkit.trace.columns import Columns
 from hypkit.trace.diff import TraceDiff
 
@@ -215,7 +225,7 @@ class Trace(Columns):
             KeyError: for another name.
             IndexError: for another step.
         """
-        self._check_row(step)
+        step = self._row(step)
         rows, _ = self._changed(name)
         at = int(np.searchsorted(rows, step, side="right")) - 1
         return int(rows[at]) - 1 if at >= 0 else None
@@ -225,6 +235,7 @@ class Trace(Columns):
 
         Raises KeyError for a name that is no label of the image or of its VM.
         """
+        needs(str, "a label's name", symbol)
         vm = self.image.vm.symbols
         if symbol in vm:
             places = [vm[symbol]]
@@ -233,9 +244,10 @@ class Trace(Columns):
         else:
             known = [*self.image.symbols, *vm]
             raise UnknownName(
-                f"no symbol {symbol!r} in the {self.image.key} image" + did_you_mean(symbol, known)
+                f"no symbol {shown(symbol)} in the {self.image.key} image"
+                + did_you_mean(symbol, known)
             )
-        start = max(0, start)
+        start = min(max(0, whole("start", start)), len(self))
         hits = np.flatnonzero(np.isin(self.pcs[start:-1], np.array(places, dtype=np.uint64)))
         return int(hits[0]) + start if len(hits) else None
 
@@ -264,16 +276,21 @@ class Trace(Columns):
 
     def __getitem__(self, index: SupportsIndex | slice) -> Step | Trace:
         if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
+            for part in (index.start, index.stop, index.step):
+                if part is not None and not is_whole(part):
+                    raise WrongType(expected("numbers of steps in the slice", part))
+            step = 1 if index.step is None else whole("step", index.step)
             if step != 1:
-                raise WrongValue(f"a trace is cut in one piece: step {step} is not possible")
+                raise WrongValue(
+                    expected("a slice in steps of 1, for a trace is cut in one piece", step)
+                )
+            start, stop, _ = index.indices(len(self))
             return self._cut(start, max(start, stop))
-        try:
-            number = whole(index)
-        except TypeError:
-            raise WrongType(expected("a step's number or a slice in brackets", index)) from None
+        if not is_whole(index):
+            raise WrongType(expected("a step's number or a slice in brackets", index))
+        number = whole("step", index)
         if not -len(self) <= number < len(self):
-            raise WrongIndex(f"step {number} of a trace of {len(self)} steps")
+            raise WrongIndex(f"step {shown(number)} of a trace of {len(self)} steps")
         return Step(self, number % len(self))
 
     def _cut(self, start: int, stop: int) -> Trace:

@@ -13,7 +13,7 @@ from hypkit.a64.decode import decode, spelled
 from hypkit.a64.effects import is_hvc
 from hypkit.a64.registers import REGISTERS
 from hypkit.a64.syndrome import Taken
-from hypkit.errors import UnknownName, WrongIndex
+from hypkit.errors import UnknownName, WrongIndex, WrongType, expected, shown, whole
 from hypkit.kernel.image import Image
 
 _INDEX = {name: index for index, name in enumerate(REGISTERS)}
@@ -37,8 +37,8 @@ SYSREG_CHANGE = np.dtype([("step", "<i8"), ("value", "<u8"), ("register", "u1")]
 def _bit(name: str) -> int:
     try:
         return _INDEX[name]
-    except KeyError:
-        raise UnknownName(f"no register {name!r} in a trace: x0 to x30, sp, pstate") from None
+    except (KeyError, TypeError):  # TypeError: a list, say, is no key of any dict
+        raise UnknownName(f"no register {shown(name)} in a trace: x0 to x30, sp, pstate") from None
 
 
 class Columns:
@@ -74,7 +74,7 @@ class Columns:
             news.append(word)
         self.exceptions: dict[int, Taken] = {}
         for taken in exceptions:  # of two after one step, the second is the vector's own fetch
-            if not is_hvc(self.word(taken.step)):
+            if not is_hvc(self._word(taken.step)):
                 self.exceptions.setdefault(taken.step, taken)
         self._changes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -84,12 +84,22 @@ class Columns:
         return np.cumsum(np.bitwise_count(self.masks), dtype=np.int64)
 
     def word(self, step: int) -> int:
-        """Return the instruction word that a step executed, also where code was rewritten."""
+        """Return the instruction word that a step executed, also where code was rewritten.
+
+        Raises IndexError for a step that the trace does not have.
+        """
+        number = whole("step", step)
+        if not -len(self) <= number < len(self):
+            raise WrongIndex(f"step {shown(number)} of a trace of {len(self)} steps")
+        return self._word(number)
+
+    def _word(self, step: int) -> int:
         pc = int(self.pcs[step])
         return self.words[pc] if pc not in self._rewritten else self._word_then(pc, step)
 
     def word_at(self, pc: int, step: int) -> int | None:
         """Return the word at an address at the time of a step; None: it was never executed."""
+        pc, step = whole("pc", pc), whole("step", step)
         return self.words.get(pc) if pc not in self._rewritten else self._word_then(pc, step)
 
     def _word_then(self, pc: int, step: int) -> int:
@@ -104,7 +114,7 @@ class Columns:
             return [self.words[pc] for pc in self.sites[0].tolist()]
         steps = np.full(len(self.sites[0]), -1)
         steps[self.sites[1][::-1]] = np.arange(len(self))[::-1]
-        return [self.word(step) for step in steps.tolist()]
+        return [self._word(step) for step in steps.tolist()]
 
     @cached_property
     def rewrites(self) -> tuple[tuple[int, int, int], ...]:
@@ -137,10 +147,10 @@ class Columns:
             KeyError: for another name.
             IndexError: for another row.
         """
-        rows = np.arange(len(self.pcs)) if rows is None else np.asarray(rows)
+        rows = np.arange(len(self.pcs)) if rows is None else self._rows(rows)
         for row in (rows.min(), rows.max()) if len(rows) else ():
-            self._check_row(row)
-        if name == "xzr":
+            self._row(row)
+        if isinstance(name, str) and name == "xzr":
             return np.zeros(len(rows), dtype=np.uint64)
         changed, values = self._changed(name)
         return values[changed.searchsorted(rows, side="right")]
@@ -151,15 +161,29 @@ class Columns:
         name: one of REGISTERS, or xzr. Raises KeyError for another name, IndexError for another
         row.
         """
-        self._check_row(row)
-        if name == "xzr":
+        row = self._row(row)
+        if isinstance(name, str) and name == "xzr":
             return 0
         changed, values = self._changed(name)
         return int(values[changed.searchsorted(row, side="right")])
 
-    def _check_row(self, row: int) -> None:
-        if not 0 <= row < len(self.pcs):
-            raise WrongIndex(f"row {row} of a trace of {len(self)} steps")
+    def _row(self, row: object) -> int:
+        number = whole("row", row)
+        if not 0 <= number < len(self.pcs):
+            raise WrongIndex(f"row {shown(number)} of a trace of {len(self)} steps")
+        return number
+
+    def _rows(self, rows: object) -> np.ndarray:
+        if isinstance(rows, list | tuple | range):
+            rows = np.array([self._row(row) for row in rows], dtype=np.int64)
+        if (
+            not isinstance(rows, np.ndarray)
+            or rows.ndim != 1
+            or rows.size
+            and rows.dtype.kind not in "iu"
+        ):
+            raise WrongType(f"rows: {expected('numbers of steps', rows)}")
+        return rows
 
     def registers(self, row: int) -> dict[str, int]:
         """Return all registers before step *row*, by name."""
@@ -211,8 +235,9 @@ class Columns:
 
         A fetch that fails has no step of its own: it counts as the step's that led there.
         """
+        step = whole("step", step)
         if not 0 <= step < len(self):
-            raise WrongIndex(f"step {step} of a trace of {len(self)} steps")
+            raise WrongIndex(f"step {shown(step)} of a trace of {len(self)} steps")
         pc = int(self.pcs[step])
         word = self.word(step)
         if not is_hvc(word):
@@ -225,6 +250,7 @@ class Columns:
 
         step: about when, for code that was rewritten.
         """
+        pc, step = whole("pc", pc), whole("step", step)
         return spelled(pc, lambda at: self.word_at(at, step), self.image.symbolize)
 
     def __len__(self) -> int:
@@ -238,7 +264,7 @@ def _sites(trace: Columns) -> tuple[np.ndarray, np.ndarray]:
     at = np.searchsorted(known, trace.pcs[:-1])
     if trace.rewrites:
         # Places of the same address stay together: a place for each of its words.
-        word = np.array([trace.word(step) for step in range(len(trace))], dtype=np.uint64)
+        word = np.array([trace._word(step) for step in range(len(trace))], dtype=np.uint64)
         pairs, at = np.unique(np.stack((known[at], word)), axis=1, return_inverse=True)
         return pairs[0], at.reshape(-1)
     used = np.bincount(at, minlength=len(known)) > 0

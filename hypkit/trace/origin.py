@@ -12,13 +12,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import index as whole
 
 import numpy as np
 
 from hypkit.a64 import sysregs
 from hypkit.a64.registers import REGISTERS
-from hypkit.errors import UnknownName, WrongIndex, WrongType, WrongValue, did_you_mean, expected
+from hypkit.errors import (
+    UnknownName,
+    WrongIndex,
+    WrongType,
+    WrongValue,
+    did_you_mean,
+    expected,
+    is_whole,
+    needs,
+    whole,
+)
 from hypkit.trace import owners
 from hypkit.trace.columns import Columns
 from hypkit.trace.dataflow import ROLES, Bytes, Dataflow, Flow, Place
@@ -161,6 +170,7 @@ def origin(
     beyond_hvc: bool = False,
 ) -> Origin:
     """Return where a value came from; see Trace.origin."""
+    needs(bool, "True or False for beyond_hvc", beyond_hvc)
     return _Backward(trace, flow, beyond_hvc).origin(name, step, size)
 
 
@@ -188,11 +198,12 @@ class _Walk:
             raise WrongIndex(
                 expected(f"a step from 0 to {len(self.trace)}, where the last is the end", row)
             )
+        many = _number("a size", size)
+        if not 1 <= many <= 4096:
+            raise WrongValue(expected("a size of 1 to 4096 bytes", size))
         when = f"before step {at}" if at < len(self.trace) else "at the end"
         if not isinstance(name, str):
-            va, many = _number("a register's name or an address", name), _number("a size", size)
-            if not 1 <= many <= 4096:
-                raise WrongValue(expected("a size of 1 to 4096 bytes", size))
+            va = _number("a register's name or an address", name)
             pa = self.flow.physical(va)
             if pa is None:
                 raise WrongValue(expected("an address of this machine's kernel or VM", f"{va:#x}"))
@@ -264,10 +275,9 @@ class _Walk:
 
 
 def _number(what: str, value: object) -> int:
-    try:
-        return whole(value)  # type: ignore[arg-type]  # whatever a caller gives: that is the test
-    except TypeError:
-        raise WrongType(expected(what, value)) from None
+    if not is_whole(value):
+        raise WrongType(expected(what, value))
+    return whole(what, value)
 
 
 # --- Backward ------------------------------------------------------------------------------------

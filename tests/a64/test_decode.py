@@ -430,7 +430,7 @@ def test_what_is_no_32_bit_word_is_refused(word):
         decode(word)
     assert (
         str(caught.value)
-        == f"an A64 instruction is one 32-bit word (0 to 0xffffffff), not {word!r}"
+        == f"expected an A64 instruction, one word of 0 to 0xffffffff; got {word!r}"
     )
 
 

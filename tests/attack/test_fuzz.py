@@ -171,7 +171,7 @@ def test_what_el1_writes_beforehand_is_part_of_what_is_attacked():
     [
         (lambda: attack.fuzz("numbred"), KeyError, "numbered"),
         (lambda: attack.fuzz("vhe"), ValueError, "at EL2 itself: there is no boundary"),
-        (lambda: attack.fuzz("numbered", 0), ValueError, "from 1 on; got 0"),
+        (lambda: attack.fuzz("numbered", 0), ValueError, "from 1 to 100,000,000; got 0"),
         (lambda: attack.fuzz("numbered", 2.5), TypeError, "calls"),
         (lambda: attack.fuzz("numbered", seed="x"), TypeError, "seed"),
         (lambda: attack.fuzz("numbered", dispatcher="nonsense"), AsmError, "nonsense"),

@@ -185,13 +185,13 @@ def test_another_call_with_a_structure_by_name_is_measured():
 @pytest.mark.parametrize(
     ("keys", "error", "message"),
     [
-        ("numbered", TypeError, "keys is a list of variants' keys, not 'numbered'"),
-        (7, TypeError, "keys is a list of variants' keys, not 7"),
-        ([], ValueError, "no variant to measure: give at least one key of VARIANTS"),
-        (iter(()), ValueError, "no variant to measure"),
+        ("numbered", TypeError, "keys: expected a list of keys of VARIANTS; got 'numbered'"),
+        (7, TypeError, "keys: expected a list of keys of VARIANTS; got 7"),
+        ([], ValueError, "keys: expected at least one key of VARIANTS; got none"),
+        (iter(()), ValueError, "keys: expected at least one key"),
         (["numbred"], KeyError, "no variant 'numbred'; there are: fnptr, numbered, .*, vhe; and "),
         (["numbered", "numbered+speed"], KeyError, r"no variant 'numbered\+speed'"),
-        ([["numbered"]], TypeError, r"a variant is named by its key, .* not \['numbered'\]"),
+        ([["numbered"]], TypeError, r"expected a variant by its key, .* got \['numbered'\]"),
     ],
 )
 def test_wrong_keys_are_refused_with_what_is_wanted(keys, error, message):
@@ -203,9 +203,14 @@ def test_wrong_keys_are_refused_with_what_is_wanted(keys, error, message):
     ("call", "arguments", "error", "message"),
     [
         ("kvm_run", (), KeyError, "no hypercall 'kvm_run'"),
-        (0x102, (), TypeError, "a call is named, since its number differs by variant: not 258"),
-        (CALL, 5, TypeError, "arguments is a list, also of one: not 5"),
-        (CALL, "vcpu0", TypeError, "arguments is a list, also of one: not 'vcpu0'"),
+        (
+            0x102,
+            (),
+            TypeError,
+            "expected a call by its name, since its number differs by variant; got 258",
+        ),
+        (CALL, 5, TypeError, "arguments: expected a list, also of one; got 5"),
+        (CALL, "vcpu0", TypeError, "arguments: expected a list, also of one; got 'vcpu0'"),
         (
             "__kvm_vcpu_run_nvhe",
             (),

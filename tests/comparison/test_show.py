@@ -212,12 +212,20 @@ def test_nothing_of_the_kits_own_needs_matplotlib():
     ("wrong", "error", "message"),
     [
         (lambda: compare("numbered", "nope"), KeyError, "no variant 'nope'; there are: fnptr, "),
-        (lambda: compare("numbered", ["reviewed"]), TypeError, "a variant is named by its key"),
+        (lambda: compare("numbered", ["reviewed"]), TypeError, "expected a variant by its key"),
         (lambda: compare("numbered", "reviewed", "nope"), KeyError, "no hypercall 'nope'"),
-        (lambda: ladder("numbered"), TypeError, "keys is a list of variants' keys, not 'numbered'"),
-        (lambda: ladder([]), ValueError, "no variant to measure: give at least one key"),
+        (
+            lambda: ladder("numbered"),
+            TypeError,
+            "keys: expected a list of keys of VARIANTS; got 'numbered'",
+        ),
+        (lambda: ladder([]), ValueError, "keys: expected at least one key"),
         (lambda: show_ladder(3), TypeError, r"expected a Ladder \(ladder\(\).ladder\); got 3"),
-        (lambda: ladder(["vhe"], CALL, 3), TypeError, "arguments is a list, also of one: not 3"),
+        (
+            lambda: ladder(["vhe"], CALL, 3),
+            TypeError,
+            "arguments: expected a list, also of one; got 3",
+        ),
     ],
 )
 def test_wrong_use_is_refused_with_what_is_wanted(wrong, error, message):

@@ -137,12 +137,14 @@ def test_words_of_any_integer_type_are_taken():
 
 @pytest.mark.parametrize("word", [-1, 1 << 32, "nop", 1.0, None, True])
 def test_what_is_no_word_is_refused(word):
-    with pytest.raises(ValueError, match="an A64 instruction is one 32-bit word .* not "):
+    with pytest.raises(
+        ValueError, match="expected an A64 instruction, one word of 0 to 0xffffffff; got "
+    ):
         simulate([ADD_IMM, word], "cortex-a57")
 
 
 def test_an_unknown_core_is_refused_with_the_names_there_are():
-    with pytest.raises(KeyError, match="no core 'm1': the cores are ideal, cortex-a55"):
+    with pytest.raises(KeyError, match="no core 'm1'; there are: ideal, cortex-a55"):
         simulate([ADD_IMM], "m1")
 
 

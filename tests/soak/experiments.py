@@ -37,7 +37,9 @@ def healthy(machine: Machine) -> str | None:
     try:
         machine.reboot()
         call = machine.call(MDCR)
-        if call.outcome != "returned" or len(call.trace) < 10:
+        # A host at EL2 calls the function as any other: eight steps.
+        least = 5 if machine.image.variant.host_el == 2 else 20
+        if call.outcome != "returned" or len(call.trace) < least:
             return f"after reboot(): {call!r}, {call.trace!r}"
     except Exception as error:
         return f"after reboot(): {type(error).__name__}: {error}"

@@ -158,15 +158,15 @@ def test_no_call_no_file():
 
 @pytest.mark.parametrize("wrong", [7, "numbered", None])
 def test_what_cannot_be_shown_is_named(wrong):
-    with pytest.raises(
-        TypeError, match=f"stepper shows a Call, a Trace or a Machine, not {type(wrong).__name__}"
-    ):
+    with pytest.raises(TypeError, match="expected a Call, a Trace or a Machine; got "):
         stepper(wrong)
 
 
 @pytest.mark.parametrize("wrong", [-1, "3"])
 def test_a_bookmark_stands_on_a_step(call, wrong):
-    with pytest.raises(ValueError, match="a bookmark stands on a step, 0 or more, not on"):
+    with pytest.raises(
+        ValueError, match="bookmarks: expected the number of a step, 0 or more; got"
+    ):
         stepper(call, bookmarks={wrong: "here"})
 
 

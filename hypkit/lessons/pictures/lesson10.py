@@ -33,12 +33,8 @@ def show_timeline(events: Sequence[Event] | None = None) -> Picture:
     Raises:
         TypeError, ValueError: for what is no step, and for one that nobody has looked up.
     """
-    if events is not None and not isinstance(events, (list, tuple)):
-        raise WrongType(expected("a list of steps of facts.history()", events))
-    events = facts.history() if events is None else tuple(events)
+    events = facts.history() if events is None else _steps(events)
     for event in events:
-        if not isinstance(event, Event):
-            raise WrongType(expected("a step of facts.history()", event))
         if event.confidence not in _MARKS:
             raise WrongValue(
                 f"{event!r} is {event.confidence}: a picture shows no such thing as a fact"
@@ -78,9 +74,18 @@ def show_timeline(events: Sequence[Event] | None = None) -> Picture:
     return Picture(canvas, bottom + 4)
 
 
+def _steps(events: object) -> tuple[Event, ...]:
+    if not isinstance(events, list | tuple):
+        raise WrongType(expected("a list of steps of facts.history()", events))
+    for event in events:
+        if not isinstance(event, Event):
+            raise WrongType(expected("a step of facts.history()", event))
+    return tuple(events)
+
+
 def sources_table(events: Sequence[Event] | None = None) -> Rows:
     """Return the same steps as a table: when, what with a link, and how sure we are."""
-    events = facts.history() if events is None else events
+    events = facts.history() if events is None else _steps(events)
     return show_rows(
         ("when", "what", "how sure"),
         [

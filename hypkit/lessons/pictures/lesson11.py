@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypkit.errors import WrongType, WrongValue, expected
+from hypkit.errors import WrongType, WrongValue, expected, needs
 from hypkit.lessons.dispatcher_judge import KNOWN, score_of
 from hypkit.lessons.dispatcher_score import MEASURES, Score
 from hypkit.pictures.palette import DIM, INK, PAPER, SOFT
@@ -32,8 +32,10 @@ def show_scores(*yours: Score, known: Sequence[str] = KNOWN) -> Picture:
     for score in yours:
         if not isinstance(score, Score):
             raise WrongType(f"{expected('a score', score)}: show what prove(text) returned")
-    if isinstance(known, str) or not isinstance(known, Sequence):
+    if isinstance(known, str | bytes) or not isinstance(known, Sequence):
         raise WrongType(expected("a list of keys of VARIANTS", known))
+    for key in known:
+        needs(str, "a key of VARIANTS", key)
     scores = [*map(score_of, known), *yours]
     if not scores:
         raise WrongValue("nothing to show: give a score, or names of known variants")
