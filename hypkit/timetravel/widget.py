@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import anywidget
 import traitlets
+from IPython.display import display, update_display
 
 from hypkit import facts
 from hypkit.asm import AsmError
@@ -157,6 +158,7 @@ class Stepper(anywidget.AnyWidget):
         self._generation = 0
         self._shown = False  # whether the front end was given data that it may not show yet
         self.call = _call
+        self._has_output = False  # whether a cell has shown it
         self._alone: tuple[Payload, ...] = ()  # what was shown before the question what if
         self._said = ""
         if len(_traces) == 2:
@@ -219,6 +221,8 @@ class Stepper(anywidget.AnyWidget):
                 self._answer(message)
             elif kind == "if":
                 self._ask(message)
+            elif kind == "keep":
+                self._rewrite()
             elif kind == "back":
                 self.back()
             elif kind == "run" and message.get("beside"):
@@ -234,7 +238,7 @@ class Stepper(anywidget.AnyWidget):
             pass_on(error)
             self.status = f"Error: {error}"
         finally:
-            if kind not in ("chunk", "data", "origin", "if", "editor"):
+            if kind not in ("chunk", "data", "origin", "if", "editor", "keep"):
                 self.send({"type": "done"})
 
     def _send_chunk(self, message: dict) -> None:
@@ -516,8 +520,8 @@ class Stepper(anywidget.AnyWidget):
             data = self._payloads[0].inline(whole=whole)
         else:
             data = {"waiting": WAITING}
-        data["bookmarks"], data["step"] = self.bookmarks, self.step
         data["digest"] = sha256(json.dumps(data).encode()).hexdigest()[:16]
+        data["bookmarks"], data["step"] = self.bookmarks, self.step
         return data
 
     @property
@@ -546,6 +550,18 @@ class Stepper(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         """The output of a cell. No widget among it: one without its kernel is an error to see."""
         return {"text/plain": repr(self), "text/html": self._output()}, {}
+
+    def _ipython_display_(self) -> None:
+        """Show the stepper as a display that can be written anew, with the notes of its reader."""
+        self._has_output = True
+        bundle, metadata = self._repr_mimebundle_()
+        display(bundle, metadata=metadata, raw=True, display_id=self.name)
+
+    def _rewrite(self) -> None:
+        """Write the output anew: what a reader noted is saved with the notebook."""
+        if self._has_output:
+            bundle, metadata = self._repr_mimebundle_()
+            update_display(bundle, metadata=metadata, raw=True, display_id=self.name)
 
     def __repr__(self) -> str:
         if not self._payloads:

@@ -321,6 +321,42 @@ def test_in_a_saved_notebook_what_if_says_that_it_takes_the_kernel(notebook):
     view.locator(".hk-status", has_text="run the cell of this stepper first").wait_for()
 
 
+def test_a_note_is_saved_with_the_notebook_and_the_reader_goes_on_where_they_were(notebook, lab):
+    page = notebook(MAKE + 's = stepper(m.call("__kvm_timer_set_cntvoff", 0x1234))\ns', "s")
+    page.locator(".hk-view").nth(1).wait_for()
+    view = page.locator(".hk-view").first
+    view.locator(".hk-says").click()
+    for key in "nnm":
+        page.keyboard.press(key)
+    view.get_by_label("Note on step 2").fill("here the host leaves")
+    assert "saved with the notebook" in view.locator(".hk-panel").inner_text()
+    page.evaluate("() => { document.querySelector('.hypkit-live').mine = true; }")
+    view.locator(".hk-says").click()  # leaves the note: a moment later the output is written anew
+    page.wait_for_function("!document.querySelector('.hypkit-live')?.mine")
+    view.locator(".hk-where", has_text="step 2 ·").wait_for()
+    page.keyboard.press("n")
+    view.locator(".hk-where", has_text="step 3 ·").wait_for()
+    assert view.get_by_role("tab", name="Notes").get_attribute("aria-selected") == "true"
+    page.locator(".hk-where").nth(1).filter(has_text="step 3 ·").wait_for()
+    name = closed(page)
+    page.evaluate("hypkitSteppers.clear()")  # another day
+    page = notebook(name=name)
+    page.locator(".hk-view").nth(1).wait_for()
+    for at in (0, 1):
+        view = page.locator(".hk-view").nth(at)
+        view.get_by_role("tab", name="Notes").click()
+        assert view.get_by_label("Note on step 2").input_value() == "here the host leaves"
+    assert "stay in this browser" in view.locator(".hk-panel").inner_text()
+    # A note of today's, without a kernel, is there when the page is opened once more.
+    view.get_by_label("Note on step 2").fill("by HVC")
+    page.evaluate("hypkitSteppers.clear()")
+    page = notebook(name=closed(page))
+    view = page.locator(".hk-view").first
+    view.get_by_role("tab", name="Notes").click()
+    assert view.get_by_label("Note on step 2").input_value() == "by HVC"
+    page.evaluate("localStorage.clear()")
+
+
 def test_the_kernel_is_asked_for_origins_that_the_page_does_not_hold(notebook):
     page = notebook(MAKE + LONG)
     page.locator(".hk-view").wait_for()

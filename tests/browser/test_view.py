@@ -338,6 +338,24 @@ def test_a_note_in_a_file_is_there_after_the_page_is_opened_again(page):
     assert page.get_by_label("Note on step 12").input_value() == "look here"
 
 
+def test_a_copy_of_a_file_holds_the_notes_that_were_written_in_it(offline, text, tmp_path):
+    page = offline(text)
+    press(page, "n", "m")
+    page.get_by_label("Note on step 1").fill("</script> by the host")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save a copy").click()
+    path = tmp_path / "copy.html"
+    download.value.save_as(path)
+    page.evaluate("localStorage.clear()")
+    page.close()
+    page = offline(path.read_text(encoding="utf-8"))
+    page.get_by_role("tab", name="Notes").click()
+    assert page.get_by_label("Note on step 1").input_value() == "</script> by the host"
+    assert step(page) == 1
+    press(page, "n")
+    assert step(page) == 2
+
+
 def test_on_paper_is_the_trace(page, call):
     page.emulate_media(media="print")
     page.locator(".hk-paper table").wait_for()

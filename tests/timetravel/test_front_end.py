@@ -53,6 +53,20 @@ def test_the_modules_join_to_one_script_that_is_read_without_complaint(node, tmp
     ]
 
 
+def test_what_an_output_holds_is_the_same_script_without_its_comments(node, tmp_path):
+    pack = json.loads(zlib.decompress(base64.b64decode(front_end.packed({}))))
+    path = tmp_path / "plain.mjs"
+    path.write_text(pack["script"], encoding="utf-8")
+    assert run(node, "--check", str(path)).returncode == 0
+    for form in (r"^(?:export )?(?:async )?(?:function|class) \w+", r"^const \w+"):
+        of = {
+            text: re.findall(form, text, re.MULTILINE)
+            for text in (pack["script"], front_end.script())
+        }
+        assert of[pack["script"]] == of[front_end.script()]
+    assert len(pack["script"]) < 0.95 * len(front_end.script())
+
+
 def test_a_name_that_two_modules_have_is_found(node, tmp_path):
     path = tmp_path / "twice.mjs"
     path.write_text(front_end.script() + "const MASK64 = 1n;\n", encoding="utf-8")
@@ -242,6 +256,38 @@ def tsc(node, tmp_path_factory):
 def test_the_types_of_the_modules_agree(node, tsc):
     done = run(node, str(tsc), "--project", "tests/timetravel/front/tsconfig.json")
     assert done.returncode == 0, done.stdout
+
+
+ESLINT = ("eslint@9.17.0", "@eslint/js@9.17.0")
+
+
+@pytest.fixture(scope="module")
+def eslint(node, tmp_path_factory):
+    """A folder with ESLint, from the npm registry, its rules and the front end."""
+    folder, npm = tmp_path_factory.mktemp("eslint"), shutil.which("npm")
+    options = ("--no-audit", "--no-fund", "--ignore-scripts", "--silent")
+    if npm:
+        run(npm, "install", "--prefix", str(folder), *options, *ESLINT)
+    if not (folder / "node_modules" / "eslint" / "bin" / "eslint.js").exists():
+        message = "ESLint could not be installed: the front end is not linted"
+        if "browser" in required():
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+    shutil.copy(ROOT / "tests" / "timetravel" / "front" / "eslint.config.mjs", folder)
+    shutil.copytree(front_end.FRONT, folder / "front")
+    return folder
+
+
+def linted(node, folder, *paths):
+    command = (node, "node_modules/eslint/bin/eslint.js", *paths)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+
+
+def test_the_linter_finds_nothing(node, eslint):
+    done = linted(node, eslint, "front")
+    assert done.returncode == 0, done.stdout
+    (eslint / "wrong.js").write_text("var one = 1;\nif (one == 2) one = 3;\n", encoding="utf-8")
+    assert "eqeqeq" in linted(node, eslint, "wrong.js").stdout
 
 
 def test_a_wrong_type_would_be_found(node, tsc, tmp_path):

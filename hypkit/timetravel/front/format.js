@@ -26,10 +26,10 @@ export function flags(pstate) {
 export function compared(one, other) {
   if (one === other) return "equal";
   const unsigned = one < other;
-  const signed = BigInt.asIntN(64, one) < BigInt.asIntN(64, other);
+  const asSigned = BigInt.asIntN(64, one) < BigInt.asIntN(64, other);
   const text = unsigned ? "lower" : "higher";
-  return unsigned === signed ? text
-    : `${text}, but as signed numbers ${signed ? "less" : "greater"}`;
+  return unsigned === asSigned ? text
+    : `${text}, but as signed numbers ${asSigned ? "less" : "greater"}`;
 }
 
 /** A negative number as such, such as an error number; else "". */

@@ -2,9 +2,10 @@
 
 import { Controls } from "./controls.js";
 import { DiffView } from "./diff.js";
-import { h } from "./dom.js";
+import { focused, h } from "./dom.js";
 import { GONE, LATE, NO_ANSWER } from "./facts.js";
 import { told } from "./origins.js";
+import { Settling, notesOf } from "./notes.js";
 import { Reel } from "./reel.js";
 import { follow, followBoth, steered } from "./steer.js";
 import { followTheme } from "./theme.js";
@@ -13,6 +14,8 @@ import { View } from "./view.js";
 const SAVED = "These steps are not in the saved notebook: run the cell of this stepper again.";
 const UNASKED = "The answers for this long trace are not in the saved notebook: run its cell again.";
 const UNRUN = "To run the call again, run the cell of this stepper first: it needs the kernel.";
+const KEPT = "Notes are saved with the notebook, a second after you leave them.";
+const KEPT_HERE = "Without its kernel, notes stay in this browser; run the cell, and they are saved with the notebook.";
 const NEEDS = "To choose another call, run this cell: it needs the kernel.";
 
 /** Draw data {meta, chunks} or {diff: rows, sides: [data, data]} into an element. */
@@ -66,15 +69,18 @@ export class Home {
     el.append(this.above, this.place, this.status);
     if (embedded) {
       if (shared.step === null && embedded.step) shared.step = embedded.step;
-      shared.bookmarks ??= embedded.bookmarks ?? {};
+      this.local = notesOf(embedded.digest);
+      shared.bookmarks ??= { ...embedded.bookmarks, ...(shared.model ? {} : this.local.read()) };
       this.guard(() => this.show(opened(embedded, bytes), embedded.waiting));
     }
     shared.homes.add(this);
     const host = /** @type {any} */ (el.getRootNode()).host ?? el;
     this.outer = host.closest(".hypkit-stepper") ?? host;
     steered(this.outer, (wish, link) => this.steer(wish, link));
+    this.settling = new Settling(() => this.isWriting, () => this.settle());
     if (shared.model) this.attach(shared.model);
-    else if (embedded?.machine) this.above.append(h("p", { class: "hk-needs" }, NEEDS));
+    this.resume();
+    if (!shared.model && embedded?.machine) this.above.append(h("p", { class: "hk-needs" }, NEEDS));
   }
 
   guard(action) {
@@ -142,7 +148,8 @@ export class Home {
       fetch: whole ? null : (number) => this.fetch(number, data.meta.chunk),
       start: this.shared.step ?? 0,
       bookmarks: this.shared.bookmarks ?? this.model?.get("bookmarks") ?? {},
-      keep: (bookmarks) => this.shared.kept(bookmarks, this),
+      keep: (bookmarks) => this.keep(bookmarks),
+      keeps: () => (this.model ? KEPT : KEPT_HERE),
       moved: (step) => this.shared.moved(step, this),
       leave: () => this.leave(),
       ask: (name, step) => this.ask(name, step),
@@ -177,6 +184,43 @@ export class Home {
       from.scrollIntoView({ block: "nearest" });
       from.focus({ preventScroll: true });
     } else this.outer.closest(".jp-Notebook")?.focus({ preventScroll: true });
+  }
+
+  // -- notes --
+
+  /** The reader has other notes. */
+  keep(bookmarks) {
+    this.shared.kept(bookmarks, this);
+    if (this.model) this.settling.touch();
+    else this.local?.write(bookmarks);
+  }
+
+  /** Whether the reader is in a field of this view. */
+  get isWriting() {
+    return this.view instanceof View && Boolean(focused(this.view.root)?.matches("input, textarea"));
+  }
+
+  /** Have the kernel write this output anew, notes and all; the next view goes on as this one. */
+  settle() {
+    const { view, shared } = this;
+    if (!this.model || !(view instanceof View)) return;
+    const at = view.hasFocus ? sameOutputs(this.outer).indexOf(this.outer) : -1;
+    shared.resume = { tab: view.tab, at, until: Date.now() + 5000 };
+    const around = this.outer.parentElement;
+    if (around) { // or the page would jump while there is no view
+      around.style.minHeight = `${around.offsetHeight}px`;
+      setTimeout(() => { around.style.minHeight = ""; }, 3000);
+    }
+    this.model.send({ type: "keep" });
+  }
+
+  /** Go on where the view was that this one replaces, if there was one. */
+  resume() {
+    const { resume, homes } = this.shared;
+    if (!resume || Date.now() > resume.until || !(this.view instanceof View)) return;
+    for (const home of homes) if (home !== this && !home.outer.isConnected) home.close();
+    this.view.openTab(resume.tab);
+    if (resume.at >= 0 && sameOutputs(this.outer)[resume.at] === this.outer) this.view.root.focus({ preventScroll: true });
   }
 
   // -- steps that come later --
@@ -244,4 +288,10 @@ export class Home {
 export function opened(said, buffer) {
   const open = (part) => ({ meta: part.meta, chunks: part.chunks.map(buffer) });
   return said.diff ? { ...said, sides: said.sides.map(open) } : said.meta ? open(said) : null;
+}
+
+/** The outputs of one stepper, in the order of the page. */
+function sameOutputs(outer) {
+  return [...document.querySelectorAll(".hypkit-stepper")].filter(
+    (other) => /** @type {any} */ (other).dataset.stepper === outer.dataset.stepper);
 }

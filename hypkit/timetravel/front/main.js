@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { Home, bytes, draw, inflated, opened } from "./home.js";
+import { notesOf, saveCopy } from "./notes.js";
 import { sharedBy } from "./shared.js";
 import { follow, followBoth, wishOf } from "./steer.js";
 import { followTheme } from "./theme.js";
@@ -45,7 +46,8 @@ export async function openFile(el, packed) {
     const view = draw(opened(said, bytes), el, {
       bookmarks: { ...said.bookmarks, ...notes.read() }, start: said.step,
       keep: notes.write, link: (step) => `${location.href.split("#")[0]}#step=${step}`,
-      keeps: "Notes that you write here stay in this browser, for this file.",
+      keeps: () => "Notes that you write here stay in this browser, for this file.",
+      copy: (bookmarks, step) => saveCopy(said, bookmarks, step),
     });
     const obey = () => asked() && view.guard(() => (view instanceof View ? follow : followBoth)(view, asked()));
     window.addEventListener("hashchange", obey);
@@ -56,27 +58,6 @@ export async function openFile(el, packed) {
     el.append(h("p", { class: "hk-status hk-bad", role: "alert" }, `Error: ${error.message ?? error}`));
     return null;
   }
-}
-
-/** The notes on a trace that this browser keeps: {read, write}. */
-function notesOf(digest) {
-  const key = `hypkit notes ${digest}`;
-  return {
-    read: () => {
-      try {
-        return JSON.parse(localStorage.getItem(key) ?? "{}");
-      } catch {
-        return {}; // a browser that keeps nothing for this page
-      }
-    },
-    write: (bookmarks) => {
-      try {
-        localStorage.setItem(key, JSON.stringify(bookmarks));
-      } catch {
-        // as above: the notes last as long as the page
-      }
-    },
-  };
 }
 
 export default { initialize, render };

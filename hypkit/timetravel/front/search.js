@@ -50,12 +50,12 @@ export function query(reel, text) {
 /** The steps after which a register compares so, and before which it did not. */
 function becomes(reel, name, op, value) {
   const compare = COMPARE[op];
-  const number = reel.meta.sysregs.indexOf(name.toUpperCase());
+  const system = reel.meta.sysregs.indexOf(name.toUpperCase());
   const register = name.toLowerCase();
-  if (number >= 0) {
+  if (system >= 0) {
     return { says: `${name.toUpperCase()} ${op} ${hex(value)}`, test: (step) => {
-      const news = reel.sysChanged(step).get(number);
-      return news !== undefined && compare(news, value) && !compare(reel.sysreg(number, step), value);
+      const news = reel.sysChanged(step).get(system);
+      return news !== undefined && compare(news, value) && !compare(reel.sysreg(system, step), value);
     } };
   }
   if (!reel.meta.registers.includes(register)) {
@@ -73,10 +73,10 @@ function touches(reel, store, what) {
     return { says: `${verb} ${name}`, test: store ? (step) => reel.changed(step).includes(name)
       : (step) => reel.row(step).reads.includes(name) };
   }
-  const number = reel.meta.sysregs.indexOf(what.toUpperCase());
-  if (number >= 0) {
+  const system = reel.meta.sysregs.indexOf(what.toUpperCase());
+  if (system >= 0) {
     const register = what.toUpperCase();
-    return { says: `${verb} ${register}`, test: store ? (step) => reel.sysChanged(step).has(number)
+    return { says: `${verb} ${register}`, test: store ? (step) => reel.sysChanged(step).has(system)
       : (step) => /^mrs\b/.test(reel.row(step).text) && reel.row(step).text.toUpperCase().includes(register) };
   }
   const range = RANGE.exec(what);

@@ -15,6 +15,8 @@ export class Shared {
     /** @type {Set<any>} */
     this.homes = new Set();
     this.timer = 0;
+    /** @type {{tab: string, at: number, until: number} | null} how a view goes on that is drawn anew */
+    this.resume = null;
   }
 
   /** The kernel's side is there: every view may use it. */
@@ -27,6 +29,8 @@ export class Shared {
     // What the reader did before the kernel was heard of; else what the kernel says.
     if (this.step !== null) this.moved(this.step, null);
     else if (model.get("step")) stepped();
+    const said = model.get("bookmarks");
+    if (Object.keys(said ?? {}).length) this.tell("noted", said);
     for (const home of this.homes) home.attach(model);
     return () => {
       model.off("change:step", stepped);

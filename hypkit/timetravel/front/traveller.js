@@ -8,10 +8,11 @@ export class Traveller extends Board {
   /**
    * @param {any} reel
    * @param {{bookmarks?: Record<string, string>, keep?: (b: Record<string, string>) => void,
-   *          moved?: (step: number) => void, start?: number, leave?: () => void, keeps?: string,
+   *          moved?: (step: number) => void, start?: number, leave?: () => void, keeps?: () => string,
+   *          copy?: (b: Record<string, string>, step: number) => any,
    *          link?: (step: number) => string, ask?: (name: string, step: number) => Promise<any>}} options
    *   ask: the kernel, where a value came from; leave: give the keys back to the page
-   *   around; keeps: a sentence on what becomes of the notes; link: what leads to a step
+   *   around; keeps: a sentence on what becomes of the notes; copy: save a page with them; link: what leads to a step
    */
   constructor(reel, options) {
     super();

@@ -10,6 +10,7 @@ const { Reel } = await import(new URL("reel.js", front).href);
 const { compared, grouped, plain } = await import(new URL("format.js", front).href);
 const { query, typed } = await import(new URL("search.js", front).href);
 const { originOf, reachOf } = await import(new URL("origins.js", front).href);
+const { aimOf, wishOf } = await import(new URL("steer.js", front).href);
 const { callPaths, path } = await import(new URL("calls.js", front).href);
 
 /** The cases that Python wrote: traces, addresses and pairs of words, with Python's answers. */
@@ -110,3 +111,21 @@ for (const { variant, seed, payload, addresses, sentences } of shared) {
     sentences.forEach((sentence, step) => assert.equal(reel.sentence(step), sentence, `step ${step}`));
   });
 }
+
+test("a link's words are a wish only when all of them are known", () => {
+  assert.deepEqual(wishOf("#step=35"), { step: "35" });
+  assert.deepEqual(wishOf("#find=x0%20==%200x102&panel=memory"), { find: "x0 == 0x102", panel: "memory" });
+  for (const other of ["#Key-points", "#", "", "#step=", "#step=3&colour=red"]) assert.equal(wishOf(other), null, other);
+});
+
+test("a wish leads to a step or to a test of steps, and a wrong one says what was expected", () => {
+  const reel = reels.call;
+  assert.equal(aimOf(reel, { step: "end" }).step, reel.steps);
+  assert.deepEqual(aimOf(reel, { steps: "3-5" }).marks, [3, 4, 5]);
+  const slot = [...Array(reel.steps).keys()].filter(aimOf(reel, { slot: "any" }).test);
+  assert.equal(slot.length, 1);
+  assert.match(reel.sentence(slot[0]), /table slot/);
+  for (const [words, said] of [[{ step: "99999" }, /expected a step/], [{ step: "x" }, /got x/], [{ steps: "5-3" }, /got 5-3/]]) {
+    assert.throws(() => aimOf(reel, words), said);
+  }
+});

@@ -26,5 +26,7 @@ function notesNodes(view) {
         }) }, "✕")]);
   return [rows.length ? table("Bookmarks", ["Step", "Note", "Remove"], rows, "hk-notes")
     : h("p", {}, "No bookmark yet: m, or the button ★, keeps the current step."),
-    view.options.keeps ? h("p", { class: "hk-hint" }, view.options.keeps) : ""];
+    view.options.keeps ? h("p", { class: "hk-hint" }, view.options.keeps()) : "",
+    view.options.copy ? h("p", {}, h("button", { type: "button",
+      onclick: view.on(() => view.options.copy({ ...view.bookmarks }, view.step)) }, "Save a copy of this page with the notes")) : ""];
 }
