@@ -12,7 +12,7 @@ $(error VENV must name one folder, in a path without blanks; got "$(VENV)")
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks handout slides bench linux soak site release clean
+.PHONY: help lab test check notebooks handout slides bench linux soak site release bundle class clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,7 @@ check: $(VENV)/for-test ## lint, types, spelling, notebooks older than their tex
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/python -m mypy
-	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md CONTRIBUTING.md CHANGELOG.md SECURITY.md notebooks/src notebooks/handout notebooks/site/pages data hypkit/kernel/guest
+	$(BIN)/python -m codespell_lib --skip '*.json' README.md INSTRUCTOR.md CONTRIBUTING.md CHANGELOG.md SECURITY.md classroom notebooks/src notebooks/handout notebooks/site/pages data hypkit/kernel/guest
 	$(BIN)/python -m notebooks.src.build --check
 
 notebooks: $(VENV)/for-test ## write and run the notebooks again from notebooks/src (ARGS=01: only those)
@@ -56,6 +56,14 @@ site: $(VENV)/for-test ## make the web book in build/site (ARGS='--repository ht
 
 release: $(VENV)/for-release ## build sdist and wheel into dist/, and try the wheel (ARGS=--draft: in any state)
 	$(BIN)/python classroom/release.py $(ARGS)
+
+bundle: $(VENV)/for-test ## make dist/*.zip for rooms without a network, one for each kind of computer
+	$(BIN)/python -m notebooks.site.build
+	$(BIN)/python -m notebooks.handout.build
+	$(BIN)/python classroom/bundle.py $(ARGS)
+
+class: $(VENV)/for-class ## hold a class of twenty on a JupyterHub here, and measure it (some minutes)
+	$(BIN)/python classroom/try_class.py $(ARGS)
 
 clean: ## remove the virtual environment, the caches and the handout
 	rm -rf $(if $(OWN),$(VENV)) .mypy_cache .pytest_cache .ruff_cache build
@@ -113,6 +121,11 @@ $(VENV)/for-handout: $(VENV)/for-lab
 $(VENV)/for-release: $(VENV)/for-test
 	@echo "Installing what a release needs as well."
 	@$(INSTALL) --editable '.[release]' || $(FAILED)
+	@touch $@
+
+$(VENV)/for-class: $(VENV)/for-lab
+	@echo "Installing what a hub for a class needs as well."
+	@$(INSTALL) --editable '.[class]' || $(FAILED)
 	@touch $@
 
 ifneq ($(FOREIGN),)

@@ -316,6 +316,7 @@ def build(out: Path, repository: str = "") -> None:
     done = subprocess.run(command, env=inside, capture_output=True, text=True)
     if done.returncode:
         raise SiteError(f"Sphinx complains:\n{done.stdout}{done.stderr}".strip())
+    shutil.rmtree(out.parent / "jupyter_execute", ignore_errors=True)  # MyST-NB's, empty
     for page in out.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         for old, new in MENDED:

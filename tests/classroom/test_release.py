@@ -1,14 +1,10 @@
 """What must agree before a release."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
-TOP = Path(__file__).resolve().parents[1]
-spec = importlib.util.spec_from_file_location("release", TOP / "classroom" / "release.py")
-release = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(release)
+from tests.classroom.scripts import load
+
+release = load("release")
 
 PROJECT = '[project]\nname = "hypkit"\nversion = "1.2.0"\n'
 CITATION = "version: 1.2.0\ndate-released: 2026-12-01\n"
