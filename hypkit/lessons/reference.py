@@ -13,6 +13,7 @@ from hypkit.call import Call, Panic
 from hypkit.emu import Machine
 from hypkit.errors import UnknownName, did_you_mean, shown
 from hypkit.kernel.variants import VARIANTS
+from hypkit.pictures import html
 from hypkit.pictures.rows import Rows
 from hypkit.trace import Step, Trace
 
@@ -50,17 +51,28 @@ ATTRIBUTES = {
 
 @dataclass(frozen=True)
 class Table(Rows):
-    """One table of the reference; about: a sentence, for a page that has room for one."""
+    """One table of the reference.
+
+    about: a sentence, for a page that has room for one; widths: of the columns, in CSS.
+    """
 
     about: str = ""
+    widths: tuple[str, ...] = ()
 
     __repr__ = Rows.__repr__
 
+    def _columns(self) -> list[html.Column]:
+        return [html.Column(h, width=w) for h, w in zip(self.heads, self.widths, strict=True)]
+
 
 def _table(
-    title: str, about: str, heads: tuple[str, ...], rows: tuple[tuple[str, ...], ...]
+    title: str,
+    about: str,
+    heads: tuple[str, ...],
+    rows: tuple[tuple[str, ...], ...],
+    widths: tuple[str, ...],
 ) -> Table:
-    return Table(heads, rows, title, about)
+    return Table(heads, rows, title, about, widths)
 
 
 def reference(name: str) -> Table:
@@ -79,10 +91,14 @@ def reference(name: str) -> Table:
     return TABLES[name]()
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _remarks() -> Table:
     rows = tuple(
         (
-            one.what.removeprefix("Not in the review: "),
+            _capital(one.what.removeprefix("Not in the review: ")),
             f"“{one.quote}”" if one.quote else "not in the review: version 2 mended it",
             one.v2,
             one.lesson,
@@ -94,6 +110,7 @@ def _remarks() -> Table:
         "What Marc Zyngier asked for on 7 May 2020, in our words and in a few of his.",
         ("what was asked for", "his words", "version 2 of the patch", "lesson"),
         rows,
+        ("", "", "", "4em"),
     )
 
 
@@ -108,6 +125,7 @@ def _variants() -> Table:
         "does.",
         ("name", "in short", "how it finds the function", "from", "lesson"),
         rows,
+        ("7.5em", "9em", "", "8em", "4em"),
     )
 
 
@@ -120,6 +138,7 @@ def _functions() -> Table:
         "What the host can ask for, in the order of the patch: 0x100 is added to the place.",
         ("place", "function", "what it does"),
         rows,
+        ("4em", "", ""),
     )
 
 
@@ -133,6 +152,7 @@ def _stubs() -> Table:
         "Calls from before KVM is there. Once it is installed, numbers 1 and 2 still work.",
         ("x0", "name", "what it does", "takes"),
         rows,
+        ("3em", "13em", "", ""),
     )
 
 
@@ -148,6 +168,7 @@ def _machine() -> Table:
         "Steps; `m.translate(...)` gives a Walk; `m.panicked` a Panic.",
         ("of a", "name", "what it gives"),
         tuple(rows),
+        ("5em", "14em", ""),
     )
 
 
@@ -173,6 +194,7 @@ def _words() -> Table:
         "Each with the lesson that explains it.",
         ("word", "what it means", "lesson"),
         rows,
+        ("11em", "", "4em"),
     )
 
 

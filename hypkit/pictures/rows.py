@@ -22,14 +22,16 @@ class Rows:
     title: str = ""
 
     def _repr_html_(self) -> str:
-        columns = [
-            html.Column(head, align="right" if self._counts(place) else "left")
-            for place, head in enumerate(self.heads)
-        ]
         cells = [
             [_marked(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows
         ]
-        return html.table(columns, cells, caption=self.title)
+        return html.table(self._columns(), cells, caption=self.title)
+
+    def _columns(self) -> list[html.Column]:
+        return [
+            html.Column(head, align="right" if self._counts(place) else "left")
+            for place, head in enumerate(self.heads)
+        ]
 
     def _counts(self, place: int) -> bool:
         """Return whether a column holds nothing but numbers."""

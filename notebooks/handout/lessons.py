@@ -210,7 +210,7 @@ def answers(lesson: Lesson, pictures: dict[str, bytes], asked: dict[str, str]) -
 
 def _answer(text: str, asked: dict[str, str]) -> list[str]:
     """A solution's prose, the question below its heading, all that leads to its code in one piece."""
-    head = re.match(r"(## Exercise (\d\d\.\d): .*)\n+", text)
+    head = re.match(r"(## Exercise (\d\d\.\d): .*)\n*", text)
     if not head:
         return [text]
     question = f"::: question\n{asked[head[2]]}\n:::"
