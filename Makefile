@@ -12,7 +12,7 @@ $(error VENV must name one folder, in a path without blanks; got "$(VENV)")
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check notebooks handout slides bench linux soak site release bundle class clean
+.PHONY: help lab test check notebooks handout slides bench linux soak arm site release bundle class clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ linux: $(VENV)/for-lab ## fetch a real Linux, boot it once in QEMU, keep its EL2
 
 soak: $(VENV)/for-test ## use the kit as badly as can be (ARGS='--cases 5000 --seed 2' for more)
 	$(BIN)/python -m tests.soak $(ARGS)
+
+arm: ## make an arm64 Debian and run a part of the tests there (as root; ARGS=all: all of them)
+	tests/arm64/run $(ARGS)
 
 site: $(VENV)/for-test ## make the web book in build/site (ARGS='--repository https://github.com/...')
 	$(BIN)/python -m notebooks.site.build $(ARGS)
