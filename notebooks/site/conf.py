@@ -17,6 +17,7 @@ nb_merge_streams = True
 myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 4
 suppress_warnings = [
+    "misc.highlighting_failure",  # a lexer that knows no arm64 leaves such a block in one colour
     "mystnb.unknown_mime_type",  # an output's data for the handout
     "myst.xref_missing",  # what leads out of the book is told apart by build.py
 ]
