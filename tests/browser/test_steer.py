@@ -97,7 +97,7 @@ def test_a_link_names_steps_a_label_a_slot_a_search_or_an_origin(page):
 def test_a_link_to_what_is_not_there_says_so_and_other_links_are_left_alone(page):
     page.get_by_role("link", name="nothing").first.click()
     status = page.locator(".hk-view .hk-status").first
-    assert status.inner_text() == "the label nowhere is nowhere in this trace."
+    assert status.inner_text() == "The label nowhere is nowhere in this trace."
     page.get_by_role("link", name="a heading").first.click()
     assert page.evaluate("location.hash") == "#Next"
 

@@ -19,7 +19,7 @@ export function printable(reel, bookmarks) {
       h("span", {}, sentenceNodes(reel.sentence(step)), note ? h("strong", {}, ` ★ ${note}`) : null)]);
   }
   const left = reel.steps - step;
-  return [table(`${reel.meta.title}. ${reel.meta.outcome}`,
+  return [table(h("span", {}, h("code", {}, reel.meta.title), " ", sentenceNodes(reel.meta.outcome)),
     ["Step", "Level", "At", "Instruction", "Changes", "What it does"], rows),
     left > 0 ? h("p", {}, `${left} more steps are not printed.`) : ""];
 }

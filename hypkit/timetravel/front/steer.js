@@ -53,7 +53,8 @@ export async function follow(view, words) {
   const aim = aimOf(view.reel, words);
   if (aim?.step !== undefined) await view.go(aim.step);
   else if (aim) {
-    if (await view.goFind(0, 1, aim.test, `${aim.says} is nowhere in this trace.`) === null) return;
+    const says = `${aim.says[0].toUpperCase()}${aim.says.slice(1)}`;
+    if (await view.goFind(0, 1, aim.test, `${says} is nowhere in this trace.`) === null) return;
   }
   if (words.find !== undefined) {
     view.search.value = words.find;
