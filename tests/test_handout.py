@@ -213,10 +213,17 @@ def test_forms_take_the_place_of_ruled_lines_for_code(booklets):
     text = booklets["handout"].text
     for form in ("registers", "stack", "walk", "bits"):
         assert f"#form-{form}" in text
+    at_screen = {
+        exercise[9:13]
+        for exercise in re.split(r"^### (?=Exercise)", text, flags=re.MULTILINE)[1:]
+        if "*At the screen.*" in exercise
+    }
+    assert {"00.3", "02.2", "04.4", "11.2", "11.3"} <= at_screen
+    assert not {"00.1", "01.1", "03.1", "05.4"} & at_screen
     for exercise in re.split(r"^### (?=Exercise)", text, flags=re.MULTILINE)[1:]:
-        code = re.search(r"^```+python\n(?:.*\n)*?(?:def |mine = )", exercise, re.MULTILINE)
-        assert ("*At the screen.*" in exercise) == bool(code), exercise[:60]
-        assert ("#room(" in exercise) != bool(code), exercise[:60]
+        assert ("#room(" in exercise) != ("*At the screen.*" in exercise), exercise[:60]
+        if re.search(r"^```+python\n(?:.*\n)*?(?:def |mine = )", exercise, re.MULTILINE):
+            assert exercise[9:13] in at_screen
 
 
 @pytest.mark.parametrize("paper", build.PAPERS)

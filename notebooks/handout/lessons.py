@@ -21,7 +21,8 @@ _VERDICT = re.compile(r"\d\d\.\d: ")
 # Lines to write on below an exercise that is answered in words or numbers. A function and a dispatcher
 # are written at the screen: ruled lines are of no use for code.
 LINES = {"easy": 3, "medium": 4, "not so easy": 5, "hard": 5}
-_AT_THE_SCREEN = re.compile(r"^(def |mine = )", re.MULTILINE)
+_CODE = re.compile(r"^```+python\n(?:.*\n)*?(?:def |mine = )")
+_ASKS_FOR_CODE = re.compile(r"\b[Ww]rite (?:a|the|your) (?:dispatcher|header)\b|in assembly\b")
 # What a prediction leaves for paper: hypkit/lessons/prediction_view.py.
 PREDICTION = "application/vnd.hypkit.prediction+json"
 
@@ -154,6 +155,13 @@ def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
     return "\n\n".join([*parts, *_with_room(exercise, lesson)])
 
 
+def at_the_screen(exercise: list[str]) -> bool:
+    """Whether an exercise asks for code: a function, a dispatcher, a header."""
+    return any(
+        (_CODE if part.startswith("```") else _ASKS_FOR_CODE).search(part) for part in exercise
+    )
+
+
 def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
     """An exercise in one piece; below it lines to write on, unless it asks for code."""
     if not exercise:
@@ -164,8 +172,11 @@ def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
         raise HandoutError(
             f"{lesson.path.name}: {heading!r} must end with how hard it is: {', '.join(LINES)}"
         )
-    code = any(_AT_THE_SCREEN.search(part) for part in exercise if part.startswith("```python"))
-    below = "*At the screen.*" if code else f"```{{=typst}}\n#room({LINES[level[1]]})\n```"
+    below = (
+        "*At the screen.*"
+        if at_the_screen(exercise)
+        else f"```{{=typst}}\n#room({LINES[level[1]]})\n```"
+    )
     return ["::: together", *exercise, below, ":::"]
 
 
