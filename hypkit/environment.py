@@ -86,6 +86,7 @@ def environment() -> Environment:
     ]
     for module, (name, purpose) in PARTS.items():
         parts.append(_part(module, name, purpose))
+    parts.append(_compiler())
     parts.append(_machine())
     parts.append(_engine())
     return Environment(tuple(parts))
@@ -102,6 +103,18 @@ def _part(module: str, name: str, purpose: str) -> Part:
         pass_on(error)
         return Part(name, MISSING, f"it does not load: {type(error).__name__}: {error}; {INSTALL}")
     return Part(name, OK, purpose)
+
+
+def _compiler() -> Part:
+    """The compiler is given a header: its library may be installed and still not load."""
+    try:
+        from hypkit.header import ENUM, read_header
+
+        read_header(ENUM)
+    except Exception as error:
+        pass_on(error)
+        return Part("Clang", MISSING, f"it reads no header: {error}; {INSTALL}")
+    return Part("Clang", OK, "reads the C headers that you write")
 
 
 def _machine() -> Part:

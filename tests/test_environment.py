@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
-from hypkit import asm, emu
+from hypkit import asm, emu, header
 from hypkit.environment import MISSING, OK, environment
 
 SANITIZE = Path(__file__).with_name("nbval-sanitize.cfg")
@@ -35,7 +35,7 @@ def without(monkeypatch, *modules):
 def test_a_good_environment_is_ready_and_says_so():
     found = environment()
     assert found.ready and found.sentence == "All is well: the lessons can begin."
-    assert [part.state for part in found.parts[:-1]] == [OK] * 8
+    assert [part.state for part in found.parts[:-1]] == [OK] * 9
 
 
 def test_a_missing_part_is_named_with_what_to_do(monkeypatch):
@@ -45,6 +45,19 @@ def test_a_missing_part_is_named_with_what_to_do(monkeypatch):
     assert "make lab" in part.words and not found.ready
     assert found.sentence.startswith("Something is missing: run `make lab` again")
     assert "<code>make lab</code>" in found._repr_html_()
+
+
+def test_a_compiler_that_does_not_load_is_named(monkeypatch):
+    def absent(child, main, files, language):
+        return header.front_end.reply({"ended": header.clang_child.ABSENT})
+
+    monkeypatch.setattr(header.front_end.Child, "ask", absent)
+    header._numbers.cache_clear()  # what an earlier test was told is not asked again
+    found = environment()
+    header._numbers.cache_clear()
+    (part,) = [part for part in found.parts if part.name == "Clang"]
+    assert part.state == MISSING and not found.ready
+    assert "the package libclang is not installed, or does not load" in part.words
 
 
 def test_a_machine_that_does_not_run_is_named(monkeypatch):
