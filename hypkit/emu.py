@@ -497,6 +497,13 @@ class Machine:
                 f"{self._here()}, in a loop perhaps"
             )
         if reason is Stop.LOST:
+            pc, level = cpu.read("pc"), cpu.el
+            if not cpu.sysreg(f"SCTLR_EL{level}") & 1 and self.image.layout.space(pc) != "physical":
+                restart = "; HVC_SOFT_RESTART, x0 = 1, goes to the physical address in x1"
+                return _State(
+                    f"it went to {pc:#x} at EL{level} with the MMU off, and there is no memory at "
+                    f"this physical address{restart if level == 2 else ''}"
+                )
             return _State(
                 f"at {self._here()} it accessed an address where this machine has no memory"
             )

@@ -303,7 +303,10 @@ def test_a_restart_into_nowhere_is_a_runaway_that_says_where(key, nowhere):
     with Machine(key) as machine:
         call = machine.hvc(1, nowhere)
         assert (call.outcome, call.x0) == ("runaway", None)
-        wants = f"at {nowhere:#x} (EL2) it accessed an address where this machine has no memory"
+        wants = (
+            f"it went to {nowhere:#x} at EL2 with the MMU off, and there is no memory at this "
+            "physical address; HVC_SOFT_RESTART, x0 = 1, goes to the physical address in x1"
+        )
         assert call.message == wants
         machine.reboot()
         with pytest.raises(MachineError, match=re.escape(f"request 0: {wants}")):

@@ -184,3 +184,16 @@ def test_a_budget_set_later_counts():
     with Machine("numbered", dispatcher=loop) as machine:
         machine.budget = np.int32(1000)
         assert len(machine.hvc(0x100).whole_trace) == machine.budget == 1000
+
+
+@pytest.mark.parametrize(("x1", "place"), [(0, "0x0"), (0x9000_0000, "0x90000000")])
+def test_a_soft_restart_to_where_no_memory_is_says_where_it_went(x1, place):
+    with Machine("numbered") as machine:
+        call = machine.hvc(1, x1)
+        assert call.outcome == "runaway" and call.x0 is None
+        assert call.message.startswith(
+            f"it went to {place} at EL2 with the MMU off, and there is no"
+        )
+        assert "goes to the physical address in x1" in str(machine.stopped)
+        machine.reboot()
+        assert machine.hvc(1, 0x4028_0000).outcome == "restarted"  # the kernel's entry again
