@@ -206,7 +206,7 @@ def check(number: str, answer: object = ...) -> Verdict:
     Args:
         number: The exercise, such as "01.2".
         answer: Whatever the exercise asks for. A function gets three seconds of the processor; one
-            call into C without an end, such as sum(itertools.repeat(1)), nothing can stop.
+            call into C that listens to no signal, such as sum(itertools.repeat(1)), nothing can stop.
 
     Returns:
         The verdict, whatever the answer is.

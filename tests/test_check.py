@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -393,3 +394,20 @@ def test_a_recording_machine_remembers_each_call_once():
             "hvc 0x101",
             "hvc 0x101",
         ]
+
+
+def huge_power(*arguments):
+    return 10**10**9
+
+
+def catastrophe(*arguments):
+    return re.match("(a+)+$", "a" * 60 + "b")
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no such signals")
+@pytest.mark.parametrize("answer", [huge_power, catastrophe])
+def test_a_call_into_c_that_listens_to_signals_is_stopped(answer, impatient):
+    verdict = check("00.3", answer)
+    assert not verdict.passed and "ran for 0.3 seconds and did not return" in verdict.sentence
+    assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] == 0
+    assert signal.getsignal(signal.SIGVTALRM) is signal.SIG_DFL

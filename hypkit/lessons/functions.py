@@ -1,16 +1,19 @@
 """Learners' functions and generators, run with a limit on their time and asked for a result.
 
 The limit counts the processor time of the thread that runs them, so that a busy computer makes no
-answer wrong. It stops Python code between two instructions. What it cannot stop, and neither can
-the notebook's stop button, is one call into C without an end, such as sum(itertools.repeat(1)):
-restart the kernel then.
+answer wrong. It stops Python code between two instructions, and where there are signals (not on
+Windows) calls into C that listen to them: regular expressions, arithmetic with huge numbers. What it
+cannot stop, and neither can the notebook's stop button, is a call into C that listens to nothing,
+such as sum(itertools.repeat(1)): restart the kernel then.
 """
 
 from __future__ import annotations
 
 import inspect
 import itertools
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -53,12 +56,45 @@ def _time_limit(entered: set[str]) -> Iterator[None]:
             raise _OutOfTime(f"waited for {PATIENCE:g} seconds")
         return trace
 
+    def ring(number: int, frame: FrameType | None) -> None:
+        if time.thread_time() > working and _is_learners(frame):
+            raise _OutOfTime(f"ran for {SECONDS:g} seconds")
+
     before = sys.gettrace()
-    sys.settrace(trace)
+    with _alarm(ring):
+        sys.settrace(trace)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+
+@contextmanager
+def _alarm(ring: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call *ring* from time to time after a while, where the system has signals for this thread."""
+    here = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if not here or signal.getitimer(signal.ITIMER_VIRTUAL)[0]:  # somebody else's alarm is set
+        yield
+        return
+    before = signal.signal(signal.SIGVTALRM, ring)
     try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS, SECONDS / 4)
         yield
     finally:
-        sys.settrace(before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before or signal.SIG_DFL)
+
+
+def _is_learners(frame: FrameType | None) -> bool:
+    """Return whether a frame is a learner's code, or a library's that it called without the kit."""
+    walked = frame
+    while frame is not None:
+        if frame.f_code.co_filename == __file__:
+            return frame is not walked  # else it is between the lines of the time limit itself
+        if frame.f_code.co_filename.startswith(_OURS):
+            return False
+        frame = frame.f_back
+    return False
 
 
 def call_function(
