@@ -170,7 +170,13 @@ class Listing:
 
     @cached_property
     def _kern_hyp_va(self) -> dict[int, int]:
-        return {pa + 4 * step: step for pa in self.image.patched for step in range(5)}
+        # Boot rewrites another macro's moves as well: kimg_phys_offset.
+        sites = (
+            pa
+            for pa in self.image.patched
+            if decode(self._word(pa) or 0).mnemonic not in ("mov", "movz")
+        )
+        return {pa + 4 * step: step for pa in sites for step in range(5)}
 
     def _stray(self, pc: int) -> Row:
         instruction = decode(self._words.get(pc, 0))

@@ -142,6 +142,19 @@ def test_code_that_was_rewritten_is_told_as_it_was_executed(machine):
     machine.reboot()
 
 
+def test_moves_that_boot_wrote_are_no_step_of_kern_hyp_va():
+    with Machine("patched", seed=2020) as patched:
+        call = patched.call("__kvm_timer_set_cntvoff", 0x1234)
+    told = [in_words(call.trace, step) for step in call.cost.steps["dispatch"]]
+    texts = [call.trace[step].text for step in call.cost.steps["dispatch"]]
+    moves = [words for text, words in zip(texts, told, strict=True) if text.startswith("mov")]
+    assert len(moves) == 4 and not any("kern_hyp_va" in words for words in moves)
+    assert [words.partition(":")[0] for words in told if "kern_hyp_va" in words] == [
+        f"kern_hyp_va, {n} of 5" for n in range(1, 6)
+    ]
+    assert texts[[n for n, words in enumerate(told) if "1 of 5" in words][0]].startswith("and ")
+
+
 def test_a_number_that_is_no_address_has_no_meaning(machine):
     image = machine.image
     assert meaning(image, 0x1234) is None and with_meaning(image, 0x1234) == "0x1234"

@@ -98,3 +98,8 @@ def test_wrong_use_is_named(arguments, error, message):
 def test_wrong_options_are_named(wrong):
     with pytest.raises(TypeError, match="expected"):
         show_source("nop", **wrong)
+
+
+def test_a_listing_is_monospaced_whatever_a_page_says_of_what_a_cell_shows():
+    """JupyterLab and nbconvert say `.jp-OutputArea-output pre {font-family: inherit}`."""
+    assert "<style>.hk-source.hk-source{font-family:" in show_source("nop")._repr_html_()
