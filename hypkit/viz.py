@@ -18,6 +18,7 @@ from hypkit.pictures.memory_map import show_layout
 from hypkit.pictures.picture import Picture, figure
 from hypkit.pictures.rows import Rows, show_rows
 from hypkit.pictures.source import Listing, show_source
+from hypkit.pictures.timing import show_timing
 from hypkit.timetravel.widget import Stepper, stepper
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "show_source",
     "show_table",
     "show_timeline",
+    "show_timing",
     "show_writers",
     "sources_table",
     "stepper",
