@@ -16,6 +16,7 @@ _PUBLIC = {
     "show_layout": "hypkit.pictures.memory_map",
     "show_table": "hypkit.pictures.hypercall_table",
     "stepper": "hypkit.timetravel.widget",
+    "workbench": "hypkit.check",
 }
 
 __all__ = [*_PUBLIC]

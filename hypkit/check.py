@@ -11,16 +11,20 @@ import os
 import pkgutil
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import hypkit.lessons.exercises
+from hypkit.call import Call
 from hypkit.errors import UnknownName, did_you_mean, pass_on
 from hypkit.lessons.answers import shown, unanswered
 from hypkit.lessons.judge import Exercise, Open, Wrong
 from hypkit.lessons.prediction import Answer
 from hypkit.lessons.prediction_view import Prediction
+from hypkit.lessons.recording import watched
+from hypkit.lessons.workbench.benches import BENCHES
+from hypkit.lessons.workbench.model import Workbench
 
 __all__ = [
     "Hint",
@@ -28,12 +32,14 @@ __all__ = [
     "Progress",
     "Solution",
     "Verdict",
+    "Workbench",
     "check",
     "exercises",
     "hint",
     "predict",
     "progress",
     "solution",
+    "workbench",
 ]
 
 RIGHT, WRONG, OPEN = "right", "not right yet", "not answered yet"
@@ -42,11 +48,15 @@ _MARKS = {RIGHT: "\u2714", WRONG: "\u2718", OPEN: "\u25cb"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a check went. kind: RIGHT, WRONG or OPEN; sentence: what was expected, and what it got."""
+    """How a check went. kind: RIGHT, WRONG or OPEN; sentence: what was expected, and what it got.
+
+    call: the call that went wrong, where it was one.
+    """
 
     exercise: str
     kind: str
     sentence: str
+    call: Call | None = field(default=None, repr=False, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -223,9 +233,11 @@ def check(number: str, answer: object = ...) -> Verdict:
                 "Put your answer in place of the dots and run the "
                 f"cell again; hint({exercise.id!r}) helps.",
             )
-        sentence = exercise.judge(answer)
+        with watched() as last:
+            sentence = exercise.judge(answer)
     except Wrong as wrong:
-        return Verdict(exercise.id, WRONG, _sentence(str(wrong)))
+        call = wrong.call or next(iter(last), None)
+        return Verdict(exercise.id, WRONG, _sentence(str(wrong)), call)
     except Open as still_open:
         return Verdict(exercise.id, OPEN, _sentence(str(still_open)))
     except Exception as error:  # an answer that no judge thought of
@@ -239,6 +251,38 @@ def check(number: str, answer: object = ...) -> Verdict:
         )
     _note(exercise.id)
     return Verdict(exercise.id, RIGHT, _sentence(sentence))
+
+
+def workbench(number: str, text: object = None) -> Workbench:
+    """Open the workbench of an exercise that is solved in assembly or in a C header.
+
+    Args:
+        number: The exercise, such as "11.2".
+        text: What to start from in place of the exercise's own text: a string; for a header of two
+            files, texts by file name.
+
+    Returns:
+        The workbench. Shown in a notebook it is an editor with a verdict; `.run(text)` judges
+        without one, `.text` is what was written.
+
+    Raises:
+        KeyError: There is no such exercise, or none with a workbench.
+        TypeError, ValueError: What to start from is no text.
+    """
+    exercise = _exercise(number, ...)
+    if exercise.id not in BENCHES:
+        raise UnknownName(
+            f"exercise {exercise.id} is answered without a workbench: use check({exercise.id!r}, "
+            f"...). There is one for {', '.join(BENCHES)}"
+        )
+    return Workbench(exercise, check, text, _show_workbench)
+
+
+def _show_workbench(bench: Workbench) -> None:
+    """Show a workbench; widgets are loaded when there is something to show."""
+    from hypkit.lessons.workbench.view import show
+
+    show(bench)
 
 
 def _sentence(text: str) -> str:

@@ -25,7 +25,7 @@ def test_there_is_a_recipe_for_each_kind_of_change():
     assert list(RECIPES) == [
         "A dispatcher variant", "A hypercall", "An exercise", "A prediction", "A lesson",
         "A link in the text that moves the stepper", "A panel of the stepper",
-        "An instruction form", "A core's costs", "A system register",
+        "A workbench, and the editor", "An instruction form", "A core's costs", "A system register",
     ]  # fmt: skip
     ways_to_write = {"A prediction", "A link in the text that moves the stepper"}  # no steps
     for title, steps in RECIPES.items():

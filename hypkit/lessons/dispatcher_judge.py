@@ -40,7 +40,7 @@ from hypkit.lessons.dispatchers import (
     unguarded,
 )
 from hypkit.lessons.judge import Wrong
-from hypkit.lessons.recording import RecordingMachine, arrival
+from hypkit.lessons.recording import RecordingMachine, all_well, arrival
 from hypkit.machine.errors import MachineError
 
 __all__ = ["CORES", "KNOWN", "MEASURES", "Score", "prove", "score_of", "unguarded"]
@@ -88,6 +88,7 @@ def _prove(text: str, name: str) -> Score:
             calls += pair.calls()
             pair.elsewhere()
             pair.stub_calls()
+    all_well()
     return total(name, calls)
 
 
@@ -101,13 +102,13 @@ def score_of(key: str, seed: int = 2020) -> Score:
             key,
             [
                 MeasuredCall(machine.call(handler.name, *handler.arguments), handler)
-                for handler in _known(seed)
+                for handler in handlers(seed)
             ],
         )
 
 
 @lru_cache(maxsize=4)
-def _known(seed: int) -> tuple[Handler, ...]:
+def handlers(seed: int) -> tuple[Handler, ...]:
     """Return the handlers alone, as the `numbered` machine runs them one after the other."""
     with Machine("numbered", seed=seed) as machine:
         return tuple(

@@ -19,7 +19,7 @@ from hypkit.kernel.image import Image
 from hypkit.kernel.variants import ENOSYS, HYPERCALLS
 from hypkit.lessons.answers import shortened, text_of
 from hypkit.lessons.judge import Wrong
-from hypkit.lessons.recording import RecordingMachine, ending, entered
+from hypkit.lessons.recording import RecordingMachine, all_well, ending, entered
 from hypkit.machine.errors import MachineError
 
 LEFTOVER = (
@@ -181,6 +181,7 @@ def tried(machine: RecordingMachine, draw: random.Random) -> Iterator[tuple[str,
         if ran or call.outcome != RETURNED or call.x0 != ENOSYS:
             did = f"{ran} ran" if ran else ending(call)
             raise Wrong(f"Expected -ENOSYS for x0 = {x0 & MASK64:#x}; {did}")
+    all_well()
 
 
 def word_at(machine: Machine, name: str) -> int:

@@ -10,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hypkit.call import Call
 from hypkit.errors import KitError
 
 
 class Wrong(KitError):
-    """An answer that is not right; the message is the sentence that says why."""
+    """An answer that is not right; the message is the sentence that says why.
+
+    call: the call that shows it, where that is not the last one that the judge made.
+    """
+
+    def __init__(self, message: str, call: Call | None = None) -> None:
+        super().__init__(message)
+        self.call = call
 
 
 class Open(KitError):

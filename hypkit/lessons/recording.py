@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,24 @@ from hypkit.machine.errors import MachineError
 from hypkit.trace import Trace
 
 BUDGET = 200_000  # instructions a call may take before a check gives up
+_last: ContextVar[list[Call] | None] = ContextVar("last", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[list[Call]]:
+    """Keep the last call that a judge makes; after a Wrong it is the one that went wrong, if any."""
+    last: list[Call] = []
+    token = _last.set(last)
+    try:
+        yield last
+    finally:
+        _last.reset(token)
+
+
+def all_well() -> None:
+    """Say that every call so far was as it should be: what is still wrong is no call's fault."""
+    if (last := _last.get()) is not None:
+        last.clear()
 
 
 class RecordingMachine(Machine):
@@ -44,6 +63,8 @@ class RecordingMachine(Machine):
     def _make(self, what: str, request: tuple[int, ...], args: tuple[int, ...]) -> Call:
         call = super()._make(what, request, args)
         self.calls.append(call)
+        if (last := _last.get()) is not None:
+            last[:] = [call]
         return call
 
     def run(self, ids: object, args: object = None) -> np.ndarray:

@@ -29,7 +29,16 @@ _COMMENT = re.compile(r"^[ ]*(//[^\n]*|/\*\*(?:(?!\*/).)*\*/)\n", re.MULTILINE |
 
 @cache
 def script() -> str:
-    """Return all modules as one, each after those that it imports; only the entry exports."""
+    """Return all modules of the stepper as one."""
+    return joined(FRONT / ENTRY)
+
+
+@cache
+def joined(entry: Path) -> str:
+    """Return a module and all that it imports as one text, each after those that it imports.
+
+    Only the entry exports.
+    """
     done: dict[Path, str] = {}
 
     def add(path: Path) -> None:
@@ -41,9 +50,10 @@ def script() -> str:
             add((path.parent / other).resolve())
         text = _IMPORT.sub("", text)
         del done[path]
-        done[path] = text if path.name == ENTRY else _EXPORT.sub("", text)
+        done[path] = text if path == entry else _EXPORT.sub("", text)
 
-    add((FRONT / ENTRY).resolve())
+    entry = entry.resolve()
+    add(entry)
     return "\n".join(text.strip() + "\n" for text in done.values())
 
 

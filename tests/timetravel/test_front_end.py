@@ -275,6 +275,11 @@ def eslint(node, tmp_path_factory):
         pytest.skip(message)
     shutil.copy(ROOT / "tests" / "timetravel" / "front" / "eslint.config.mjs", folder)
     shutil.copytree(front_end.FRONT, folder / "front")
+    shutil.copytree(ROOT / "hypkit" / "lessons" / "workbench" / "front", folder / "front" / "bench")
+    for path in (ROOT / "hypkit" / "timetravel" / "editor").glob("*.js"):
+        if path.name != "bundle.js":
+            (folder / "front" / "editing").mkdir(exist_ok=True)
+            shutil.copy(path, folder / "front" / "editing")
     return folder
 
 

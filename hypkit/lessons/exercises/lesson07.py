@@ -170,7 +170,7 @@ def _reaches(answer: object) -> str:
 
 
 @lru_cache(maxsize=1)
-def _around() -> Counts:
+def around() -> Counts:
     """Return what POOL takes at EL2 around a function besides its dispatch: the entry and the way
     down."""
     with RecordingMachine("numbered", dispatcher=POOL) as machine:
@@ -194,7 +194,7 @@ def _frugal(
     for seed in (71, 72, 73):
         with machine_with(answer, "numbered", seed) as machine:
             for name, counts in tried(machine, random.Random(seed)):
-                dispatch = _less(counts, _around())
+                dispatch = _less(counts, around())
                 if dispatch.loads > loads:
                     raise Wrong(
                         f"{name} is called, with {dispatch.loads} loads in the dispatch; "

@@ -15,7 +15,7 @@ from hypkit.lessons.dispatchers import LEFTOVER, machine_with, reads_leftover, u
 from hypkit.lessons.functions import call_function
 from hypkit.lessons.judge import Exercise, Wrong
 from hypkit.lessons.material import IN_A_ROW, REMARKS, SIGNED, UNSIGNED, as_remarked, framed
-from hypkit.lessons.recording import RecordingMachine, after, attempt, ending, entered
+from hypkit.lessons.recording import RecordingMachine, after, all_well, attempt, ending, entered
 
 # --- Texts ----------------------------------------------------------------------------------------
 
@@ -230,6 +230,7 @@ def _fix(answer: object) -> str:
                         f"With x0 = {x0:#x}, {signed} as a signed number, expected -38; {ending(call)}"
                     )
             program = machine.image.dispatcher
+    all_well()
     for where, follows in unguarded(program):
         raise Wrong(
             "The range is right now. Expected a speculation barrier, dsb and then isb, right "

@@ -62,7 +62,8 @@ def _silent(report: Report) -> None:
         raise Wrong(
             f"The fuzzer is not silent: {finding.verdict.outcome.words}"
             f"{', ' + finding.verdict.detail if finding.verdict.detail else ''}, with "
-            f"{finding.code}, in {finding.count:,} of {report.calls:,} calls"
+            f"{finding.code}, in {finding.count:,} of {report.calls:,} calls",
+            finding.call(),
         )
 
 

@@ -3,7 +3,7 @@
 // It is bundled with CodeMirror into bundle.js, which the kernel sends when a page has something to
 // edit. Colours are the kit's palette by its CSS variables, so light and dark are the page's affair.
 
-import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
+import { defaultKeymap, history, historyKeymap, indentLess, indentMore, isolateHistory } from "@codemirror/commands";
 import { HighlightStyle, StreamLanguage, bracketMatching, indentUnit, syntaxHighlighting } from "@codemirror/language";
 import { EditorSelection, EditorState, Prec, RangeSet, StateEffect, StateField } from "@codemirror/state";
 import {
@@ -80,15 +80,11 @@ function spot(doc, { line, column }) {
 const wrongPlace = StateField.define({
   create: () => null,
   update(value, transaction) {
-    for (const effect of transaction.effects) {
-      if (!effect.is(setWrong)) continue;
-      const said = effect.value;
-      if (!said) value = null;
-      else {
-        const { at, from, to } = spot(transaction.newDoc, said);
-        value = { line: at.from, from, to, message: said.message };
-      }
-      return value;
+    const said = transaction.effects.find((effect) => effect.is(setWrong));
+    if (said) {
+      if (!said.value) return null;
+      const { at, from, to } = spot(transaction.newDoc, said.value);
+      return { line: at.from, from, to, message: said.value.message };
     }
     if (!value || !transaction.docChanged) return value;
     const old = transaction.startState.doc.lineAt(value.line);
@@ -176,8 +172,8 @@ export function createEditor({ parent, root, text, language, names, label, descr
         highlightActiveLineGutter(), EditorState.tabSize.of(WIDE), indentUnit.of(" ".repeat(WIDE)),
         languageOf(language, names), syntaxHighlighting(colours), look,
         keymap.of([{ key: "Tab", run: tab, shift: indentLess }, ...historyKeymap, ...defaultKeymap]),
-        EditorView.contentAttributes.of((view) => ({ ...attributes,
-          "aria-invalid": view.state.field(wrongPlace) || invalid ? "true" : "false" })),
+        EditorView.contentAttributes.of(({ state }) => ({ ...attributes,
+          "aria-invalid": state.field(wrongPlace) || invalid ? "true" : "false" })),
         EditorView.updateListener.of((update) => update.docChanged && changed(update.state.doc.toString())),
         // What a key did here is not the page's as well.
         EditorView.domEventObservers({ keydown: (event) => event.defaultPrevented && event.stopPropagation() }),
@@ -192,7 +188,8 @@ export function createEditor({ parent, root, text, language, names, label, descr
     /** Put another text in its place, as if it were typed: undo brings the old one back. */
     replace(news) {
       const { doc } = view.state;
-      if (news !== doc.toString()) view.dispatch({ changes: { from: 0, to: doc.length, insert: news } });
+      if (news === doc.toString()) return;
+      view.dispatch({ changes: { from: 0, to: doc.length, insert: news }, annotations: isolateHistory.of("full") });
     },
     /** Mark a place {line, column, message}, and show it; null for none; a message without a line marks the whole. */
     wrong(place) {
