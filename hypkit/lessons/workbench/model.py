@@ -48,8 +48,13 @@ class Workbench:
     """
 
     def __init__(
-        self, exercise: Exercise, judge: Callable[[str, object], Judged], text: object = None
+        self,
+        exercise: Exercise,
+        judge: Callable[[str, object], Judged],
+        text: object = None,
+        show: Callable[[Workbench], None] | None = None,
     ) -> None:
+        self._show = show  # how a notebook shows it
         self.number, self.title = exercise.id, exercise.title
         self.bench = BENCHES[exercise.id]
         self._judge = judge
