@@ -16,6 +16,7 @@ from pathlib import Path
 from hypkit import VARIANTS, AsmError, Machine, MachineError, asm, stepper
 from hypkit.errors import KitError
 from hypkit.header import DEFINES, ENUM, read_header
+from hypkit.timetravel.widget import Stepper
 from tests.machine.inject import EXCEPTIONS, OPERATIONS, PAIRS, Subject
 from tests.oracle.random_dispatchers import dispatcher
 from tests.test_wrong_arguments import USES, WRONG
@@ -357,7 +358,7 @@ def steppers(cases: int, seed: int) -> Wrong:
     with Machine("numbered", seed=1) as machine:
         call = machine.call(MDCR)
         for case in range(cases):
-            s = stepper(machine if case % 2 else call)
+            s: Stepper = stepper(machine if case % 2 else call)
             for _ in range(4):
                 keys = ["of", "text", "args", "beside", "step", "what", "side", "generation", "id"]
                 message: object = {key: rng.choice(values) for key in rng.sample(keys, 4)}

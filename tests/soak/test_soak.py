@@ -72,3 +72,44 @@ def test_what_is_refused_without_a_sentence_is_found():
     assert experiments.refused(lambda: experiments.asm.assemble("mov x0, #70000000001")) is None
     assert experiments.refused(lambda: None) is None
     assert experiments.refused(lambda: 1 / 0) == "ZeroDivisionError: division by zero"
+
+
+# Engines with a fault that each experiment has to find: what is changed, and what is then said.
+def wrong_word(text, *arguments, **options):
+    program = REAL_ASSEMBLE(text, *arguments, **options)
+    if text.startswith("mov x0"):
+        object.__setattr__(program, "code", bytes(4))
+    return program
+
+
+def raw(*arguments, **options):
+    raise ZeroDivisionError("of the engine's own")
+
+
+def kept_alive(self, *arguments):
+    KEPT.append(self)
+
+
+REAL_ASSEMBLE, KEPT = experiments.asm.assemble, []
+FAULTY_ENGINES = {
+    "assembler, a wrong word": ("assembler", experiments.asm, "assemble", wrong_word, "wrongly"),
+    "assembler, raw": ("assembler", experiments.asm.linker, "link", raw, "ZeroDivisionError"),
+    "headers, raw": ("headers", experiments, "read_header", raw, "ZeroDivisionError"),
+    "steppers, kept": ("steppers", experiments.Stepper, "close", kept_alive, "is kept"),
+    "steppers, raw": ("steppers", experiments.Stepper, "_heard", raw, "ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY_ENGINES)
+def test_an_experiment_finds_a_faulty_engine(name, monkeypatch):
+    experiment, owner, attribute, faulty, says = FAULTY_ENGINES[name]
+    work = experiments.EXPERIMENTS[experiment][0]
+    assert list(work(5, 3)) == []
+    monkeypatch.setattr(owner, attribute, faulty)
+    try:
+        found = next(iter(work(5, 3)))
+    except ZeroDivisionError as error:  # the process of the experiment dies of it, and is counted
+        found = repr(error)
+    monkeypatch.undo()
+    KEPT.clear()
+    assert says in found
