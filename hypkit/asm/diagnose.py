@@ -357,13 +357,24 @@ def _small(name: str, ops: tuple[str, ...]) -> Finding:
             yield i, f"{op}: an extended register is shifted by 0 to 4"
 
 
+# The names by which a kernel at EL2 reaches EL1's registers (Arm ARM, D24.2.2, FEAT_VHE).
+OF_VHE = {
+    *(
+        f"{name}_el12"
+        for name in "sctlr cpacr ttbr0 ttbr1 tcr afsr0 afsr1 esr far mair amair vbar contextidr "
+        "cntkctl spsr elr".split()
+    ),
+    *(f"cnt{timer}_{part}_el02" for timer in "pv" for part in ("tval", "ctl", "cval")),
+}
+
+
 def _names(name: str, ops: tuple[str, ...]) -> Finding:
     """System registers, conditions and operations that do not exist."""
     index = {"mrs": 1, "msr": 0}.get(name)
     if index is not None and len(ops) > index and not ops[index].startswith(("#", "s3_", "s2_")):
         reg = ops[index]
         other = ops[1 - index] if len(ops) == 2 else ""
-        if reg.endswith(("_el12", "_el02")):
+        if reg in OF_VHE:
             yield (
                 index,
                 f"{reg} exists from Armv8.1 (VHE) on, for a kernel that runs at EL2; the machine "

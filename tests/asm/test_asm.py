@@ -659,3 +659,18 @@ def test_what_llvm_says_of_a_line_before_it_ends_is_understood():
     assert Engine._read(Process(), 4) == ([1], "crashed", 2)
     Process.stdout = io.StringIO("<inline asm>:2:5: error: no\n")  # older releases
     assert Engine._read(Process(), 4) == ([], "crashed", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mrs x0, vbar_el12", "vbar_el12 exists from Armv8.1 (VHE) on"),
+        ("msr cntv_ctl_el02, x1", "use cntv_ctl_el0"),
+        ("mrs x0, mpam1_el12", "'mpam1_el12' is not a system register known here"),
+        ("msr brbcr_el12, x2", "'brbcr_el12' is not a system register known here"),
+    ],
+)
+def test_only_registers_of_vhe_are_called_so(text, says):
+    with pytest.raises(AsmError) as caught:
+        assemble(text)
+    assert says in caught.value.message
