@@ -577,11 +577,20 @@ def test_axe_finds_nothing(offline, call, axe, scheme, width):
     press(page, "e", "?")
     assert [fault for fault in page.evaluate(AXE) if not fault.startswith(NOT_OURS)] == []
     press(page, "Escape")
-    for at, panel in ((42, "Memory"), (35, "Address"), (50, "Origin"), (58, "Cost"), (3, "Notes")):
+    panels = {
+        "State": 3,
+        "Memory": 42,
+        "Address": 35,
+        "Origin": 50,
+        "Cost": 58,
+        "If": 3,
+        "Notes": 3,
+    }
+    for panel, at in panels.items():
         page.evaluate("step => hypkit.go(step)", at)
         if panel == "Origin":
             page.locator(".hk-name", has_text="x30").click()
-        page.get_by_role("tab", name=panel).click()
+        page.get_by_role("tab", name=panel, exact=True).click()
         for part in (".hk-side", ".hk-now"):
             assert page.evaluate(AXE, part) == []
 
