@@ -357,7 +357,7 @@ def _small(name: str, ops: tuple[str, ...]) -> Finding:
             yield i, f"{op}: an extended register is shifted by 0 to 4"
 
 
-# The names by which a kernel at EL2 reaches EL1's registers (Arm ARM, D24.2.2, FEAT_VHE).
+# The names by which a kernel at EL2 reaches EL1's registers (FEAT_VHE).
 OF_VHE = {
     *(
         f"{name}_el12"

@@ -34,6 +34,7 @@ from hypkit.timetravel.static import static
 from hypkit.trace import Trace
 
 DIFF_ROWS = 20_000
+MOST_COUNTED = 1 << 53  # by the numbers of a browser
 KEPT_MACHINES = 8  # each edit and each variant makes one, and one takes tens of megabytes
 WAITING = "No call has been made yet: choose one above and run it."
 
@@ -103,7 +104,7 @@ def _bookmarks(notes: Mapping[int, str] | None) -> dict[str, str]:
         return {}
     needs(Mapping, "bookmarks as a dict, {step: note}", notes)
     for step, note in notes.items():
-        if not is_whole(step) or not 0 <= step < 1 << 53:  # what a browser counts to
+        if not is_whole(step) or not 0 <= step < MOST_COUNTED:
             raise WrongValue(f"bookmarks: {expected('the number of a step, 0 or more', step)}")
         needs(str, "a text as the note of a bookmark", note)
     return {str(whole("step", step)): note for step, note in notes.items()}
@@ -198,6 +199,24 @@ class Stepper(anywidget.AnyWidget):
         else:
             data = {"waiting": WAITING}
         self.data = data | {"generation": self._generation}
+
+    @traitlets.validate("step")
+    def _sound_step(self, proposal: dict) -> int:
+        if not 0 <= proposal["value"] < MOST_COUNTED:
+            raise traitlets.TraitError(
+                f"step: {expected('the number of a step, 0 or more', proposal['value'])}"
+            )
+        return proposal["value"]
+
+    @traitlets.validate("bookmarks")
+    def _sound_bookmarks(self, proposal: dict) -> dict:
+        try:
+            json.dumps(proposal["value"])
+        except (TypeError, ValueError):  # what no message to the front end can hold
+            raise traitlets.TraitError(
+                f"bookmarks: {expected('texts by step', proposal['value'])}"
+            ) from None
+        return proposal["value"]
 
     @property
     def _rows(self) -> list[tuple[int | None, int | None]] | None:

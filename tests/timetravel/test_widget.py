@@ -430,3 +430,24 @@ def test_what_if_shows_both_calls_and_leads_back(call):
 def test_what_if_of_a_bare_trace_says_what_it_takes(machine):
     with pytest.raises(WrongValue, match="expected a stepper of a call"):
         stepper(machine.boot_trace).what_if({"x1": 1})
+
+
+@pytest.mark.parametrize(
+    ("trait", "value", "says"),
+    [
+        ("step", "x", "expected an int"),
+        ("step", -5, "step: expected the number of a step, 0 or more; got -5"),
+        ("step", 1 << 60, "step: expected the number of a step, 0 or more; got 1152"),
+        ("bookmarks", {1: object()}, "bookmarks: expected texts by step; got"),
+        ("bookmarks", 5, "expected a dict"),
+        ("variant", 7, "expected a unicode string"),
+        ("args", None, "expected a unicode string"),
+    ],
+)
+def test_a_trait_that_makes_no_sense_is_refused_and_changes_nothing(call, trait, value, says):
+    shown = stepper(call, bookmarks={3: "here"})
+    before = getattr(shown, trait)
+    with pytest.raises(traitlets.TraitError, match=says):
+        setattr(shown, trait, value)
+    assert getattr(shown, trait) == before
+    assert shown.to_html().startswith("<!doctype html>")
