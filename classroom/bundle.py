@@ -89,7 +89,7 @@ hypkit {version} for {key}, with all that it needs
 
 lessons/     your notebooks; nothing overwrites what you write there
 book/        the same as a web book: open book/index.html
-handout.pdf  tables, forms and exercise sheets, to print
+handout.pdf  tables, forms and exercise sheets, to print; card.pdf, the same on a card
 LICENSE, LICENSE-text, SECURITY.md
 
 The wheels of Unicorn and Keystone are free software under the GNU General Public License, version 2;
@@ -151,11 +151,13 @@ def contents(
         yield name, TOP / name
     for path in sorted((TOP / "notebooks").glob("*.ipynb")):
         yield f"lessons/{path.name}", path
-    for name, source in (("book", TOP / "build" / "site"), ("", TOP / "build")):
-        found = sorted(source.rglob("*")) if name else [source / "handout.pdf"]
-        for path in found:
-            if path.is_file():
-                yield f"{name}/{path.relative_to(source).as_posix()}".lstrip("/"), path
+    for name in ("handout.pdf", "card.pdf"):
+        if (TOP / "build" / name).exists():
+            yield name, TOP / "build" / name
+    book = TOP / "build" / "site"
+    for path in sorted(book.rglob("*")):
+        if path.is_file():
+            yield f"book/{path.relative_to(book).as_posix()}", path
 
 
 def pack(platform: Platform, pythons: tuple[str, ...], wheel: Path, out: Path) -> Path:
