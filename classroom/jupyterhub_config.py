@@ -67,9 +67,9 @@ c.Spawner.args = [
 if sign_in == "shared" and not os.getuid():
     c.Spawner.args.append("--allow-root")  # in a container of its own
 c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
-c.Spawner.start_timeout = 120
-c.Spawner.http_timeout = 120
-c.JupyterHub.concurrent_spawn_limit = 10  # a class arrives at once
+c.Spawner.start_timeout = 300
+c.Spawner.http_timeout = 300
+c.JupyterHub.concurrent_spawn_limit = 60  # a class arrives at once; with fewer, some are sent away
 c.JupyterHub.active_server_limit = 60  # beyond fifty learners: Kubernetes, see README.md
 
 # -- the hub itself --
