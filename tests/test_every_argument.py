@@ -233,7 +233,17 @@ def rows() -> dict[str, Row]:
             {"heads": ["a"], "rows": [[1]], "title": ""},
             {"rows": ("list", "generator", "set", "dict"), "title": TEXTS},
         ),
+        "show_timing": (
+            viz.show_timing,
+            {"timing": w.call.timing("cortex-a72"), "rows": None, "title": ""},
+            {"rows": NONE, "title": TEXTS},
+        ),
         "reference": (viz.reference, {"name": "macros"}, {}),
+        "workbench": (
+            check.workbench,
+            {"number": "11.2", "text": None},
+            {"text": ("None", "text", "empty text", "dict")},  # no text: the own one
+        ),
         "hint": (check.hint, {"number": "00.1"}, {}),
         "solution": (check.solution, {"number": "00.1"}, {}),
         "linux.machine": (linux.machine, {"kernel": "none", "protected": False}, {}),

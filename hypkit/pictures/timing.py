@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypkit.cost.pipeline import Timing
-from hypkit.errors import WrongType, WrongValue, expected
+from hypkit.errors import WrongType, WrongValue, expected, needs
 from hypkit.pictures.palette import DIM, INK, LINE, SOFT
 from hypkit.pictures.picture import Picture
 from hypkit.pictures.svg import WIDTH, Canvas, width_of
@@ -30,6 +30,7 @@ def show_timing(timing: Timing, rows: slice | None = None, title: str = "") -> P
         raise WrongType(expected('a timing, such as call.timing("cortex-a72")', timing))
     if rows is not None and not isinstance(rows, slice):
         raise WrongType(expected("rows as a slice, such as slice(4, 15)", rows))
+    needs(str, "a text as the title", title)
     chosen = timing.rows[rows or slice(None)]
     if not chosen:
         raise WrongValue(f"expected some of the {len(timing.rows)} rows; got none of them")
