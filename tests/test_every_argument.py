@@ -242,7 +242,7 @@ def rows() -> dict[str, Row]:
         "workbench": (
             check.workbench,
             {"number": "11.2", "text": None},
-            {"text": ("None", "text", "empty text", "dict")},  # no text: the own one
+            {"text": ("None", "dict", *TEXTS)},  # judged when it is run
         ),
         "hint": (check.hint, {"number": "00.1"}, {}),
         "solution": (check.solution, {"number": "00.1"}, {}),
