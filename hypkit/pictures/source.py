@@ -54,7 +54,7 @@ def _style() -> str:
         one = f"{prefix}.hk-source"
         return (
             f"{one}{{color:{INK.of(theme)}}}{one} .m{{background:{SOFT.of(theme)};"
-            f"box-shadow:inset 3px 0 {BAD.of(theme)}}}"
+            f"box-shadow:-5px 0 {BAD.of(theme)}}}"
             + "".join(
                 f"{one} .{_KIND[kind]}{{color:{ink.of(theme)}}}" for kind, ink in CODE.items()
             )
@@ -64,7 +64,7 @@ def _style() -> str:
     return (
         # Twice, so that a page's own rule for what a cell shows does not win.
         f"<style>.hk-source.hk-source{{font-family:{MONO};font-size:13px;line-height:1.4;overflow-x:auto;"
-        "font-variant-ligatures:none;tab-size:8;white-space:pre}.hk-source .g{user-select:none;"
+        "font-variant-ligatures:none;tab-size:8;white-space:pre;padding-left:7px}.hk-source .g{user-select:none;"
         f"display:inline-block;opacity:.65}}{rules('', 'light')}{dark}</style>"
     )
 
