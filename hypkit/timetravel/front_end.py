@@ -67,7 +67,7 @@ def style() -> str:
 
 def packed(data: dict) -> str:
     """Return data and the front end as one compressed text, which BOOT opens."""
-    return deflated({"script": _plain_script(), "style": style(), "data": data})
+    return deflated({"script": plain_script(), "style": style(), "data": data})
 
 
 def deflated(data: dict) -> str:
@@ -77,8 +77,8 @@ def deflated(data: dict) -> str:
 
 
 @cache
-def _plain_script() -> str:
-    """The script without the comments that stand on lines of their own: it is in every output."""
+def plain_script() -> str:
+    """Return the script without the comments on lines of their own: it is in every output and file."""
     return _COMMENT.sub("", script())
 
 

@@ -506,7 +506,7 @@ class Stepper(anywidget.AnyWidget):
             raise WrongValue("no call has been made yet: nothing to write")
         text = front_end.deflated(self._embedded(whole=True))
         # Inside a script element, only "</" could end it early.
-        module = front_end.script().replace("</", "<\\/")
+        module = front_end.plain_script().replace("</", "<\\/")
         page = (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
