@@ -133,6 +133,14 @@ def test_a_notebook_keeps_the_rules(path):
 # The builder.
 
 
+def test_the_code_of_a_prediction_is_folded_and_no_other(tmp_path):
+    cells = ("predict('01-1', 'How many?', answer=5)", "predicted = 5", "print(1)")
+    text = "".join(f"\n```{{code-cell}}\n{cell}\n```\n" for cell in cells)
+    made = build.read(written(tmp_path, OPENING + text)).cells[1:]
+    folded = [cell.metadata.get("jupyter", {}).get("source_hidden", False) for cell in made]
+    assert folded == [True, False, False]
+
+
 def test_a_built_notebook_is_run_and_current_and_keeps_the_rules(built):
     path = build.target(built)
     notebook = nbformat.read(path, as_version=4)
