@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -31,6 +32,9 @@ from hypkit.linux import LinuxMachine
 from hypkit.linux.snapshot import PROTECTED, Snapshot
 from hypkit.machine.hooks.watch_state import R
 from hypkit.pictures.html import Column, code, table
+
+if TYPE_CHECKING:
+    from hypkit.timetravel.widget import Stepper
 
 THREADS = min(2, os.cpu_count() or 1)  # each with a machine of its own
 REAL = "linux-"  # before a kernel's version, where a key of VARIANTS is expected as well
@@ -115,7 +119,7 @@ class Finding:
             machine.hvc(*request)
         return machine.hvc(*self._sent)
 
-    def stepper(self) -> object:
+    def stepper(self) -> Stepper:
         """Open the call in the stepper."""
         from hypkit.timetravel.widget import stepper
 

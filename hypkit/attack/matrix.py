@@ -6,6 +6,7 @@ import dataclasses
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
@@ -26,6 +27,9 @@ from hypkit.pictures.html import Html, code, table
 from hypkit.pictures.palette import INK, OUTCOME, PAPER, SOFT
 from hypkit.pictures.picture import Picture
 from hypkit.pictures.svg import Canvas
+
+if TYPE_CHECKING:
+    from hypkit.timetravel.widget import Stepper
 
 _LEFT, _MORE, _WIDE, _HIGH = 96.0, 60.0, 106.0, 42.0  # of the picture, in CSS pixels
 CALLS = 3_000  # hostile calls for a cell
@@ -168,7 +172,7 @@ class Cell:
         """Return the outcome in words, or why there is none."""
         return self.why if self.outcome is None else self.outcome.words
 
-    def stepper(self) -> object:
+    def stepper(self) -> Stepper:
         """Open the smallest example in the stepper; ValueError where there is none."""
         if self.finding is None:
             raise ValueError(
@@ -299,6 +303,21 @@ class Matrix:
 
     def _repr_html_(self) -> str:
         return self._table(lambda cell: code(cell.finding.code) if cell.finding else "")
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
+        """Return the output of a notebook's cell: a click on an example opens its stepper."""
+        from hypkit.timetravel.opener import Opener, button
+
+        def example(cell: Cell) -> str:
+            if cell.finding is None:
+                return ""
+            place = f"{cell.variant}, {cell.power}"
+            typed = f"matrix[{cell.variant!r}, {cell.power!r}].stepper()"
+            return button(place, cell.finding.code, typed)
+
+        opens = {f"{c.variant}, {c.power}": c.stepper for c in self.cells.values() if c.finding}
+        self._opener = Opener(self._table(example), opens)
+        return {"text/plain": repr(self), "text/html": self._opener.output()}
 
     def _table(self, example: Callable[[Cell], str]) -> str:
         """The matrix as a table, with an example in each cell that has one."""

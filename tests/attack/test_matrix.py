@@ -3,6 +3,7 @@
 import pytest
 
 from hypkit.attack import Matrix, Outcome, matrix
+from hypkit.timetravel.opener import Opener
 
 CALLS = 1_500
 
@@ -94,3 +95,27 @@ def test_kernels_that_are_not_here_are_said(found):
     missing = Matrix(list(found.cells.values()), ["5.10", "7.2"])
     assert "No snapshot of Linux 5.10, 7.2 is on this computer" in repr(missing)
     assert "make linux ARGS=" in missing._repr_html_()
+
+
+def test_a_click_on_an_example_opens_its_stepper_and_a_wrong_one_is_told(found, monkeypatch):
+    output = found._repr_mimebundle_()["text/html"]
+    examples = sum(cell.finding is not None for cell in found.cells.values())
+    assert output.count("<button ") == examples > 20
+    assert 'title="matrix[&#x27;fnptr&#x27;, &#x27;x0&#x27;].stepper()"' in output
+    sent = []
+    monkeypatch.setattr(found._opener, "send", sent.append)
+    found._opener._heard(None, {"open": "fnptr, x0"}, [])
+    assert "fnptr" in repr(found._opener.opened) and "hypkit-stepper" in sent[0]["html"]
+    found._opener._heard(None, {"open": "fnptr, luck"}, [])
+    assert len(sent) == 1
+
+
+def test_a_click_that_fails_says_why_where_it_was_made():
+    def fails():
+        raise ValueError("no such call")
+
+    opener = Opener("<table></table>", {"a": fails})
+    sent = []
+    opener.send = sent.append
+    opener._heard(None, {"open": "a"}, [])
+    assert sent == [{"said": "Error: no such call", "html": ""}]

@@ -415,3 +415,15 @@ def test_a_prediction_takes_a_guess_and_its_letters_are_no_commands(notebook):
     boxes.nth(1).get_by_role("button", name="a", exact=True).click()
     assert "It went another way" in boxes.nth(1).locator("p[role=status]").inner_text()
     assert page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell").count() == cells
+
+
+def test_a_click_on_a_cell_of_the_matrix_opens_the_stepper_of_its_example(notebook):
+    page = notebook(
+        "from hypkit import attack\nattack.matrix(['fnptr', 'numbered'], calls=500, progress=False)"
+    )
+    page.click('button[data-opens="fnptr, x0"]')
+    page.wait_for_selector(".hypkit-opened .hypkit-stepper .hk")
+    assert "fnptr, x0" in page.inner_text(".hypkit-said")
+    page.wait_for_selector(
+        ".hypkit-opened .hk-road, .hypkit-opened .hk-listing, .hypkit-opened svg"
+    )
