@@ -91,6 +91,14 @@ class Image:
         """Return the ranges of physical memory that have names: (start, end) of each."""
         return NAMED
 
+    def el1_may_write(self, pa: int) -> bool | None:
+        """Return whether EL1 may write a byte, None: the memory map says so of the kit's kernel."""
+        return None
+
+    def owner(self, pa: int) -> str | None:
+        """Return who gave a byte its value, None: the memory map says so of the kit's kernel."""
+        return None
+
     def table_pages(self) -> Iterator[tuple[int, bytes]]:
         """Return the page tables as they are at boot: (physical address, bytes) of whole pages."""
         first, end = HEAP["idmap_pg_dir"][0], HEAP["hyp_stack"][0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from hypkit.a64.pagetables import PAGE_SIZE
+from hypkit.a64.pagetables import PAGE_SIZE, walk
 from hypkit.a64.registers import MASK64
 from hypkit.asm import Program
 from hypkit.kernel.addresses import DRAM_BASE, KIMAGE_PA, KIMAGE_VADDR, PAGE_END, Layout
@@ -249,6 +249,27 @@ class LinuxImage(Image):
             return None
         offset = pa - addresses[index]
         return names[index] + (f"+{offset:#x}" if offset else "")
+
+    def el1_may_write(self, pa: int) -> bool | None:
+        """Return whether EL1's page tables, as the boot left them, let it write a byte by its linear
+        address; None where it maps none, and where a protected EL2 has a word in it as well."""
+        if self.snapshot.protected:
+            return None
+        root = self.snapshot.sysregs["TTBR1_EL1"]
+        walked = walk(self.snapshot.load64, root, self.layout.linear_va(pa), regime="EL1")
+        return None if walked.pa is None else walked.writable
+
+    def owner(self, pa: int) -> str | None:
+        """Return who gave a byte of memory its value before a call: "boot" for the table, whose
+        addresses the boot converted, "EL2" for what EL2 maps writable, else None: not known."""
+        if (self.symbolize(pa) or "").partition("+")[0] == HCALL_TABLE:
+            return "boot"
+        root = self.snapshot.sysregs["TTBR0_EL2"]
+        for va, first, size, code in self.snapshot.maps:
+            if not code and first <= pa < first + size:
+                walked = walk(self.snapshot.load64, root, va + pa - first, regime="EL2")
+                return "EL2" if walked.writable else None
+        return None
 
     def _is_code(self, pa: int) -> bool:
         return any(start <= pa < end for start, end in self.code)

@@ -27,6 +27,7 @@ from hypkit.header.compiler import NUMBERS
 from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
+from hypkit.linux import LinuxMachine
 from hypkit.machine.errors import MachineError
 from hypkit.timetravel import editor, front_end, origins, whatif
 from hypkit.timetravel.payload import Payload
@@ -40,7 +41,7 @@ WAITING = "No call has been made yet: choose one above and run it."
 
 
 def stepper(
-    what: Call | Trace | Machine,
+    what: Call | Trace | Machine | LinuxMachine,
     other: Call | Trace | None = None,
     *,
     bookmarks: Mapping[int, str] | None = None,
@@ -48,15 +49,15 @@ def stepper(
     """Look at a call step by step.
 
     what: a Call or a Trace; a Machine, to choose calls and edit its dispatcher and its numbering
-    header; with *other*, two calls or traces are shown side by side. bookmarks: step -> note,
+    header, or a real kernel's, to choose calls; with *other*, two calls or traces are shown side by side. bookmarks: step -> note,
     shown from the start.
     """
     notes = _bookmarks(bookmarks)
     if other is not None:
-        if isinstance(what, Machine):
+        if isinstance(what, Machine | LinuxMachine):
             raise WrongType("a Machine is shown alone: give two calls, stepper(a, b)")
         return Stepper(_traces=(_payload(what), _payload(other)), bookmarks=notes)
-    if isinstance(what, Machine):
+    if isinstance(what, Machine | LinuxMachine):
         return Stepper(_machine=what, bookmarks=notes)
     call = what if isinstance(what, Call) else None
     return Stepper(_traces=(_payload(what),), _call=call, bookmarks=notes)
@@ -148,13 +149,14 @@ class Stepper(anywidget.AnyWidget):
         self,
         *,
         _traces: tuple[Payload, ...] = (),
-        _machine: Machine | None = None,
+        _machine: Machine | LinuxMachine | None = None,
         _call: Call | None = None,
         bookmarks: dict[str, str],
     ) -> None:
         self._payloads: tuple[Payload, ...] = ()
         # Variant, dispatcher, header -> machine; of those made here the oldest are closed.
         self._machines: dict[tuple[str, str, str], Machine] = {}
+        self._real: LinuxMachine | None = None  # in place of these
         self._made: list[tuple[str, str, str]] = []
         self._generation = 0
         self._shown = False  # whether the front end was given data that it may not show yet
@@ -331,7 +333,27 @@ class Stepper(anywidget.AnyWidget):
 
     # -- with a machine --
 
-    def _start(self, machine: Machine) -> None:
+    def _start_real(self, machine: LinuxMachine) -> None:
+        """Let calls of a real kernel be chosen: it has no variants, and its text is not edited."""
+        self._real = machine
+        key = machine.image.key
+        self.choices = {
+            "variants": [[key, f"Linux {machine.kernel.release}"]],
+            "hypercalls": [*([name, name] for name in machine.calls), ["hvc", "raw HVC: x0, ..."]],
+            "edits": False,
+        }
+        known = [name for name in machine.calls if name == HYPERCALLS[2]] or list(machine.calls)
+        self.variant, self.hypercall, self.args = key, known[0], "0x1234"
+        if machine.stopped:
+            self._set(())
+        else:
+            self.run()
+        self.observe(self._chosen, ["variant", "hypercall", "args"])
+
+    def _start(self, machine: Machine | LinuxMachine) -> None:
+        if isinstance(machine, LinuxMachine):
+            self._start_real(machine)
+            return
         program = machine.image.dispatcher
         own = "" if program.name != "dispatcher" else program.source
         self._seed, self._budget = machine.seed, machine.budget
@@ -363,7 +385,11 @@ class Stepper(anywidget.AnyWidget):
 
     def _chosen(self, change: dict) -> None:
         try:
-            if change["name"] == "variant":
+            if change["name"] == "variant" and self._real is not None:
+                if change["new"] != self._real.image.key:
+                    self.status = f"Error: this stepper has {self._real.image.key} only"
+                    return
+            elif change["name"] == "variant":
                 if change["new"] not in VARIANTS:
                     self.status = (
                         f"Error: no variant {change['new']!r}; there are: {', '.join(VARIANTS)}"
@@ -372,7 +398,7 @@ class Stepper(anywidget.AnyWidget):
                 self._take_sources(change["new"])
             if change["name"] == "hypercall":
                 # What one call takes is wrong for another: start from what it declares.
-                usual = _usual_args(change["new"])
+                usual = _usual_args(change["new"], self._real)
                 if usual != self.args:
                     self.args = usual  # which makes the call
                     return
@@ -410,15 +436,17 @@ class Stepper(anywidget.AnyWidget):
                 machine.reboot()
                 said = "The machine had stopped and was started again. "
             values = parse_args(self.args)
+            # A real kernel's call takes no names of structures, and says so.
             if self.hypercall == "hvc":
-                call = machine.hvc(*values)
+                call = machine.hvc(*values)  # type: ignore[arg-type]
             else:
-                call = machine.call(self.hypercall, *values)
+                call = machine.call(self.hypercall, *values)  # type: ignore[arg-type]
         except (AsmError, MachineError, KeyError, ValueError, TypeError) as error:
             self.status = f"Error: {error.args[0] if error.args else error}"
             return None
         self.call, self.step = call, 0
-        warnings = machine.header.warnings if machine.header else ()
+        header = None if isinstance(machine, LinuxMachine) else machine.header
+        warnings = header.warnings if header else ()
         self.status = " ".join([said + _outcome(call), *(f"Warning: {text}." for text in warnings)])
         return _payload(call)
 
@@ -471,7 +499,11 @@ class Stepper(anywidget.AnyWidget):
             )
         return not wrong
 
-    def _machine(self, dispatcher: str, header: str) -> Machine:
+    def _machine(self, dispatcher: str, header: str) -> Machine | LinuxMachine:
+        if self._real is not None:
+            if dispatcher or header:
+                raise WrongValue("a real kernel is stepped as it is: it takes no text of yours")
+            return self._real
         key = self.variant, dispatcher, header
         if key not in self._machines:
             machine = Machine(
@@ -644,8 +676,11 @@ def own_header(key: str) -> str:
     return text
 
 
-def _usual_args(hypercall: str) -> str:
-    """Arguments that make sense, from what the hypercall declares."""
+def _usual_args(hypercall: str, real: LinuxMachine | None = None) -> str:
+    """Arguments that make sense, from what the hypercall declares; a real kernel's pointers lead
+    to structures that its snapshot does not have."""
+    if real is not None:
+        return hex(next(iter(real.calls.values()))) if hypercall == "hvc" else "0x0"
     if hypercall == "hvc":
         return "0x102, 0x1234"
     try:

@@ -17,10 +17,11 @@ TABLES_OF_EL1 = "EL1, by its page tables"
 def el1_may_write(image: Image, pa: int) -> bool | None:
     """Return whether EL1's page tables, as boot left them, let it write a byte of RAM.
 
-    None where there is no host at EL1, and for a kernel that is not the kit's own: only of that
-    the memory map is known here.
+    None where there is no host at EL1. A real kernel's image tells it from the kernel's own tables.
     """
-    if image.variant.host_el == 2 or not _is_our_own(image):
+    if not _is_our_own(image):
+        return image.el1_may_write(pa)
+    if image.variant.host_el == 2:
         return None
     found = next((s for s in SECTIONS if s.pa <= pa < s.pa + s.size), None)
     return found is None or not found.el1 & AP_RO
@@ -38,6 +39,9 @@ def owner_of_memory(image: Image, pa: int, size: int, value: int | None) -> str:
         value: what is there, unsigned; None where that is not known.
     """
     if not _is_our_own(image):
+        known = image.owner(pa)
+        if known is not None:
+            return known
         return LINKER if value is not None and _loaded(image, pa, size) == value else UNKNOWN
     heap = next((name for name, (at, n, _) in HEAP.items() if at <= pa < at + n), None)
     if heap is not None:

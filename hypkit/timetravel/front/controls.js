@@ -36,7 +36,7 @@ export class Controls extends Board {
       h("button", { type: "button", title: "What if: change an argument, and see this call and the last side by side",
         onclick: () => this.request(() => model.send({ type: "run", beside: true, args: this.args.value })) },
         "Run beside the last"));
-    this.editors = [
+    this.editors = choices.edits === false ? [] : [
       { of: "dispatcher", source: "source", language: "asm", what: "Edit the dispatcher",
         label: "Dispatcher, as assembly", go: "Assemble and run",
         empty: "An empty text is no dispatcher: nothing was run. Ctrl+Z brings the text back." },
