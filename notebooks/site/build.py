@@ -53,6 +53,8 @@ MENDED = (
     ('<aside class="toc-drawer', '<aside aria-label="This page" class="toc-drawer'),
     ('<div id="search-results">', '<h1>Search</h1>\n<div id="search-results">'),
 )
+# The corner of a table whose rows have headers heads nothing.
+EMPTY_HEADER = re.compile(r'<th(?: scope="col")?((?: (?!scope)[\w-]+="[^"]*")*)></th>')
 
 
 class SiteError(Exception):
@@ -321,6 +323,7 @@ def build(out: Path, repository: str = "") -> None:
         text = page.read_text(encoding="utf-8")
         for old, new in MENDED:
             text = text.replace(old, new)
+        text = EMPTY_HEADER.sub(r"<td\1></td>", text)
         page.write_text(text, encoding="utf-8")
     for waste in (".buildinfo", ".buildinfo.bak", "objects.inv"):
         (out / waste).unlink(missing_ok=True)

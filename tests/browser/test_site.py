@@ -234,3 +234,12 @@ def test_links_that_steer_a_stepper_stay_what_they_are():
     assert '<a href="#slot=2">the <code>slot</code></a>' in text
     assert "[`01-there-and-back.ipynb`](01-there-and-back.ipynb)" in text
     assert site.linked("`99-nowhere.ipynb`") == "`99-nowhere.ipynb`"
+
+
+def test_the_empty_corner_of_a_table_is_no_header():
+    corner = '<th scope="col" align="left" style="x: y"></th><th scope="col">step</th>'
+    wanted = '<td align="left" style="x: y"></td><th scope="col">step</th>'
+    assert site.EMPTY_HEADER.sub(r"<td\1></td>", corner) == wanted
+    assert (
+        site.EMPTY_HEADER.sub(r"<td\1></td>", '<th class="head"></th>') == '<td class="head"></td>'
+    )
