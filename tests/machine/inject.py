@@ -1,6 +1,6 @@
 """Interrupts at every line: what a machine is afterwards.
 
-    python -m tests.machine.inject [--every N] [--exceptions KeyboardInterrupt,TimeoutError,...]
+    python -m tests.machine.inject [--every N] [--exceptions KeyboardInterrupt,...] [OPERATION ...]
 
 A signal arrives before each line of the kit that an operation comes to, one line a try, and its
 handler raises. Right is that this exception comes out, and a machine that does what it did before,
@@ -180,9 +180,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--every", type=int, default=1, help="only every N-th line")
     parser.add_argument("--exceptions", default=",".join(e.__name__ for e in EXCEPTIONS))
+    parser.add_argument("names", nargs="*", metavar="OPERATION")
     chosen = parser.parse_args()
+    names = (*OPERATIONS, *PAIRS)
+    if unknown := set(chosen.names) - set(names):
+        sys.exit(f"no operation {', '.join(sorted(unknown))}: there are {', '.join(names)}")
     total = bad = 0
-    for name in (*OPERATIONS, *PAIRS):
+    for name in chosen.names or names:
         subject = Subject(name)
         lines = subject.lines()
         for kind in EXCEPTIONS:
