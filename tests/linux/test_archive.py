@@ -4,6 +4,9 @@ import gzip
 import hashlib
 import io
 import lzma
+import shutil
+import ssl
+import subprocess
 import tarfile
 import threading
 from functools import partial
@@ -180,3 +183,62 @@ def test_an_apt_that_fails_is_told_and_https_is_tried(mirror, tmp_path, monkeypa
     path, _, _ = archive.package(KERNELS["6.1"], tmp_path, said.append)
     assert path.read_bytes() == deb()
     assert any("apt-get failed: no such suite." in text and "Trying" in text for text in said)
+
+
+# --- The same over HTTPS --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secure(tmp_path, monkeypatch):
+    """A folder that is served over HTTPS as the archive: (it, the certificate that vouches)."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl makes the certificate")
+    folder, key, certificate = tmp_path / "secure", tmp_path / "key.pem", tmp_path / "cert.pem"
+    folder.mkdir()
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out",
+         certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(archive, "MIRROR", f"https://localhost:{server.server_port}")
+    monkeypatch.setattr(archive.shutil, "which", lambda name: None)
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    yield folder, certificate
+    server.shutdown()
+    server.server_close()
+
+
+def test_over_https_a_mirror_is_believed_only_with_its_certificate(secure, tmp_path, monkeypatch):
+    folder, certificate = secure
+    fill(folder, deb())
+    with pytest.raises(MachineError, match="cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
+        archive.package(KERNELS["6.1"], tmp_path, lambda text: None)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    path, _, version = archive.package(KERNELS["6.1"], tmp_path, lambda text: None)
+    assert (path.read_bytes(), version) == (deb(), "6.1.9-1")
+    # A name that the certificate does not have is somebody else.
+    monkeypatch.setattr(archive, "MIRROR", archive.MIRROR.replace("localhost", "127.0.0.1"))
+    with pytest.raises(MachineError, match="cannot be reached: .*CERTIFICATE_VERIFY_FAILED"):
+        archive.package(KERNELS["6.1"], tmp_path, lambda text: None)
+
+
+def test_over_https_a_package_that_is_cut_off_is_refused(secure, tmp_path, monkeypatch):
+    folder, certificate = secure
+    fill(folder, deb())
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    whole = (folder / "a.deb").read_bytes()
+    (folder / "a.deb").write_bytes(whole[:-100])
+    with pytest.raises(MachineError, match="has another digest .* cut off or changed on the way"):
+        archive.package(KERNELS["6.1"], tmp_path, lambda text: None)
+    index = folder / "dists/bookworm/main/binary-arm64/Packages.xz"
+    index.write_bytes(index.read_bytes()[:-20])
+    with pytest.raises(MachineError, match="is not what it should be, or not all of it came"):
+        archive.package(KERNELS["6.1"], tmp_path, lambda text: None)
