@@ -131,6 +131,8 @@ def rows() -> dict[str, Row]:
         "Instruction.text": (step.instruction.text, {"pc": None}, {"pc": ("None", *NUMBERS)}),
         "Image.host_pc": (image.host_pc, {"label": "dispatch"}, {}),
         "Image.host_va": (image.host_va, {"pa": pa}, {"pa": NUMBERS}),
+        "Image.el1_may_write": (image.el1_may_write, {"pa": pa}, {"pa": NUMBERS}),
+        "Image.owner": (image.owner, {"pa": pa}, {"pa": NUMBERS}),
         "Image.line": (image.line, {"address": w.at}, {"address": NUMBERS}),
         "Image.pa": (image.pa, {"symbol": "dispatch"}, {}),
         "Image.source": (image.source, {"name": "head.S"}, {}),

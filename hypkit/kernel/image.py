@@ -93,10 +93,12 @@ class Image:
 
     def el1_may_write(self, pa: int) -> bool | None:
         """Return whether EL1 may write a byte, None: the memory map says so of the kit's kernel."""
+        whole("a physical address", pa)
         return None
 
     def owner(self, pa: int) -> str | None:
         """Return who gave a byte its value, None: the memory map says so of the kit's kernel."""
+        whole("a physical address", pa)
         return None
 
     def table_pages(self) -> Iterator[tuple[int, bytes]]:
