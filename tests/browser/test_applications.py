@@ -46,6 +46,13 @@ def visit(request, chromium, tmp_path):
 
 def step(page):
     """Go to the stepper and on by two steps; return what it says of the last."""
+    page.evaluate("""async () => {  // a cell that is out of sight may be out of the page as well
+      const content = jupyterapp.shell.currentWidget.content;
+      const cells = content.widgets.map((cell) => cell.model.sharedModel.getSource());
+      const index = cells.findIndex((source) => source.includes("\\nstepper(") && !source.includes("predict("));
+      content.activeCellIndex = index;
+      await content.scrollToItem(index, "start");
+    }""")
     view = page.locator(".hk-view:visible").first  # others may be folded away by a prediction
     view.wait_for()
     view.locator(".hk-says").click()
