@@ -130,10 +130,13 @@ def course_map() -> NotebookNode:
     """The map of the course: the tables of hypkit/lessons/reference.py as cells of prose."""
     lessons = {one.stem[:2]: one.stem for one in texts() if one.parent == TEXTS}
 
-    def cell(text: str) -> str:
-        if text in lessons:
+    def cell(text: str, head: str) -> str:
+        if head == "lesson":  # the place of a function is a number of two digits, too
             return f"[{text}]({lessons[text]}.ipynb)"
-        return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+        parts = text.replace("|", "\\|").split("`")
+        for n in range(0, len(parts), 2):  # within backquotes a star is a star
+            parts[n] = parts[n].replace("*", "\\*").replace("<", "&lt;")
+        return "`".join(parts)
 
     cells = [
         "# The map of the course\n\nA page to come back to. It is made from the same facts as the "
@@ -147,7 +150,7 @@ def course_map() -> NotebookNode:
     for make in TABLES.values():
         table = make()
         rows = [table.heads, ["---"] * len(table.heads)]
-        rows += [tuple(cell(str(one)) for one in row) for row in table.rows]
+        rows += [tuple(map(cell, map(str, row), table.heads)) for row in table.rows]
         lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         cells.append(f"## {table.title}\n\n{table.about}\n\n{lines}")
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_markdown_cell, cells)))

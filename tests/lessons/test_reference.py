@@ -80,3 +80,12 @@ def test_no_word_is_used_before_its_meaning(word):
 def test_the_words_are_told_in_words():
     for word in facts.glossary():
         assert word.lesson in LESSONS and len(word.meaning.split()) >= 3
+
+
+def test_the_map_links_lessons_and_no_other_number_of_two_digits():
+    lines = [line for cell in build.course_map().cells for line in cell.source.splitlines()]
+    rows = [line for line in lines if line.startswith("| ")]
+    last = "| 13 | `void __vgic_v3_save_aprs(struct kvm_vcpu *vcpu)` | "
+    assert any(row.startswith(last) for row in rows)  # neither a link nor an escaped star
+    assert not any(row.startswith("| [") for row in rows)
+    assert any(row.endswith(" | [06](06-review-enum.ipynb) |") for row in rows)
