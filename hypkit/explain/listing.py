@@ -69,10 +69,13 @@ class Listing:
         blocks = [block for block in self._blocks() if not wanted.isdisjoint(block)]
         blocks = _in_order_of_execution(blocks, list(places.values()))
         index: dict[int, int] = {}
+        ran = {key: pc for pc, key in places.items()}
         for block in blocks:
+            # What the program counter leads to is spelled from where the block ran.
+            moved = next(ran[key] - key for key in block if key in ran)
             for key in block:
                 index[key] = len(self.rows)
-                self.rows.append(self._row(key, *block[key]))
+                self.rows.append(self._row(key, key + moved, *block[key]))
         for pc, key in places.items():
             if key not in index:  # a PC that no program accounts for, after a wild jump
                 index[key] = len(self.rows)
@@ -116,11 +119,11 @@ class Listing:
                 return int.from_bytes(data[key - pa : key - pa + 4], "little")
         return None
 
-    def _row(self, key: int, file: str, line: int, source: list[str]) -> Row:
+    def _row(self, key: int, ran: int, file: str, line: int, source: list[str]) -> Row:
         vm = VM_IPA <= key < VM_IPA + PAGE_SIZE
         va = key if vm else self.image.layout.image_va(key)
         instruction = decode(self._word(key) or 0)
-        text = spelled(va, lambda at: self._word(key + at - va), self.image.symbolize)
+        text = spelled(ran, lambda at: self._word(key + at - ran), self.image.symbolize)
         operands = text.partition(" ")[2]
         previous = self.rows[-1] if self.rows else None
         again = previous is not None and (previous.file, previous.line) == (file, line)

@@ -4,6 +4,7 @@ import pytest
 
 from hypkit import linux, stepper
 from hypkit.linux.snapshot import PROTECTED
+from hypkit.timetravel.payload import Payload
 from hypkit.trace.owners import BOOT, EL2
 
 CACHED = [name for name in linux.available() if name.removesuffix(PROTECTED) in linux.KERNELS]
@@ -57,3 +58,15 @@ def test_a_word_of_a_real_kernel_has_an_owner_and_a_judgement_who_may_write_it(m
     stack = image.layout.pa(machine.kernel.sysregs["SP_EL2"] - 8)
     # Ordinary memory of the host's, which nothing keeps it from writing.
     assert (image.owner(stack), image.el1_may_write(stack)) == (EL2, True)
+
+
+def test_a_page_without_a_name_is_spelled_as_the_step_that_ran_computes_it(machine):
+    trace = machine.call("__kvm_timer_set_cntvoff", 0x1234).trace
+    found = Payload(trace)
+    texts = [found.listing.rows[found.rows[site]].text for site in found.site]
+    assert texts == [step.text for step in trace]
+    pages = [s for s in trace if s.text.startswith("adrp") and "0x" in s.text.split(", ")[1][:2]]
+    assert pages
+    for step in pages:
+        register, address = step.text.removeprefix("adrp ").split(", ")
+        assert trace.register(register, step.index + 1) == int(address, 16)
