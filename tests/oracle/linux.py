@@ -5,19 +5,29 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from hypkit.a64 import syndrome
+from hypkit.a64.pagetables import walk
 from hypkit.a64.pstate import el_of
-from hypkit.linux import archive, snapshot
+from hypkit.linux import KERNELS, archive, snapshot
+from hypkit.linux import board as board_of
 from hypkit.linux.board import Board
-from hypkit.linux.linux_machine import LinuxMachine, entry_registers, frame
+from hypkit.linux.linux_machine import FRAME, LinuxMachine, entry_registers, frame
+from hypkit.linux.numbers import with_numbers
+from hypkit.linux.recorded import plan
 from hypkit.linux.snapshot import PANICS, Snapshot
 from hypkit.machine.errors import MachineError
 from tests.oracle.rows import ISV_BITS, Row, of_trace
 
 LIMIT = 5_000  # rows of one call; nearly all take a hundred
 PSTATE = {"pstate": "cpsr"}
+# (kernel, protected) of every boot that there is; 5.10 knows no protected mode.
+BOOTS = tuple((k, p) for p in (False, True) for k in KERNELS if not p or k != "5.10")
+Booted = tuple[Board, Snapshot]
 
 
 def rows(board: Board, kernel: Snapshot, stack: int, x0: int, args: Sequence[int]) -> Iterator[Row]:
@@ -58,6 +68,47 @@ def normalized(row: Row) -> Row:
 def ours(machine: LinuxMachine, x0: int, args: Sequence[int]) -> list[Row]:
     """The same rows from the kit's machine."""
     return list(of_trace(machine.hvc(x0, *args).trace))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One call of the plan, here and in QEMU. key: see hypkit.linux.recorded.plan; what: its name."""
+
+    key: str
+    what: str
+    mine: list[Row]
+    theirs: list[Row]
+
+    @property
+    def wrong(self) -> list[int]:
+        """The rows that differ, those that only one side has among them."""
+        pairs = enumerate(zip_longest(self.mine, self.theirs))
+        return [
+            n for n, (a, b) in pairs if a is None or b is None or normalized(a) != normalized(b)
+        ]
+
+
+def compared(board: Board, machine: LinuxMachine) -> Iterator[Compared]:
+    """Make every call of the plan, in its order, on the board and on a machine of its snapshot."""
+    kernel = machine.kernel
+    stack = walk(
+        kernel.load64, kernel.sysregs["TTBR1_EL1"], kernel.registers["sp"] - FRAME, regime="EL1"
+    ).pa
+    assert stack is not None
+    for key, (what, x0, args) in plan(kernel.ids).items():
+        mine = ours(machine, x0, args)
+        yield Compared(key, what, mine, list(rows(board, kernel, stack, x0, args)))
+
+
+@contextmanager
+def booted(package: Path, source: str, version: str, protected: bool) -> Iterator[Booted]:
+    """Boot a package's kernel: (the board, stopped; the snapshot that was taken of it)."""
+    with (
+        archive.image(package) as (file, digest),
+        board_of.booted(file, protected=protected) as running,
+    ):
+        taken = snapshot.take(running, source, version, digest, protected=protected)
+        yield running, with_numbers(taken)
 
 
 def image_of(kernel: str, *, download: bool) -> tuple[Path, str, str]:

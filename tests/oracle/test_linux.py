@@ -9,21 +9,15 @@ from __future__ import annotations
 
 import pytest
 
-from hypkit import linux as real
-from hypkit.a64.pagetables import walk
-from hypkit.linux import archive, board, capture, snapshot
-from hypkit.linux.linux_machine import FRAME, LinuxMachine
-from hypkit.linux.recorded import measure, plan, recorded
+from hypkit.linux import snapshot
+from hypkit.linux.linux_machine import LinuxMachine
+from hypkit.linux.recorded import measure, recorded
 from hypkit.machine.errors import MachineError
 from tests.judges import judge, judged, required
-from tests.oracle.linux import image_of, normalized, ours, rows
+from tests.oracle.linux import BOOTS, Compared, booted, compared, image_of, ours
 
 # What CI boots; on a computer where nobody asked for it, nothing is downloaded.
 IN_CI = (("6.1", False), ("7.2", False), ("6.1", True))
-BOOTS = [
-    *((kernel, False) for kernel in real.KERNELS),
-    *((kernel, True) for kernel in real.KERNELS if kernel != "5.10"),
-]
 
 
 @pytest.fixture(scope="module", params=BOOTS, ids=lambda boot: boot[0] + "-protected" * boot[1])
@@ -38,35 +32,25 @@ def boot(request):
         if wanted:
             pytest.fail(f"JUDGE MISSING: {error}", pytrace=False)
         pytest.skip(f"{error}")
-    with archive.image(image) as (file, digest), board.booted(file, protected=protected) as running:
-        taken = snapshot.take(running, source, version, digest, protected=protected)
-        yield running, capture.numbers.with_numbers(taken)
+    with booted(image, source, version, protected) as made:
+        yield made
 
 
 def test_every_row_of_every_call_equals_qemus(boot):
     running, kernel = boot
-    stack = walk(
-        kernel.load64, kernel.sysregs["TTBR1_EL1"], kernel.registers["sp"] - FRAME, regime="EL1"
-    ).pa
     served = set(kernel.ids) - set(kernel.refused)
-    compared = 0
+    total = 0
     with LinuxMachine(kernel) as machine:
-        for key, (what, x0, args) in plan(kernel.ids).items():
-            mine = ours(machine, x0, args)
-            theirs = list(rows(running, kernel, stack, x0, args))
-            wrong = [
-                number
-                for number, (a, b) in enumerate(zip(mine, theirs, strict=False))
-                if normalized(a) != normalized(b)
-            ]
+        for call in compared(running, machine):
+            mine, theirs, wrong = call.mine, call.theirs, call.wrong
             judged(f"rows of Linux {kernel.kernel} compared with QEMU", len(mine))
             judged(f"rows of Linux {kernel.kernel} that differed from QEMU's", len(wrong))
-            assert not wrong, f"{key}, row {wrong[0]}: {mine[wrong[0]]} {theirs[wrong[0]]}"
-            assert len(mine) == len(theirs), key
-            assert len(mine) > (80 if what in served else 25), key  # there and back takes that
-            compared += len(mine)
+            assert len(mine) == len(theirs), call.key
+            assert not wrong, f"{call.key}, row {wrong[0]}: {mine[wrong[0]]} {theirs[wrong[0]]}"
+            assert len(mine) > (80 if call.what in served else 25), call.key  # there and back
+            total += len(mine)
         assert machine.stopped.startswith("EL2 panicked at ")  # the plan ends with that
-    assert compared > 1000
+    assert total > 1000
 
 
 def test_a_wrong_row_would_be_found(boot):
@@ -74,9 +58,10 @@ def test_a_wrong_row_would_be_found(boot):
     with LinuxMachine(kernel) as machine:
         mine = ours(machine, 0, ())
     spoilt = [(pc, x0 ^ 1, *rest) for pc, x0, *rest in mine]
-    assert [normalized(a) == normalized(b) for a, b in zip(mine, spoilt, strict=True)] == [
-        False
-    ] * len(mine)
+    assert Compared("", "", mine, mine).wrong == []
+    assert Compared("", "", mine, spoilt).wrong == list(range(len(mine)))
+    assert Compared("", "", mine, mine[:-2]).wrong == [len(mine) - 2, len(mine) - 1]
+    assert Compared("", "", mine[:-1], mine).wrong == [len(mine) - 1]
 
 
 def test_what_is_recorded_is_what_a_fresh_run_counts(boot):
