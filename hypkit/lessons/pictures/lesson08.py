@@ -50,7 +50,7 @@ def show_writers(machine: Machine) -> Picture:
         at_el2 = machine.translate(machine.address(name, "hyp"), el=2).writable
         rows.append((name, what, _yes(walk.writable), _yes(later), f"{entry:#x}", _yes(at_el2)))
     told = "; ".join(
-        f"{name}, {what}: EL1 may write it {'now' if now == 'yes' else 'not now'}"
+        f"{name}, {what}: EL1 {'may' if now == 'yes' else 'may not'} write it now"
         + (f", but may write the entry at {place} that says so" if now != then else "")
         + f"; EL2 {'may' if hyp == 'yes' else 'may not'}"
         for name, what, now, then, place, hyp in rows
