@@ -38,6 +38,10 @@ def bare(run):
     )
 
 
+def all_three(run):  # a stub call comes to no dispatcher
+    return sum(run.parts[name].instructions for name in ("entry", "dispatch", "return"))
+
+
 RIGHT_ANSWERS = [
     ("12.1", FIRST),
     ("12.1", {"7.2": 0xC6000007, "6.12": 0xC6000008, "6.1": 0xC6000008}),
@@ -58,8 +62,14 @@ MISTAKES = [
     ("12.2", lambda x0, t, a, b: serves(x0, t, 0, b), "expected None; got '__kvm_get_mdcr_el2'"),
     ("12.2", lambda x0, t, a, b: serves(x0, t, a, len(t)), "expected None; got '__pkvm_host_share"),
     ("12.2", masked, "For x0 = 0x1c6000001"),
+    ("12.2", lambda x0, t, a, b: serves(x0, t, a, b) or "refused", "expected None; got 'refused'"),
+    ("12.2", lambda x0, t, a, b: serves(x0, t, a, b) is not None, "expected None; got False"),
     ("12.3", lambda run: run.hyp.instructions, "expected 41; got 82"),
     ("12.3", lambda run: run.el2, "got 86"),
+    ("12.3", lambda run: bare(run) - run.hints, "expected 41; got 39"),
+    ("12.3", lambda run: sum(part.loads for part in run.parts.values()), "got 24"),
+    ("12.3", all_three, "below its def: dispatch"),
+    ("12.3", lambda run: run.hyp, "a whole number; got Counts(instructions=82"),
 ]
 NONSENSE = [{}, {"6.1": "x", "6.12": None, "7.2": 3.5}, ["6.1"]]
 
