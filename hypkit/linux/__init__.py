@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypkit.linux.archive import KERNELS
 from hypkit.linux.capture import USUAL, fetch
 from hypkit.linux.linux_machine import LinuxMachine
-from hypkit.linux.snapshot import available, path_of, read
+from hypkit.linux.snapshot import available, path_of, read, there
 from hypkit.machine.errors import MachineError
 
 __all__ = ["KERNELS", "LinuxMachine", "available", "fetch", "machine"]
@@ -23,7 +23,7 @@ def machine(kernel: str = USUAL, *, protected: bool = False) -> LinuxMachine:
             how to make one.
     """
     path = path_of(kernel, protected=protected)
-    if not path.exists():
+    if not there(path):
         known = ", ".join(available()) or "none"
         also, argument = (", protected=True", " --protected") if protected else ("", "")
         raise MachineError(

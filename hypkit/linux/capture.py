@@ -50,17 +50,18 @@ def fetch(
         raise WrongType(expected('a kernel by its version, such as "6.1"', kernel))
     if file is None:
         archive.known(kernel)
-    else:
+    path = snapshots.path_of(kernel, protected=protected)
+    if file is not None:
         needs((str, PathLike), "a path as file", file)
         if not Path(file).is_file():
             raise MachineError(expected("the file of a kernel or a package", str(file)))
     needs(bool, "True or False for again", again)
-    path = snapshots.path_of(kernel, protected=protected)
-    if path.exists() and not again:
+    if snapshots.there(path) and not again:
         found = snapshots.read(path)
         say(f"{found!r} is there already; fetch({kernel!r}, again=True) makes it anew.")
         return found
     board.qemu()  # before a hundred megabytes come for nothing
+    snapshots.check_writable(path)
     with tempfile.TemporaryDirectory(prefix="hypkit-") as name:
         if file is None:
             package, source, version = archive.package(archive.known(kernel), Path(name), say)

@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -140,10 +141,7 @@ class Snapshot:
             draft.replace(path)
         except OSError as error:
             pass_on(error)
-            raise MachineError(
-                f"the snapshot cannot be written to {path}: {error.strerror or error}. "
-                "XDG_CACHE_HOME names another place for it"
-            ) from None
+            raise _unwritable(path, error) from None
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -233,13 +231,53 @@ def _release(memory: bytes) -> str:
 # --- The cache ------------------------------------------------------------------------------------
 
 
+VARIABLE, CACHE = (
+    ("LOCALAPPDATA", "~/AppData/Local")
+    if sys.platform == "win32"
+    else ("XDG_CACHE_HOME", "~/.cache")
+)
+
+
 def folder() -> Path:
-    """Return the folder of the user's cache where snapshots lie, whether it is there or not."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path("~/AppData/Local").expanduser())
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    """Return the folder of the user's cache where snapshots lie, whether it is there or not.
+
+    Raises MachineError where the user has no home and names no folder.
+    """
+    try:
+        base = os.environ.get(VARIABLE) or Path(CACHE).expanduser()
+    except RuntimeError:
+        raise MachineError(
+            "a snapshot of a kernel lies in the user's cache folder, and this user has no home: "
+            f"give {VARIABLE} a folder of yours"
+        ) from None
     return Path(base) / "hypkit" / "linux"
+
+
+def there(path: Path) -> bool:
+    """Return whether a file is there, or may be: read() says of one that it cannot look at why."""
+    try:
+        return path.exists()
+    except OSError as error:
+        pass_on(error)
+        return True
+
+
+def check_writable(path: Path) -> None:
+    """Raise MachineError where save() could not write, before much is done for it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        pass_on(error)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> MachineError:
+    return MachineError(
+        f"the snapshot cannot be written to {path}: {error.strerror or error}. "
+        f"{VARIABLE} names another place for it"
+    )
 
 
 def path_of(kernel: str, *, protected: bool = False) -> Path:
@@ -259,8 +297,12 @@ def path_of(kernel: str, *, protected: bool = False) -> Path:
 
 
 def available() -> tuple[str, ...]:
-    """Return the kernels whose snapshots are in the cache, oldest first."""
-    found = [path.name.removesuffix(ENDING) for path in folder().glob(f"*{ENDING}")]
+    """Return the kernels whose snapshots are in the cache, oldest first; none without a cache."""
+    try:
+        found = [path.name.removesuffix(ENDING) for path in folder().glob(f"*{ENDING}")]
+    except (MachineError, OSError) as error:
+        pass_on(error)
+        return ()
     return tuple(sorted(found, key=_version))
 
 

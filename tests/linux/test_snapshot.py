@@ -1,8 +1,16 @@
 """Snapshots as files: what comes back is what was kept, and what was touched is refused."""
 
+import contextlib
 import dataclasses
 import json
+import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +150,122 @@ def test_a_name_that_would_lead_out_of_the_cache_is_refused(cache, name):
     ):
         with pytest.raises(ValueError, match="expected a kernel's version, such as"):
             wrong()
+
+
+# --- A cache that is read-only, closed, or none ---------------------------------------------------
+
+
+@pytest.fixture
+def bound():
+    """within(folder, mode): as a user whom the mode of a folder binds; it does not bind root."""
+    if sys.platform == "win32":
+        pytest.skip("a folder's mode binds nobody here")
+    with contextlib.ExitStack() as stack:
+        place = Path(tempfile.mkdtemp())
+        stack.callback(shutil.rmtree, place)
+        place.chmod(0o755)
+
+        @contextlib.contextmanager
+        def within(folder, mode):
+            before, user = stat.S_IMODE(folder.stat().st_mode), os.geteuid()
+            folder.chmod(mode)
+            try:
+                if user == 0:
+                    os.seteuid(65534)
+                yield
+            finally:
+                if user == 0:
+                    os.seteuid(0)
+                folder.chmod(before)
+
+        yield place, within
+
+
+def fetched():
+    return linux.fetch("6.1", say=lambda text: None)
+
+
+def nothing_comes(monkeypatch):
+    monkeypatch.setattr("hypkit.linux.board.qemu", lambda: "qemu-system-aarch64")
+    monkeypatch.setattr("hypkit.linux.archive.package", lambda *args: pytest.fail("downloaded"))
+
+
+def sentence(function):
+    with pytest.raises(MachineError) as caught:
+        function()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_read_only_cache_is_read_and_what_it_has_not_is_not_downloaded(bound, monkeypatch):
+    place, within = bound
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    nothing_comes(monkeypatch)
+    cache = snapshots.folder()
+    path = snapshots.path_of("6.1")
+    small().save(path)
+    for folder in (cache, cache.parent):
+        folder.chmod(0o755)
+    path.chmod(0o644)
+    with within(cache, 0o555):
+        assert linux.available() == ("6.1",)
+        assert snapshots.read(path).release == fetched().release == small().release
+        for refused in (
+            lambda: linux.fetch("6.1", again=True, say=lambda text: None),
+            lambda: linux.fetch("7.2", say=lambda text: None),
+        ):
+            assert re.fullmatch(
+                r"the snapshot cannot be written to .*/(6\.1|7\.2)\.hypkit-linux: Permission denied\. "
+                "XDG_CACHE_HOME names another place for it",
+                sentence(refused),
+            )
+        assert sentence(lambda: linux.machine("7.2")).startswith(
+            "no snapshot of Linux 7.2 is here (there is: 6.1). "
+        )
+        assert [file.name for file in cache.iterdir()] == [path.name]
+
+
+def test_a_cache_that_may_not_be_looked_into_is_said_to_be_closed(bound, monkeypatch):
+    place, within = bound
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    nothing_comes(monkeypatch)
+    path = snapshots.path_of("6.1")
+    small().save(path)
+    with within(place, 0o000):
+        assert linux.available() == ()
+        for refused in (lambda: linux.machine("6.1"), fetched):
+            assert sentence(refused) == f"{path} cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "nothing, below a closed folder"])
+def test_a_cache_folder_that_cannot_be_is_told_before_anything_is_downloaded(
+    bound, monkeypatch, kind
+):
+    place, within = bound
+    nothing_comes(monkeypatch)
+    (place / "file").touch()
+    where = {"a file": place / "file", "below a file": place / "file" / "x"}.get(kind, place / "x")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(where))
+    with within(place, 0o555):
+        assert linux.available() == ()
+        assert sentence(lambda: linux.machine("6.1")).startswith("no snapshot of Linux 6.1 is here")
+        assert re.match(
+            r"the snapshot cannot be written to .*: (Not a directory|File exists|Permission denied)\.",
+            sentence(fetched),
+        )
+
+
+def test_without_a_home_and_a_cache_folder_the_sentence_says_what_to_set(monkeypatch):
+    def nowhere(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(snapshots.Path, "expanduser", nowhere)
+    nothing_comes(monkeypatch)
+    assert linux.available() == ()
+    for refused in (lambda: linux.machine("6.1"), fetched):
+        assert sentence(refused) == (
+            "a snapshot of a kernel lies in the user's cache folder, and this user has no home: "
+            f"give {snapshots.VARIABLE} a folder of yours"
+        )
