@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypkit.lessons.exercises
 from hypkit.call import Call
@@ -23,8 +24,9 @@ from hypkit.lessons.judge import Exercise, Open, Wrong
 from hypkit.lessons.prediction import Answer
 from hypkit.lessons.prediction_view import Prediction
 from hypkit.lessons.recording import watched
-from hypkit.lessons.workbench.benches import BENCHES
-from hypkit.lessons.workbench.model import Workbench
+
+if TYPE_CHECKING:
+    from hypkit.lessons.workbench.model import Workbench
 
 __all__ = [
     "Hint",
@@ -32,7 +34,6 @@ __all__ = [
     "Progress",
     "Solution",
     "Verdict",
-    "Workbench",
     "check",
     "exercises",
     "hint",
@@ -269,6 +270,10 @@ def workbench(number: str, text: object = None) -> Workbench:
         KeyError: There is no such exercise, or none with a workbench.
         TypeError, ValueError: What to start from is no text.
     """
+    # They read the budgets of the exercises, which are loaded when one of them is asked for.
+    from hypkit.lessons.workbench.benches import BENCHES
+    from hypkit.lessons.workbench.model import Workbench
+
     exercise = _exercise(number, ...)
     if exercise.id not in BENCHES:
         raise UnknownName(

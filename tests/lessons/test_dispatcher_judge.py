@@ -528,5 +528,5 @@ def test_wrong_use_is_told_in_a_sentence():
         "label 'kvm_hcall_table' is also defined in unit 'dispatcher'",
     ):
         prove(PLAIN.replace("table", "kvm_hcall_table"))
-    with pytest.raises(ValueError, match="variant 'vhe': there are fnptr, numbered"):
+    with pytest.raises(ValueError, match="no variant 'vhe'; there are: fnptr, numbered"):
         score_of("vhe")
