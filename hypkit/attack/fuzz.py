@@ -153,6 +153,8 @@ class Report:
         arguments: the same for what the functions do with arguments that they believe.
         leaked: a Finding for each register in which the host learns a hyp address, where the ABI
             leaves that register to the callee.
+        restarted: a Finding if the stub call for a soft restart did it; no function of the ABI is
+            to blame, nor the way to it.
         target: what was attacked; seed: of the hostile calls.
     """
 
@@ -166,11 +168,12 @@ class Report:
         findings: Sequence[Finding],
         arguments: Sequence[Finding],
         leaked: Sequence[Finding] = (),
+        restarted: Sequence[Finding] = (),
     ) -> None:
         self.target, self.seed, self.calls, self.leaks = target, seed, calls, leaks
         self.counts = {outcome: counts[outcome] for outcome in sorted(counts)}
         self.findings, self.arguments = tuple(findings), tuple(arguments)
-        self.leaked = tuple(leaked)
+        self.leaked, self.restarted = tuple(leaked), tuple(restarted)
 
     @property
     def silent(self) -> bool:
@@ -195,7 +198,7 @@ class Report:
                 code(finding.code),
                 f"{finding.count:,}",
             )
-            for finding in (*self.findings, *self.arguments, *self.leaked)
+            for finding in (*self.findings, *self.arguments, *self.leaked, *self.restarted)
         ]
         columns = ("outcome", "where", "smallest call", Column("calls", align="right"))
         return f"<p>{html.escape(repr(self))}</p>{table(columns, rows, row_heads=False)}"
@@ -339,8 +342,17 @@ class _Attack:
             counts,
             leaks,
             [finding for finding in found if not finding.verdict.sound],
-            [finding for finding in found if finding.verdict.by_arguments],
+            [
+                finding
+                for finding in found
+                if finding.verdict.by_arguments and finding.verdict.outcome is not Outcome.RESTARTED
+            ],
             [finding for finding in found if finding.verdict.outcome is Outcome.LEAKED],
+            [
+                finding
+                for finding in found
+                if finding.verdict.by_arguments and finding.verdict.outcome is Outcome.RESTARTED
+            ],
         )
 
     def _slices(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from hypkit import linux
 from hypkit.attack import real
 from hypkit.attack.fuzz import REAL, Finding, Report, Target, fuzz, target_of
-from hypkit.attack.outcomes import Outcome, Verdict
+from hypkit.attack.outcomes import Outcome, Verdict, restarted
 from hypkit.emu import Machine
 from hypkit.errors import UnknownName, WrongType, did_you_mean, expected, needs, shown, whole
 from hypkit.kernel.addresses import image_pa
@@ -299,6 +299,7 @@ class Matrix:
         short = outcome.words.replace("code run that is no hyp text", "foreign code")
         short = short.replace("entered mid-function", "mid-function")
         short = short.replace("hyp address leaked", "address leaked")
+        short = short.replace("EL2 restarted where the host says", "EL2 restarted")
         canvas.text(x + _WIDE / 2, y + 32, short, 11, anchor="middle", ink=ink)
 
     def _repr_html_(self) -> str:
@@ -467,10 +468,9 @@ def _stub(target: Target) -> Cell:
         else:
             place = HEAP["vm_memory"][0]
         request = (1, place, 0, 0, 0, 0, 0)
-        trace = machine.hvc(*request[:2]).whole_trace
-        ran = any(step.el == 2 and step.pc == place for step in trace)
-    outcome = Outcome.FOREIGN_CODE if ran else Outcome.REFUSED
-    verdict = Verdict(outcome, hex(place), False, False)
+        ran = restarted(machine.hvc(*request[:2]).whole_trace, request) is not None
+    outcome = Outcome.RESTARTED if ran else Outcome.REFUSED
+    verdict = Verdict(outcome, hex(place), ran, False)
     finding = Finding(verdict, 1, request, target=target) if ran else None
     return Cell(target.variant, "stub", outcome, finding)
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hypkit.a64.pagetables import PAGE_SIZE
 from hypkit.attack.ground import Ground
 from hypkit.machine.hooks.watch_state import NAMED, F, R
+
+if TYPE_CHECKING:
+    from hypkit.trace import Trace
+
+_MSR_SCTLR_EL2, _RT = 0xD51C1000, 31  # C5.2 and D19.2 of the Arm ARM: MSR SCTLR_EL2, <Xt>
 
 
 class Outcome(enum.IntEnum):
@@ -26,6 +33,7 @@ class Outcome(enum.IntEnum):
     OTHER = enum.auto()
     EL2_CHANGED = enum.auto()
     MID_FUNCTION = enum.auto()
+    RESTARTED = enum.auto()  # SCTLR_EL2.M was cleared, and EL2 went to an address it was sent
     FOREIGN_CODE = enum.auto()
 
     @property
@@ -45,12 +53,35 @@ _WORDS = {
     Outcome.OTHER: "another function reached",
     Outcome.EL2_CHANGED: "EL2 state changed",
     Outcome.MID_FUNCTION: "entered mid-function",
+    Outcome.RESTARTED: "EL2 restarted where the host says",
     Outcome.FOREIGN_CODE: "code run that is no hyp text",
     Outcome.LOST: "lost",
 }
 
 
 SOUND = (Outcome.HANDLED, Outcome.REFUSED, Outcome.LEAKED, Outcome.STUB)
+
+
+def restarted(trace: Trace, request: Sequence[int]) -> int | None:
+    """Return the row at which a recorded call has EL2 go on, its MMU off, where the host says.
+
+    That is where EL2 cleared SCTLR_EL2.M and then is at an address of *request*, x0 to x6; None
+    where it did neither.
+    """
+    mmu = True
+    for step in trace:
+        if step.el != 2:
+            continue
+        if not mmu:
+            # Where nothing can be fetched there is no step: only the abort, or the end, has it.
+            taken, after = trace.exceptions.get(step.index), step.index + 1
+            goal = taken.elr if taken else int(trace.pcs[after])
+            if int(trace.els[after]) == 2 and goal in request:
+                return after
+        if step.word & ~_RT == _MSR_SCTLR_EL2:
+            source = step.word & _RT
+            mmu = source != _RT and bool(step.regs[f"x{source}"] & 1)
+    return None
 
 
 @dataclass(frozen=True)
@@ -133,6 +164,11 @@ class Classifier:
         target = int(record[R.TARGET]) or transfer or 0
         asked = self.expected(int(request[0]))
         outcome, detail = self._reached(target, asked)
+        if flags & F.RESTARTED and outcome < Outcome.RESTARTED:
+            # The stub call is there for this: what enters its handler at the start asked for it.
+            leaked = bool(flags & F.LEAKED)
+            asked_for = outcome is Outcome.STUB and "+" not in detail
+            return Verdict(Outcome.RESTARTED, detail, asked_for, leaked)
         by_arguments = outcome is Outcome.HANDLED
         symbolize = self._ground.image.symbolize
         if outcome is not Outcome.STUB:

@@ -139,6 +139,7 @@ class Watch:
         words[W.EL2_MASKS] = self._el2_masks.ctypes.data
         words[W.EL2_BASE] = self._el2_base.ctypes.data
         words[W.EL2_COUNT] = len(self.ground.guarded)
+        words[W.EL2_SCTLR] = list(self.ground.guarded).index("SCTLR_EL2")
 
     def el2_registers(self) -> list[int]:
         """Return the guarded registers of EL2 as they are, in the order of Ground.guarded."""
@@ -329,6 +330,10 @@ class Watch:
                 continue
             if not int(record[R.FLAGS]) & _ENDED:
                 _add(record, F.STOPPED)
+                # Where there is no memory no block begins, and nothing is fetched.
+                mmu = cpu.sysreg("SCTLR_EL2") & 1
+                if cpu.el == 2 and not mmu and cpu.read("pc") in posted[count - 1, :7]:
+                    _add(record, F.RESTARTED)
             return count
 
 

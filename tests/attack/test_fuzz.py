@@ -10,7 +10,7 @@ from hypkit.attack import Outcome
 from hypkit.attack.fuzz import Target
 from hypkit.attack.ground import ground_of
 from hypkit.attack.hostile import Hostile
-from hypkit.attack.outcomes import Classifier
+from hypkit.attack.outcomes import Classifier, restarted
 from hypkit.attack.watch import Watch
 from hypkit.machine.hooks.watch_state import F, R
 from tests.attack import mutants
@@ -28,8 +28,9 @@ def test_a_dispatcher_by_number_keeps_to_its_functions_whatever_x0_is(variant):
     assert report.silent, report.findings
     assert set(report.counts) <= {
         Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB, Outcome.PANIC, Outcome.EL2_CHANGED,
-        Outcome.LOST, Outcome.LEAKED,
+        Outcome.LOST, Outcome.LEAKED, Outcome.RESTARTED,
     }  # fmt: skip
+    assert not any(f.verdict.outcome is Outcome.RESTARTED for f in report.arguments)
     served = sum(report.counts.get(outcome, 0) for outcome in (Outcome.HANDLED, Outcome.LEAKED))
     assert served > 1_000 and report.counts[Outcome.REFUSED] > 1_000
 
@@ -235,3 +236,54 @@ def test_a_leak_is_a_class_and_no_fault_of_a_dispatcher_by_the_c_calling_convent
     call = finding.call()
     at = call.trace.register("x10", len(call.trace))
     assert call.trace.image.layout.space(at) == "hyp"
+
+
+# Memory of a VM, the stub's own code, no memory, and no address of an instruction.
+@pytest.mark.parametrize("x1", [0x4044_6000, 0x4028_4868, 0, 1 << 40, 1 << 63, 0x4044_6001])
+def test_a_restart_of_el2_is_told_wherever_the_host_sends_it(x1):
+    with Machine("numbered", seed=1) as machine, Watch(ground_of(machine)) as watch:
+        request = np.array([[1, x1, 0, 0, 0, 0, 0]], dtype=np.uint64)
+        (record,) = watch.run(request)
+        verdict = Classifier(watch.ground).verdict(request[0], record, None)
+    assert verdict.outcome is Outcome.RESTARTED and verdict.by_arguments
+    assert verdict.detail == "__kvm_handle_stub_hvc"
+    with Machine("numbered", seed=1) as machine:
+        row = restarted(machine.hvc(1, x1).whole_trace, request[0].tolist())
+    assert row is not None
+
+
+@pytest.mark.parametrize("x0", [0, 2, 3, 0x101])
+def test_other_calls_are_no_restart_though_one_of_them_turns_the_mmu_off(x0):
+    with Machine("numbered", seed=1) as machine, Watch(ground_of(machine)) as watch:
+        request = np.array([[x0, 0x4044_6000, 0, 0, 0, 0, 0]], dtype=np.uint64)
+        (record,) = watch.run(request)
+        assert not int(record[R.FLAGS]) & F.RESTARTED
+        assert bool(int(record[R.FLAGS]) & F.STATE) == (x0 == 2)
+    with Machine("numbered", seed=1) as machine:
+        assert restarted(machine.hvc(x0, 0x4044_6000).whole_trace, request[0].tolist()) is None
+
+
+def test_the_smallest_restart_of_many_calls_is_one_when_it_is_recorded():
+    report = quick("numbered", 20_000)
+    (finding,) = report.restarted
+    assert finding.verdict.sound and finding.count == report.counts[Outcome.RESTARTED]
+    assert finding.request == (1, *[0] * 6) and finding.before == ()
+    with Machine("numbered", seed=2020) as machine:
+        call = machine.hvc(1, 0x4044_6000)
+    step = restarted(call.whole_trace, (1, 0x4044_6000))
+    assert step is not None and int(call.whole_trace.pcs[step]) == 0x4044_6000
+
+
+def test_a_restart_by_a_number_that_is_no_stub_call_is_a_finding():
+    with Machine("numbered", seed=2020) as machine:
+        text = machine.image.dispatcher.source
+    # Into the middle of the stub's handler, after it has looked at the number.
+    door = (
+        "dispatch_find:\n        cmp     x0, #0x5a\n        b.ne    7f\n"
+        "        ldr     x5, =__kvm_handle_stub_hvc + 8\n        adr_l   x6, kimage_voffset\n"
+        "        ldr     x6, [x6]\n        sub     x5, x5, x6\n        br      x5\n7:\n"
+    )
+    report = quick("numbered", 20_000, dispatcher=text.replace("dispatch_find:\n", door))
+    (finding,) = report.findings
+    assert finding.verdict.outcome is Outcome.RESTARTED and finding.request[0] == 0x5A
+    assert finding.verdict.detail == "__kvm_handle_stub_hvc+0x8"

@@ -67,6 +67,17 @@ def test_bulk_classes_are_what_recorded_calls_of_the_kernel_show(machine):
             assert (int(record[R.TARGET]) == asked) == reached, request
 
 
+def test_a_soft_restart_is_told_in_bulk_and_a_protected_kernel_makes_none(machine):
+    _, place = real.pages_of_the_host(machine, executable=False, size=0x1000)
+    request = np.array([[1, place, 0, 0, 0, 0, 0]], dtype=np.uint64)
+    ground = real.linux_ground(machine)
+    with Watch(ground) as watch:
+        (record,) = watch.run(request)
+    verdict = Classifier(ground).verdict(request[0], record, None)
+    assert (verdict.outcome is Outcome.RESTARTED) == (not machine.kernel.protected), verdict
+    assert verdict.sound
+
+
 def test_a_slot_that_is_an_instruction_off_is_found_in_a_real_table(machine):
     if machine.image.table is None:
         pytest.skip("this kernel has a switch")
@@ -90,10 +101,11 @@ def test_the_matrix_of_a_kernel_says_what_protection_takes_from_its_host(machine
     assert cells[name, "x0"].outcome is Outcome.REFUSED
     assert cells[name, "registers"].outcome is Outcome.HANDLED
     kept = machine.kernel.protected
-    for power in ("page tables", "stub"):
+    worst = {"page tables": Outcome.FOREIGN_CODE, "stub": Outcome.RESTARTED}
+    for power, outcome in worst.items():
         cell = cells[name, power]
         harmless = cell.outcome in (None, Outcome.REFUSED)
-        assert harmless if kept else cell.outcome is Outcome.FOREIGN_CODE
+        assert harmless if kept else cell.outcome is outcome
     assert (cells[name, "page tables"].words == "kept by stage 2") == kept
     if machine.image.table is not None:
         table = cells[name, "table"]

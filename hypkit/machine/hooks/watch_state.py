@@ -38,6 +38,7 @@ class W(enum.IntEnum):
     ONE_PTR = enum.auto()  # a place for the value of one register
     PC_ID = enum.auto()
     READ = enum.auto()  # address of uc_reg_read
+    EL2_SCTLR = enum.auto()  # which of EL2's registers is SCTLR_EL2
     SIZE = enum.auto()
 
 
@@ -68,6 +69,7 @@ class F(enum.IntFlag):
     RUNAWAY = enum.auto()
     STOPPED = enum.auto()  # something else ended the run
     VECTORS = enum.auto()  # q0 to q31, FPSR or FPCR was changed
+    RESTARTED = enum.auto()  # EL2 went on at an address that it was sent, with its MMU off
 
 
 HOST_REGISTERS = (*(f"x{n}" for n in range(30)), "sp")

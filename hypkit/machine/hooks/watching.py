@@ -32,7 +32,7 @@ _HOW_MANY = len(HOST_REGISTERS)
 (_RETURNED, _PANICKED, _ABORT, _OUTSIDE, _WROTE, _STATE_CHANGED, _CLOBBERED, _LEAKED, _RUNAWAY) = (
     np.uint64(flag) for flag in list(F)[:9]
 )
-_VECTORS = np.uint64(F.VECTORS)
+_VECTORS, _RESTARTED = np.uint64(F.VECTORS), np.uint64(F.RESTARTED)
 _FIRST_VECTOR = np.uint64(1 + len(HOST_REGISTERS))
 _BATCH, _WRITE_BATCH, _UC = int(S.REG_READ_BATCH), int(S.REG_WRITE_BATCH), int(S.UC)
 _INTNO = int(S.INTNO)
@@ -84,6 +84,8 @@ _W_TEXT_AT, _W_ICH_CODES, _W_ICH_VALUES, _W_ICH_MASKS, _W_ICH_COUNT, _W_ICH_VMCR
     for name in ("TEXT_AT", "ICH_CODES", "ICH_VALUES", "ICH_MASKS", "ICH_COUNT", "ICH_VMCR")
 )
 _W_ONE_PTR, _W_PC_ID, _W_READ = _W["ONE_PTR"], _W["PC_ID"], _W["READ"]
+_W_EL2_SCTLR = _W["EL2_SCTLR"]
+_MMU = np.uint64(1)  # SCTLR_EL2.M
 _WRITE = int(S.REG_WRITE)
 _R_WAY, _R_TARGET, _R_FLAGS, _R_WHERE, _R_WROTE, _R_X0, _R_REGISTER = (
     8 * int(word) for word in (R.WAY, R.TARGET, R.FLAGS, R.WHERE, R.WROTE, R.X0, R.REGISTER)
@@ -110,6 +112,31 @@ def _halt(watch, reason):
     _stop(_word(watch, _W_STATE), reason)
 
 
+@njit(inline="always")
+def _read_el2(watch):
+    state = _word(watch, _W_STATE)
+    _call4(
+        _word(state, _BATCH),
+        _word(state, _UC),
+        _word(watch, _W_EL2_IDS),
+        _word(watch, _W_EL2_PTRS),
+        _word(watch, _W_EL2_COUNT),
+    )
+
+
+@njit
+def _note_restart(watch, address):
+    """Note it where EL2 goes on, its MMU off, at an address that is in x0 to x6 of the request."""
+    sent = _word(watch, _W_REQUESTS_AT) + (_word(watch, _W_REQUEST) - _word(watch, _W_REQUESTS))
+    for i in range(7):
+        if _load64(sent + np.uint64(8 * i)) == address:
+            _read_el2(watch)
+            at = _word(watch, _W_EL2_REGS) + np.uint64(8) * _word(watch, _W_EL2_SCTLR)
+            if _load64(_load64(at)) & _MMU == np.uint64(0):
+                _flag(watch, _RESTARTED)
+            return
+
+
 @njit
 def _look_at_el2(watch):
     """Compare EL2's registers with what they were; a way's effect is looked at a few times."""
@@ -121,15 +148,8 @@ def _look_at_el2(watch):
     if looks > np.uint64(LOOKS):
         return looks == np.uint64(DIRTY)
     _store64(seen, looks + np.uint64(1))
-    state, count = _word(watch, _W_STATE), _word(watch, _W_EL2_COUNT)
-    _call4(
-        _word(state, _BATCH),
-        _word(state, _UC),
-        _word(watch, _W_EL2_IDS),
-        _word(watch, _W_EL2_PTRS),
-        count,
-    )
-    for i in range(count):
+    _read_el2(watch)
+    for i in range(_word(watch, _W_EL2_COUNT)):
         at = np.uint64(8) * np.uint64(i)
         value = _load64(_load64(_word(watch, _W_EL2_REGS) + at))
         differs = (value ^ _load64(_word(watch, _W_EL2_BASE) + at)) & _load64(
@@ -258,6 +278,7 @@ def block_begins(uc, address, size, user):
     """Record whose code a block is, and the way that EL2 takes."""
     watch = _address_of(user)
     if address & np.uint64(3):
+        _note_restart(watch, address)
         _halt(watch, _MISALIGNED)
         return
     steps = _word(watch, _W_STEPS) + np.uint64(size >> 2)
@@ -286,8 +307,10 @@ def block_begins(uc, address, size, user):
             _store64(target, address)
         inside = _word(watch, _W_TEXT) <= address and address < _word(watch, _W_TEXT_END)
         idmap = _word(watch, _W_IDMAP) <= address and address < _word(watch, _W_IDMAP_END)
-        if not inside and not idmap:
-            _flag(watch, _OUTSIDE)
+        if not inside:
+            _note_restart(watch, address)
+            if not idmap:
+                _flag(watch, _OUTSIDE)
 
 
 @cfunc("void(voidptr, int32, uint64, int32, int64, voidptr)")
@@ -387,6 +410,7 @@ def exception_taken(uc, intno, user):
             # A fetch that fails has no place of its own in the text: what was wanted may be any.
             where = _load64(values + np.uint64(8 * V_RETURN))
             if intno == _EXCP_PREFETCH:
+                _note_restart(watch, where)
                 where = np.uint64(0)
             _store64(record + np.uint64(_R_WHERE), where)
             _store64(record + np.uint64(_R_X0), np.uint64(intno))
