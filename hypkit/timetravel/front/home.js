@@ -7,6 +7,7 @@ import { GONE, LATE, NO_ANSWER } from "./facts.js";
 import { told } from "./origins.js";
 import { Settling, notesOf } from "./notes.js";
 import { Reel } from "./reel.js";
+import { wasTold } from "./shared.js";
 import { follow, followBoth, steered } from "./steer.js";
 import { followTheme } from "./theme.js";
 import { View } from "./view.js";
@@ -211,7 +212,8 @@ export class Home {
       around.style.minHeight = `${around.offsetHeight}px`;
       setTimeout(() => { around.style.minHeight = ""; }, 3000);
     }
-    this.model.send({ type: "keep" });
+    // A kernel that has stopped writes nothing: then the notes stay where they stay without one.
+    if (!wasTold(() => this.model.send({ type: "keep" }))) this.local?.write(shared.bookmarks ?? {});
   }
 
   /** Go on where the view was that this one replaces, if there was one. */

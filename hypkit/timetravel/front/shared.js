@@ -3,6 +3,16 @@
 
 const LATER = 250; // milliseconds between two words to the kernel about where the reader is
 
+/** Tell a kernel what nobody waits for; false where it has stopped and cannot be told. */
+export function wasTold(tell) {
+  try {
+    tell();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** One stepper of the page, however many views it has. */
 export class Shared {
   constructor() {
@@ -36,6 +46,7 @@ export class Shared {
       model.off("change:step", stepped);
       model.off("change:bookmarks", noted);
       clearTimeout(this.timer);
+      this.timer = 0;
       this.model = null;
       for (const home of this.homes) home.detach();
     };
@@ -46,10 +57,14 @@ export class Shared {
     this.step = step;
     this.tell("stepped", step, from);
     if (!this.model || this.model.get("step") === step) return;
-    this.model.set("step", step);
+    // The model learns of it when it is sent, not before: what the kernel sends back of the step
+    // before would look like a new wish, take the reader there, and give up what is under way here.
     this.timer ||= setTimeout(() => {
       this.timer = 0;
-      this.model?.save_changes();
+      wasTold(() => {
+        this.model?.set("step", this.step);
+        this.model?.save_changes();
+      });
     }, LATER);
   }
 
@@ -58,8 +73,10 @@ export class Shared {
     this.bookmarks = bookmarks;
     this.tell("noted", bookmarks, from);
     if (!this.model) return;
-    this.model.set("bookmarks", bookmarks);
-    this.model.save_changes();
+    wasTold(() => {
+      this.model.set("bookmarks", bookmarks);
+      this.model.save_changes();
+    });
   }
 
   tell(what, news, from = null) {

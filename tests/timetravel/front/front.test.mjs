@@ -11,6 +11,7 @@ const { compared, grouped, plain } = await import(new URL("format.js", front).hr
 const { query, typed } = await import(new URL("search.js", front).href);
 const { originOf, reachOf } = await import(new URL("origins.js", front).href);
 const { aimOf, wishOf } = await import(new URL("steer.js", front).href);
+const { Shared } = await import(new URL("shared.js", front).href);
 const { callPaths, path } = await import(new URL("calls.js", front).href);
 
 /** The cases that Python wrote: traces, addresses and pairs of words, with Python's answers. */
@@ -128,4 +129,55 @@ test("a wish leads to a step or to a test of steps, and a wrong one says what wa
   for (const [words, said] of [[{ step: "99999" }, /expected a step/], [{ step: "x" }, /got x/], [{ steps: "5-3" }, /got 5-3/]]) {
     assert.throws(() => aimOf(reel, words), said);
   }
+});
+
+/** What the page has of a widget in the kernel: says(...) is a word of the kernel's. */
+function widget() {
+  const heard = {};
+  const state = { step: 0, bookmarks: {} };
+  const sent = [];
+  return {
+    sent,
+    get: (name) => state[name],
+    on: (event, action) => { heard[event] = action; },
+    off: (event) => { delete heard[event]; },
+    set(name, value) {
+      if (state[name] === value) return;
+      state[name] = value;
+      heard[`change:${name}`]?.();
+    },
+    save_changes() { sent.push(state.step); },
+  };
+}
+
+/** The kernel hears of steps a quarter of a second later. */
+const told = () => new Promise((resolve) => { setTimeout(resolve, 300); });
+
+test("what the kernel sends back of an older step does not move a reader who has gone on", async () => {
+  const [shared, model, went] = [new Shared(), widget(), []];
+  shared.link(model);
+  const reader = { at: 0, stepped(step) { if (step !== this.at) went.push(step); }, attach() {}, detach() {} };
+  const goes = (step) => { reader.at = step; shared.moved(step, reader); };
+  shared.homes.add(reader);
+  goes(262160);
+  await told();
+  goes(0);
+  model.set("step", 262160); // the echo
+  assert.deepEqual(went, []);
+  assert.equal(shared.step, 0);
+  await told();
+  assert.deepEqual(model.sent, [262160, 0]);
+  model.set("step", 7); // a word of the kernel's own
+  assert.deepEqual(went, [7]);
+});
+
+test("a kernel that comes back hears of steps again", async () => {
+  const [shared, before, after] = [new Shared(), widget(), widget()];
+  const unlink = shared.link(before);
+  shared.moved(3, null);
+  unlink(); // with a step that was not told yet
+  shared.link(after);
+  shared.moved(4, null);
+  await told();
+  assert.deepEqual([before.sent, after.sent], [[], [4]]);
 });
