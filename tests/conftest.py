@@ -3,7 +3,7 @@
 import pytest
 
 from hypkit.machine.hooks import native
-from tests import judges
+from tests import engine_hidden, judges
 
 
 def pytest_configure(config):
@@ -11,6 +11,7 @@ def pytest_configure(config):
         judges.required()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(engine_hidden)
     # Now, so that no notebook is the first: that the machine is compiled is said on stderr, which
     # would be an output more than its file has.
     native.address("trace_hook")

@@ -46,17 +46,18 @@ soak.child(sys.argv[2], 5, 1)
 def test_deaths_hangs_lies_and_growth_are_counted(tmp_path, monkeypatch, capsys):
     file = tmp_path / "faulty.py"
     file.write_text(FAULTY)
-    kinds = ("dies", "lies", "grows", "hangs")
-    monkeypatch.setattr(soak, "EXPERIMENTS", {name: (None, 1) for name in kinds})
-    monkeypatch.setattr(soak, "LEAST", 25)
-    monkeypatch.setattr(soak, "SECONDS_A_CASE", 0)
+    # What ends has 200 cases, and a minute for them on the busiest computer; what hangs has five.
+    cases = {"dies": 40, "lies": 40, "grows": 40, "hangs": 1}
+    monkeypatch.setattr(soak, "EXPERIMENTS", {name: (None, share) for name, share in cases.items()})
+    monkeypatch.setattr(soak, "LEAST", 0)
+    monkeypatch.setattr(soak, "SECONDS_A_CASE", 0.3)
     monkeypatch.setattr(soak, "MODULE", (str(file),))
     monkeypatch.setattr(sys, "argv", ["soak", "--cases", "5"])
     with pytest.raises(SystemExit) as ended:
         soak.main()
     assert ended.value.code == 1
     shown = capsys.readouterr().out
-    assert shown.splitlines()[-1] == "20 cases: 1 deaths, 1 hangs, 4 wrong, 1 grew too much"
+    assert shown.splitlines()[-1] == "605 cases: 1 deaths, 1 hangs, 4 wrong, 1 grew too much"
     assert "a wrong answer" in shown and "it did not end" in shown
 
 
