@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +37,7 @@ class Prediction(Question):
 def page(question: Question) -> str:
     """Return the output of a cell: the question, the guesses that it takes, and the fold."""
     name = f"predict-{question.id}"
-    options = "".join(f"<li>{prose(one)}</li>" for one in question.options)
+    options = "".join(f"<li>{prose(one)}</li>" for one in named(question.options))
     fold = ""
     if question.told:
         shown = "\n".join(map(_shown, question.shown))
@@ -64,6 +65,18 @@ def on_paper(question: Question) -> dict[str, object]:
         "kind": question.kind,
         "unit": question.unit,
     }
+
+
+def named(options: Iterable[str]) -> list[str]:
+    """Return options between backquotes where they are names, of which any is one of the machine's.
+
+    So `numbered` is set as `jump_table` is, its neighbour.
+    """
+    given = list(options)
+    alike = all(re.fullmatch(r"[^\s`]+", one) for one in given)
+    if not alike or not any("<samp>" in words(one) for one in given):
+        return given
+    return [f"`{one}`" for one in given]
 
 
 def prose(text: str) -> str:

@@ -24,9 +24,8 @@ from notebooks.handout.lessons import (
     NOTEBOOKS,
     HandoutError,
     answers,
-    boxes,
+    lesson_slides,
     lessons,
-    predictions,
     questions,
     sheet,
 )
@@ -35,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 OUT = TOP / "build"
 # The lessons' dialect, and what handout.md needs besides.
-DIALECT = "commonmark+pipe_tables+fenced_divs+attributes+raw_attribute"
+DIALECT = "commonmark+pipe_tables+fenced_divs+bracketed_spans+attributes+raw_attribute"
 WAYS = (
     "Text and pictures: Creative Commons Attribution 4.0 International (CC BY 4.0), "
     "https://creativecommons.org/licenses/by/4.0/. Code: MIT License.",
@@ -163,7 +162,7 @@ def card() -> Booklet:
 
 
 def slides() -> Booklet:
-    """The instructor's slides: of each lesson its aims, what to predict, and what to remember."""
+    """The instructor's slides: of each lesson its aims, predictions, pictures, and what to remember."""
     made = Booklet(
         "slides", "hypkit: the slides", "For the instructor, from the lessons", look="slides"
     )
@@ -172,11 +171,10 @@ def slides() -> Booklet:
         parts += [
             f"# {lesson.number}: {lesson.title}",
             lesson.opening.partition("**Prerequisites**")[0],
-            *(f"## Predict {one['id']}\n\n{one['question']}\n\n{boxes(one)}"
-              for one in predictions(lesson)),
+            *lesson_slides(lesson, made.pictures),
             f"## To remember ({lesson.number})",
             *(cell.source for cell in lesson.section("## Key points")),
-        ]  # fmt: skip
+        ]
     made.text = "\n\n".join(parts)
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -12,17 +13,23 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from hypkit.lessons.prediction_view import named
+from hypkit.pictures.html import words
+
 NOTEBOOKS = Path(__file__).resolve().parents[1]
 
 # What a cell of an exercise has for the notebook's sake. On paper there is nothing to run.
 _IN_THE_NOTEBOOK_ONLY = re.compile(r"^(from hypkit\.check import .*|check\(.*\))$")
+_IMPORT = re.compile(r"^from .* import .*$", re.MULTILINE)
 _ROOM_ENOUGH = re.compile(r"answer = \.\.\.")
 _VERDICT = re.compile(r"\d\d\.\d: ")
-# Lines to write on below an exercise that is answered in words or numbers. A function and a dispatcher
-# are written at the screen: ruled lines are of no use for code.
+# Lines to write on below an exercise that is answered in words or numbers.
 LINES = {"easy": 3, "medium": 4, "not so easy": 5, "hard": 5}
-_CODE = re.compile(r"^```+python\n(?:.*\n)*?(?:def |mine = )")
-_ASKS_FOR_CODE = re.compile(r"\b[Ww]rite (?:a|the|your) (?:dispatcher|header)\b|in assembly\b")
+# The exercises that can be done with a pencil and what the handout holds. All others ask for a run of
+# the machine, or for code, and are done at the screen.
+PAPER = frozenset(
+    ("00.2", "02.1", "03.1", "04.1", "05.2", "05.4", "06.1", "07.1", "08.1", "09.2", "10.1", "11.1", "13.2")
+)  # fmt: skip
 # What a prediction leaves for paper: hypkit/lessons/prediction_view.py.
 PREDICTION = "application/vnd.hypkit.prediction+json"
 
@@ -115,76 +122,123 @@ def predictions(lesson: Lesson) -> list[dict[str, Any]]:
     ]
 
 
+def marked(text: str) -> str:
+    """Prose with its numbers, registers and labels as code, as the notebooks have them."""
+    parts = text.split("`")
+    for n in range(0, len(parts), 2):
+        told = words(parts[n]).replace("<samp>", "`").replace("</samp>", "`")
+        parts[n] = html.unescape(told)
+    return "".join(f"`{part}`" if n % 2 else part for n, part in enumerate(parts))
+
+
 def boxes(asked: dict[str, Any]) -> str:
     """The places for a guess on paper: a box for each option, or a line to write on."""
     if asked["options"]:
-        return " \u2003".join(f"`#tick`{{=typst}}\u00a0{option}" for option in asked["options"])
+        return " \u2003".join(
+            f"[{marked(option)}]{{.option}}" for option in named(asked["options"])
+        )
     wide = "3cm" if asked["kind"] == "number" else "9cm"
     return f"`#blank({wide})`{{=typst}} {asked['unit']}".strip()
+
+
+def lesson_slides(lesson: Lesson, pictures: dict[str, bytes]) -> list[str]:
+    """A slide for each prediction of a lesson, and for each picture, in the order of its cells."""
+    found, heading = [], ""
+    for cell in lesson.cells:
+        if cell.cell_type == "markdown":
+            heads = re.findall(r"^##+ (.+)$", cell.source, re.MULTILINE)
+            heading = heads[-1] if heads else heading
+            continue
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            asked = data.get(PREDICTION)
+            if asked:
+                found.append(
+                    f"## Predict {asked['id']}\n\n{marked(asked['question'])}\n\n{boxes(asked)}"
+                )
+            if picture := _picture(data.get("text/html", "")):
+                alt, kind, drawn = picture
+                file = f"slide-{lesson.number}-{len(pictures)}.{kind}"
+                pictures[file] = drawn
+                title = f"What happened ({asked['id']})" if asked else heading
+                told = re.sub(r'([\\"])', r"\\\1", " ".join(alt.split()))
+                drawing = f'```{{=typst}}\n#fitted("{file}", "{told}")\n```'
+                found.append(f"## {marked(title)}\n\n{drawing}")
+    return found
 
 
 def _guesses(lesson: Lesson) -> list[str]:
     """The lesson's predictions with boxes, nothing where it has none."""
     lines = [
-        f"::: together\n**{one['id']}** {one['question']}\n\n{boxes(one)}\n:::"
+        f"::: together\n**{one['id']}** {marked(one['question'])}\n\n{boxes(one)}\n:::"
         for one in predictions(lesson)
     ]
     return ["**Predict**, before the notebook shows it", *lines] if lines else []
 
 
 def sheet(lesson: Lesson, pictures: dict[str, bytes]) -> str:
-    """A lesson's sheet: what it is for, what to remember, and its exercises with room to write."""
-    parts = [
-        f"## Lesson {lesson.number}: {lesson.title}",
-        lesson.opening,
-        "**Key points**",
-        *(cell.source for cell in lesson.section("## Key points")),
-        *_guesses(lesson),
-    ]
-    exercise: list[str] = []  # empty before the first: what stands there is about the notebook
-    for cell in lesson.section("## Exercises"):
-        if cell.cell_type == "code":
-            exercise += _asked(cell, f"sheet-{lesson.number}", pictures) if exercise else []
-            continue
-        for part in re.split(r"^(?=### )", cell.source, flags=re.MULTILINE):
-            if part.startswith("### Exercise"):
-                parts += _with_room(exercise, lesson)
-                exercise = [part]
-            elif exercise:
-                exercise.append(part)
-    return "\n\n".join([*parts, *_with_room(exercise, lesson)])
+    """A lesson's sheet: its aims, its predictions, what a pencil can do, and what to remember.
 
-
-def at_the_screen(exercise: list[str]) -> bool:
-    """Whether an exercise asks for code: a function, a dispatcher, a header."""
-    return any(
-        (_CODE if part.startswith("```") else _ASKS_FOR_CODE).search(part) for part in exercise
+    The key points come last: some of them give a prediction away.
+    """
+    points = [cell.source for cell in lesson.section("## Key points")]
+    parts = [f"## Lesson {lesson.number}: {lesson.title}", lesson.opening, *_guesses(lesson)]
+    elsewhere = []
+    for exercise in _exercises(lesson, pictures):
+        head = re.match(r"### Exercise (\d\d\.\d): (.*) \(", exercise[0])
+        if head and head[1] not in PAPER:
+            optional = " (optional)" if "*Optional.*" in exercise[0] else ""
+            elsewhere.append(f"**{head[1]}** {head[2]}{optional}")
+        else:
+            parts += _with_room(exercise, lesson)
+    return "\n\n".join(
+        [
+            *parts,
+            f"**At the screen**, in the notebook: {'; '.join(elsewhere)}.",
+            "::: together",
+            "**Key points**",
+            *points,
+            ":::",
+        ]
     )
 
 
+def _exercises(lesson: Lesson, pictures: dict[str, bytes]) -> list[list[str]]:
+    """Each exercise of a lesson as pieces of Markdown, its heading at the beginning of the first."""
+    found: list[list[str]] = []  # what stands before the first is about the notebook
+    for cell in lesson.section("## Exercises"):
+        if cell.cell_type == "code":
+            # A picture goes into the booklet only with an exercise that stands there.
+            if found and found[-1][0][13:17] in PAPER:
+                found[-1] += _asked(cell, f"sheet-{lesson.number}", pictures)
+            continue
+        for part in re.split(r"^(?=### )", cell.source, flags=re.MULTILINE):
+            if part.startswith("### Exercise"):
+                found.append([part])
+            elif found:
+                found[-1].append(part)
+    return found
+
+
 def _with_room(exercise: list[str], lesson: Lesson) -> list[str]:
-    """An exercise in one piece; below it lines to write on, unless it asks for code."""
-    if not exercise:
-        return []
+    """An exercise in one piece, and below it lines to write on."""
     heading = exercise[0].partition("\n")[0]
     level = re.fullmatch(r"### Exercise \d\d\.\d: .+ \(([\w ]+)(, .+)?\)", heading)
     if not level or level[1] not in LINES:
         raise HandoutError(
             f"{lesson.path.name}: {heading!r} must end with how hard it is: {', '.join(LINES)}"
         )
-    below = (
-        "*At the screen.*"
-        if at_the_screen(exercise)
-        else f"```{{=typst}}\n#room({LINES[level[1]]})\n```"
-    )
-    return ["::: together", *exercise, below, ":::"]
+    return ["::: together", *exercise, f"```{{=typst}}\n#room({LINES[level[1]]})\n```", ":::"]
 
 
 def _asked(cell: NotebookNode, name: str, pictures: dict[str, bytes]) -> list[str]:
-    """A cell of an exercise: the code that an answer begins with, and what there is to look at."""
-    code = _on_paper(cell.source)
-    shown = [] if not code or _ROOM_ENOUGH.fullmatch(code) else [fenced(code, "python")]
-    return shown + outputs(cell, name, pictures)
+    """A cell of an exercise: the frame that an answer fills, and what there is to look at.
+
+    Code that only makes what is looked at is not for paper.
+    """
+    code = _IMPORT.sub("", _on_paper(cell.source)).strip("\n")
+    frame = "answer = " in code and not _ROOM_ENOUGH.match(code)
+    return ([fenced(code, "python")] if frame else []) + outputs(cell, name, pictures)
 
 
 def _on_paper(code: str) -> str:
@@ -242,12 +296,21 @@ def outputs(
             pictures[file] = drawn
             found.append(image(file, alt))
             continue
-        text = output.get("text") or data.get("text/plain", "")
+        text = output.get("text") or listing(data) or data.get("text/plain", "")
         if _VERDICT.match(text):
             found += [f"*{text}*"] if verdicts else []
         elif text.strip():
             found.append(fenced(text.strip("\n"), "text"))
     return found
+
+
+def listing(data: Any) -> str:
+    """The text of a listing, which says in text/plain only how long it is; "" for anything else."""
+    found = re.search(r'<pre class="hk-source">(.*?)</pre>', data.get("text/html", ""), re.DOTALL)
+    if not found:
+        return ""
+    bare = re.sub(r'<span class="g"[^>]*>[^<]*</span>', "", found[1])
+    return html.unescape(re.sub(r"<[^>]+>", "", bare))
 
 
 class _Images(HTMLParser):
@@ -271,6 +334,8 @@ def _picture(text: str) -> tuple[str, str, bytes] | None:
         return None
     # On paper a picture has its light colours: the rule for dark pages goes.
     drawn = re.sub(rb"<style>.*?</style>", b"", base64.b64decode(found[2]))
+    # The fonts on paper have no such cross.
+    drawn = drawn.replace("\u2715".encode(), "\u00d7".encode())
     return reader.found[0], found[1], drawn
 
 

@@ -24,7 +24,7 @@ from hypkit.kernel.variants import HYPERCALLS, OPTIONS, SMCCC_ORDER, VARIANTS
 from hypkit.lessons.pictures.lesson02 import show_names
 from hypkit.lessons.reference import reference
 from hypkit.pictures.calls import show_road
-from notebooks.handout.lessons import HandoutError, image
+from notebooks.handout.lessons import HandoutError, image, marked
 
 TOP = Path(__file__).resolve().parents[2]
 SEED = 2020
@@ -33,7 +33,6 @@ SURE = {
     "read": "we read the source",
     "quoted": "a source that we read quotes it",
     "derived": "our arithmetic on such sources",
-    "recalled": "from memory, not checked",
 }
 
 
@@ -56,8 +55,8 @@ def _cell(content: object) -> str:
 
 
 def plainly(text: str) -> str:
-    """Words of a data file in a table: no Markdown in them is meant."""
-    return text.replace("\\", "\\\\").replace("*", "\\*").replace("_", "\\_").replace("<", "\\<")
+    """Words of a data file in a table: no Markdown in them is meant, and what is code is code."""
+    return re.sub(r"`[^`]*`|([\\*_<])", lambda of: f"\\{of[0]}" if of[1] else of[0], marked(text))
 
 
 def code(text: str) -> str:
@@ -79,17 +78,15 @@ def road(pictures: dict[str, bytes]) -> str:
 
 def history() -> str:
     rows = []
-    for event in facts.history(recalled=True):
+    for event in facts.history():
         shown = f" Machine: `{event.variant}`." if event.variant else ""
         how = f"{plainly(event.source.title)} ({event.confidence})"
-        if event.confidence == "recalled":
-            how = "from memory, not checked (recalled)"
         title = plainly(event.title) + "." * (event.title[-1] not in ".?!")
         rows.append((event.when, f"**{title}** {plainly(event.what.strip())}{shown}", how))
     sure = "; ".join(
         f"*{word}*: {says}"
         for word, says in SURE.items()
-        if word in {event.confidence for event in facts.history(recalled=True)}
+        if word in {event.confidence for event in facts.history()}
     )
     return (
         f"How sure we are: {sure}. The whole source of each line is in "
@@ -132,7 +129,8 @@ _SPACES = {
 }
 
 
-def addresses() -> str:
+def addresses(*, brief: bool = False) -> str:
+    """The four addresses of one byte; brief: without where each is from and who uses it."""
     with Machine("fnptr", seed=SEED) as machine:
         rows = []
         for space, (why, who) in _SPACES.items():
@@ -141,9 +139,10 @@ def addresses() -> str:
             rows.append(
                 (f"**{space}**", code(f"{at:#018x}"), " and ".join(maps) or "neither", why, who)
             )
-    return table(
-        ("address", "its value", "on the map of", "where from", "who uses it"), rows, "4 9 4 10 10"
-    )
+    heads = ("address", "its value", "on the map of", "where from", "who uses it")
+    if brief:
+        return table(heads[:3], (row[:3] for row in rows), "4 9 5")
+    return table(heads, rows, "4 9 4 10 10")
 
 
 def conversions() -> str:
@@ -276,14 +275,15 @@ def calls() -> str:
     )
 
 
-def stubs() -> str:
+def stubs(widths: str = "1 6 7 11") -> str:
+    """The three stub calls."""
     return table(
         ("x0", "name", "arguments", "what it does"),
         (
             (s.number, code(s.name), "; ".join(map(plainly, s.args)) or "none", plainly(s.what))
             for s in facts.stubs()
         ),
-        "1 6 7 11",
+        widths,
     )
 
 
@@ -438,14 +438,14 @@ def card() -> str:
                   ((name, code(f"{value:#x}"), plainly(str(says))) for name, value, says in esr), "1 2 5"),
             syndromes(),
             "# The four addresses",
-            addresses(),
+            addresses(brief=True),
             conversions(),
             "# The fourteen calls",
             table(("n", "version 1", "call"),
                   ((one.index, code(f"{VARIANTS['numbered'].base + one.index:#x}"), code(one.prototype))
                    for one in facts.hypercalls()), "1 3 14"),
             "# Stub calls",
-            stubs(),
+            stubs("1 8 6 9"),
             "# The ladder",
             table(("machine", "host", "hyp", "dispatch", "loads in it"),
                   ((code(r.variant.key), r.host.instructions, r.hyp.instructions,

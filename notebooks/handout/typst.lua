@@ -17,9 +17,27 @@ function Para(para)
   end
 end
 
--- At the beginning of a cell Typst would take these for a list or a heading.
+-- At the beginning of a cell Typst would take these for a list or a heading. A number in hexadecimal is
+-- set as code: in the text's own type its letters would run together.
 function Str(word)
   if word.text:match("^[-+=/]$") then return pandoc.RawInline("typst", "\\" .. word.text) end
+  local before, number, after = word.text:match("^(.-)(0x%x+)(.*)$")
+  if number then
+    local parts = pandoc.Inlines({ pandoc.Code(number) })
+    if before ~= "" then parts:insert(1, pandoc.Str(before)) end
+    if after ~= "" then parts:insert(pandoc.Str(after)) end
+    return parts
+  end
+end
+
+-- Before a full stop no line is broken, not even after a blank: but .name is a word.
+function Inlines(found)
+  for n = #found - 1, 1, -1 do
+    if found[n].t == "Space" and (found[n + 1].text or ""):match("^%.%a") then
+      found:insert(n + 1, pandoc.RawInline("typst", "#sym.zws "))
+    end
+  end
+  return found
 end
 
 function Link(link)
@@ -32,6 +50,15 @@ function Table(found)
     if column[1] == "AlignDefault" then column[1] = "AlignLeft" end
   end
   return found
+end
+
+function Span(span)
+  local kind = span.classes[1]
+  if not kind then return span.content end
+  local parts = pandoc.Inlines({ pandoc.RawInline("typst", "#" .. kind .. "[") })
+  parts:extend(span.content)
+  parts:insert(pandoc.RawInline("typst", "]"))
+  return parts
 end
 
 function Div(div)

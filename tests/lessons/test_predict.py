@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hypkit import Machine, predict
-from hypkit.lessons.prediction_view import KIND, prose
+from hypkit.lessons.prediction_view import KIND, named, prose
 from hypkit.viz import show_path
 from notebooks.src.rules import _html
 
@@ -117,3 +117,16 @@ def test_prose_sets_code_between_backquotes_and_escapes_the_rest():
     assert prose("`a<b` <c> 0x10") == (
         "<code>a&lt;b</code> &lt;c&gt; <samp>0x10</samp>"
     )  # fmt: skip
+
+
+def test_names_of_machines_are_set_alike_and_plain_words_are_not():
+    assert named(["fnptr", "jump_table"]) == ["`fnptr`", "`jump_table`"]
+    assert named(["x0", "pstate"]) == ["`x0`", "`pstate`"]
+    for plain in (
+        ["EL1", "EL2"],
+        ["image", "hyp"],
+        ["yes", "no"],
+        ["0x1, once", "x0"],
+        ["`x0`", "x1"],
+    ):
+        assert named(plain) == plain
