@@ -299,7 +299,11 @@ def _computation(name: str, parts: list[str]) -> Sentence:
             second = f"{_decimal(parts[2])} bits"
         if len(parts) > 3:
             second += _shifted(parts[3])
-        text = _TWO[name].replace("{0}", _value(parts[1])).replace("{1}", second)
+        first = _value(parts[1])
+        if name == "add" and parts[0] == parts[1] != "sp" and parts[2].startswith("#"):
+            # What an ADRP has put there would be named after whatever label its page begins with.
+            first = parts[1]
+        text = _TWO[name].replace("{0}", first).replace("{1}", second)
         return Sentence(text.replace("{after}", after))
     return Sentence("{changes}.")
 

@@ -11,6 +11,7 @@ from hypkit.emu import Machine
 from hypkit.header import ENUM, HeaderError
 from hypkit.kernel.variants import ENOSYS, SPARE
 from hypkit.lessons.recording import entered
+from hypkit.pictures.html import words
 from hypkit.pictures.rows import Rows, show_rows
 from hypkit.pictures.source import Listing, show_source
 
@@ -89,7 +90,11 @@ class Trial:
 
     def _repr_html_(self) -> str:
         if self.error:
-            return f"<p><strong>does not compile:</strong> {html.escape(self.error)}</p>"
+            said, _, line = self.error.partition(
+                "\n"
+            )  # below the sentence is the line of the header
+            shown = f"<pre>{html.escape(line)}</pre>" if line else ""
+            return f"<p><strong>does not compile:</strong> {words(said)}</p>{shown}"
         return self._rows()._repr_html_()
 
     def __repr__(self) -> str:

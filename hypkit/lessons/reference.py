@@ -99,7 +99,7 @@ def _remarks() -> Table:
     rows = tuple(
         (
             _capital(one.what.removeprefix("Not in the review: ")),
-            f"“{one.quote}”" if one.quote else "not in the review: version 2 mended it",
+            f"“{one.quote}”" if one.quote else "not in the review",
             one.v2,
             one.lesson,
         )
@@ -110,7 +110,7 @@ def _remarks() -> Table:
         "What Marc Zyngier asked for on 7 May 2020, in our words and in a few of his.",
         ("what was asked for", "his words", "version 2 of the patch", "lesson"),
         rows,
-        ("", "", "", "4em"),
+        ("", "", "", "5em"),
     )
 
 
@@ -125,7 +125,7 @@ def _variants() -> Table:
         "does.",
         ("name", "in short", "how it finds the function", "from", "lesson"),
         rows,
-        ("7.5em", "9em", "", "8em", "4em"),
+        ("7.5em", "9em", "", "8em", "5em"),
     )
 
 
@@ -138,7 +138,7 @@ def _functions() -> Table:
         "What the host can ask for, in the order of the patch: 0x100 is added to the place.",
         ("place", "function", "what it does"),
         rows,
-        ("4em", "", ""),
+        ("5em", "", ""),
     )
 
 
@@ -194,7 +194,7 @@ def _words() -> Table:
         "Each with the lesson that explains it.",
         ("word", "what it means", "lesson"),
         rows,
-        ("11em", "", "4em"),
+        ("11em", "", "5em"),
     )
 
 

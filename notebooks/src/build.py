@@ -8,6 +8,7 @@ run to run.
 
 import argparse
 import hashlib
+import html
 import re
 import sys
 from collections import Counter
@@ -21,6 +22,7 @@ from nbformat import NotebookNode
 
 from hypkit.lessons.reference import TABLES
 from hypkit.machine.hooks import native
+from hypkit.pictures.html import words
 from notebooks.src.rules import complaints
 
 TEXTS = Path(__file__).resolve().parent
@@ -135,7 +137,8 @@ def course_map() -> NotebookNode:
             return f"[{text}]({lessons[text]}.ipynb)"
         parts = text.replace("|", "\\|").split("`")
         for n in range(0, len(parts), 2):  # within backquotes a star is a star
-            parts[n] = parts[n].replace("*", "\\*").replace("<", "&lt;")
+            told = words(parts[n].replace("*", "\\*").replace("<", "&lt;"))
+            parts[n] = html.unescape(told.replace("<samp>", "`").replace("</samp>", "`"))
         return "`".join(parts)
 
     cells = [
@@ -152,7 +155,8 @@ def course_map() -> NotebookNode:
         rows = [table.heads, ["---"] * len(table.heads)]
         rows += [tuple(map(cell, map(str, row), table.heads)) for row in table.rows]
         lines = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        cells.append(f"## {table.title}\n\n{table.about}\n\n{lines}")
+        about = re.sub(r"\b(?<!`)0x[0-9a-fA-F]+", r"`\g<0>`", table.about)
+        cells.append(f"## {table.title}\n\n{about}\n\n{lines}")
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_markdown_cell, cells)))
     notebook.metadata = NotebookNode(
         kernelspec=NotebookNode(KERNELSPEC), language_info=NotebookNode(name="python")

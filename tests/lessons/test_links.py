@@ -104,3 +104,17 @@ def test_a_whole_link_draws_no_fault():
         "https://doi.org/10.1109/ISCA.2016.35",
     ):
         assert whole(link) == ""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_number_in_hexadecimal_stands_as_code(path):
+    """In the type of the text 0xffff runs together, and nobody counts its digits."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        blocks = _markdown.parse(cell.source) if cell.cell_type == "markdown" else []
+        for before, block in zip(blocks, blocks[1:], strict=False):
+            if before.type == "heading_open":
+                continue
+            for token in block.children or ():
+                assert token.type != "text" or not re.search(r"\b0x[0-9a-f]", token.content), (
+                    token.content
+                )

@@ -106,8 +106,8 @@ def show_indices(machine: Machine, address: int | str) -> Picture:
         digits = f"{value:0{high - low + 1}b}"
         for n, digit in enumerate(digits):
             canvas.text(x + bit * (n + 0.5), 78, digit, 12, mono=True, anchor="middle")
-        canvas.text(x + 1, 54, f"{high}", 11, mono=True, ink=DIM)
-        canvas.text(x + wide - 1, 54, f"{low}", 11, mono=True, anchor="end", ink=DIM)
+        canvas.text(x + 3, 54, f"{high}", 10, mono=True, ink=DIM)
+        canvas.text(x + wide - 3, 54, f"{low}", 10, mono=True, anchor="end", ink=DIM)
         shown = f"{value:#x}" if number in (0, 5) else f"{value}"
         canvas.text(x + wide / 2, 104, shown, 12, mono=True, bold=True, anchor="middle")
         canvas.text(x + wide / 2, 122, what, 12, anchor="middle")

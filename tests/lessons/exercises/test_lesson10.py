@@ -108,3 +108,14 @@ def test_the_timeline_shows_nothing_recalled_and_nothing_else():
         show_timeline(["x"])
     with pytest.raises(ValueError, match="no step to show"):
         show_timeline([])
+
+
+def test_the_timeline_counts_what_each_machine_executes_at_el2():
+    picture = show_timeline()
+    for event in facts.history():
+        if event.variant:
+            with Machine(event.variant, seed=7) as machine:
+                count = machine.call("__kvm_timer_set_cntvoff", 0x1234).cost.hyp.instructions
+            assert (
+                f"{event.title}, here {event.variant}, {count} instructions at EL2." in picture.alt
+            )
