@@ -124,7 +124,7 @@ def _read_el2(watch):
     )
 
 
-@njit
+@njit(forceinline=True)
 def _note_restart(watch, address):
     """Note it where EL2 goes on, its MMU off, at an address that is in x0 to x6 of the request."""
     sent = _word(watch, _W_REQUESTS_AT) + (_word(watch, _W_REQUEST) - _word(watch, _W_REQUESTS))
@@ -137,7 +137,7 @@ def _note_restart(watch, address):
             return
 
 
-@njit
+@njit(forceinline=True)
 def _look_at_el2(watch):
     """Compare EL2's registers with what they were; a way's effect is looked at a few times."""
     record = _word(watch, _W_RECORD)
@@ -161,7 +161,7 @@ def _look_at_el2(watch):
     return False
 
 
-@njit
+@njit(forceinline=True)
 def _look_at_vectors(watch):
     """Compare the vector registers with what the host had in them, as often as EL2's are looked at;
     the first one that differs, counted from 1 in NAMED, 0 where none does."""
@@ -330,7 +330,7 @@ def memory_written(uc, kind, pa, size, value, user):
     _flag(watch, _WROTE)
 
 
-@njit
+@njit(forceinline=True)
 def _gic_access(watch, state, pc):
     """MRS and MSR of the GIC's registers, as machine.software_sysregs has them; False for others."""
     text = _word(watch, _W_TEXT)
