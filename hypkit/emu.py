@@ -1,8 +1,6 @@
 """Machine: an image on a Cortex-A72 at EL1 and EL2, booted by its own code and called by name.
 
-A machine is used by one thread at a time; others wait. Whatever changes it marks it as unfinished
-first and as finished last. So an exception in between, be it the stop button's, leaves a machine
-that says so, and reboot() or restore() gives such a machine a new processor.
+How threads, interrupts and closing are kept apart is in hypkit.machine.life.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,9 +39,10 @@ from hypkit.kernel.memory_map import (
     VTCR_EL2,
 )
 from hypkit.kernel.variants import variant as variant_of
-from hypkit.machine.cpu import EXCEPTION_STEPS, Cpu, Recording, Saved
+from hypkit.machine.cpu import EXCEPTION_STEPS, Cpu
 from hypkit.machine.errors import MachineError
 from hypkit.machine.hooks.state import Stop
+from hypkit.machine.life import BUSY, MAX_READ, Life, State
 from hypkit.machine.mailbox import (
     MAX_ARGS,
     ROOM,
@@ -61,8 +60,6 @@ if TYPE_CHECKING:
     from hypkit.header import Header
 
 STEP_BUDGET = 1_000_000
-MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
-MAX_READ = 16 << 20  # bytes: more than all that a kernel here uses
 # A bulk run goes in slices, so that the stop button is heard and a progress bar can move.
 SLICE = ROOM
 SLICE_STEPS = 8_000_000
@@ -74,11 +71,6 @@ DATA_PLACES = (
     (SECTION[".data"].pa, _VM_MEMORY),
     (_VM_MEMORY + _VM_SIZE, REQUESTS_PA + REQUESTS_SIZE),
 )
-BUSY = (
-    "this machine is in the middle of something: what interrupts it (a signal handler, for "
-    "instance) cannot use it as well"
-)
-NO_COPY = "a machine cannot be copied or pickled: make another with Machine(...), or use snapshot()"
 NO_KVM = (
     "returned, but from the stub: KVM has given EL2 up (x0 = 2 asks for that), and the stub "
     "answers 0xbadca11 to what it does not know; reboot() starts KVM again"
@@ -86,20 +78,17 @@ NO_KVM = (
 
 
 @dataclass(frozen=True)
-class _State:
-    """What became of a machine: replaced as a whole, so that no one sees half of it.
+class _State(State):
+    """What became of a machine that runs the kit's kernel.
 
-    stopped: why it takes no call, None if it takes one; where: the label at which the host stopped;
-    whole: whether all that was begun was finished.
+    panic: what EL2 said when it panicked; where: the label at which the host stopped.
     """
 
-    stopped: str | None = None
     panic: Panic | None = None
     where: str | None = None
-    whole: bool = True
 
 
-class Machine:
+class Machine(Life):
     """A booted machine of one variant.
 
     Threads take turns on a machine: what one of them asks for waits until another's is done.
@@ -119,6 +108,9 @@ class Machine:
         MachineError: the dispatcher does not survive the boot, or there is too little memory.
         KeyError, TypeError, ValueError: no such variant, or an argument of another kind.
     """
+
+    _MADE_BY = "Machine(...)"
+    _state: _State
 
     def __init__(
         self,
@@ -165,20 +157,6 @@ class Machine:
         self._cpu: Cpu | None = self._new_cpu()
         self._boot(fresh=True)
 
-    @property
-    def budget(self) -> int:
-        """Instructions that a call may take, a whole number from 1 to 50,000,000."""
-        return self._budget
-
-    @budget.setter
-    def budget(self, value: int) -> None:
-        number = whole("budget", value)
-        if not 1 <= number <= MAX_BUDGET:
-            raise WrongValue(
-                f"budget: {expected(f'a number of instructions from 1 to {MAX_BUDGET:,}', value)}"
-            )
-        self._budget = number
-
     # -- life cycle --
 
     def _new_cpu(self) -> Cpu:
@@ -220,40 +198,10 @@ class Machine:
             raise MachineError(f"the {self.key} machine did not boot: {after.stopped}")
         return trace
 
-    def close(self) -> None:
-        """Give the memory back; the machine cannot be used afterwards."""
-        with self._turn:
-            self._cpu = None
-
-    def __enter__(self) -> Machine:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __copy__(self) -> NoReturn:
-        raise MachineError(NO_COPY)
-
-    def __deepcopy__(self, memo: object) -> NoReturn:
-        raise MachineError(NO_COPY)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise MachineError(NO_COPY)
-
-    @property
-    def stopped(self) -> str | None:
-        """Why the machine takes no call, None while it takes one."""
-        return self._state.stopped
-
     @property
     def panicked(self) -> Panic | None:
         """Return what EL2 said when it panicked, None while it has not."""
         return self._state.panic
-
-    def _alive(self) -> Cpu:
-        if self._cpu is None:
-            raise MachineError("this machine was closed; make a new one with Machine(...)")
-        return self._cpu
 
     def _ready(self) -> Cpu:
         cpu = self._alive()
@@ -521,44 +469,15 @@ class Machine:
         if where == "host_panicked":
             panic = Panic(*self._record("panic_record", 7))
             at = self.image.symbolize(panic.elr) or hex(panic.elr)
-            return _State(f"EL2 panicked at {at}: {panic.why}", panic, where)
+            return _State(f"EL2 panicked at {at}: {panic.why}", panic=panic, where=where)
         if where == "host_oops":
             esr, elr, far, _ = self._record("oops_record", 4)
             at = self.image.symbolize(elr) or hex(elr)
             why = syndrome.exception_text(esr, far, "FAR")
-            return _State(f"the host took an exception at {at}: {why}", None, where)
-        return _State(None, None, where)
+            return _State(f"the host took an exception at {at}: {why}", where=where)
+        return _State(where=where)
 
     # -- looking --
-
-    def reg(self, name: str) -> int:
-        """Return a general register, sp, pc or pstate, as unsigned 64 bits.
-
-        Raises:
-            KeyError: no such register.
-        """
-        with self._turn:
-            cpu = self._alive()
-            try:
-                return cpu.read(name.lower())
-            except (KeyError, AttributeError):
-                raise UnknownName(
-                    f"no register {shown(name)}: x0 to x30, lr, sp, pc, pstate"
-                ) from None
-
-    def sysreg(self, name: str) -> int:
-        """Return a system register by its name in the Arm ARM, as unsigned 64 bits.
-
-        Raises:
-            KeyError: no such register, or not in this machine.
-        """
-        if not isinstance(name, str):
-            raise UnknownName(f"sysreg: {expected('the name of a system register', name)}")
-        with self._turn:
-            try:
-                return self._alive().sysreg(name)
-            except KeyError as error:
-                raise UnknownName(*error.args) from None
 
     def address(self, symbol: str, space: str = "image") -> int:
         """Return one of the four addresses of a label.
@@ -669,7 +588,7 @@ class Machine:
         va, data = address(va), as_bytes(data)
         with self._turn:
             places = self._places(va, data)
-            cpu = self._ready() if not self._state.whole else self._alive()
+            cpu = self._whole()
             before = self._state
             with self._unfinished("what was written to its memory is half there"):
                 for pa, part in places:
@@ -723,65 +642,10 @@ class Machine:
         (value,) = self._record(symbol, 1)
         return value
 
-    def snapshot(self) -> Snapshot:
-        """Return everything the machine is, to come back to with restore().
-
-        Raises:
-            MachineError: the machine is closed, or was interrupted in the middle of something.
-        """
-        with self._turn:
-            cpu = self._alive() if self._state.whole else self._ready()
-            return Snapshot(self, cpu.save(), self._state)
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Become again what this machine was when *snapshot* was taken.
-
-        Raises:
-            ValueError: that is no snapshot of this machine.
-            MachineError: the machine is closed.
-        """
-        if not isinstance(snapshot, Snapshot) or snapshot.machine is not self:
-            raise WrongValue(
-                "a machine can only be restored from a snapshot of its own; got " + shown(snapshot)
-            )
-        with self._turn:
-            self._alive()
-            is_whole = self._state.whole
-            with self._unfinished("its restore was interrupted"):
-                if not is_whole:
-                    self._cpu = self._new_cpu()
-                self._alive().restore(snapshot.saved)
-                self._state = snapshot.state
-
-    def _trace(self, recording: Recording) -> Trace:
-        return Trace(
-            self.image,
-            recording.base,
-            recording.pcs,
-            recording.masks,
-            recording.values,
-            recording.words,
-            recording.sysregs,
-            recording.exceptions,
-            recording.rewritten,
-        )
-
     def __repr__(self) -> str:
         state = "closed" if self._cpu is None else self.stopped or "ready"
         with_header = ", with a header" if self.header else ""
         return f"Machine({self.key!r}, seed={self.seed}{with_header}): {state}"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A moment of one machine; see Machine.snapshot."""
-
-    machine: Machine
-    saved: Saved
-    state: _State
-
-    def __repr__(self) -> str:
-        return f"Snapshot of {self.machine!r}"
 
 
 def _seed(value: object) -> int:

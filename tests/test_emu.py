@@ -16,10 +16,11 @@ import pytest
 
 from hypkit import AsmError, Machine, MachineError, assemble
 from hypkit.a64.pagetables import AP_RO
-from hypkit.emu import MAX_BUDGET, SLICE
+from hypkit.emu import SLICE
 from hypkit.kernel.addresses import PAGE_OFFSET
 from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, VM_IPA
 from hypkit.kernel.variants import HYPERCALLS
+from hypkit.machine.life import MAX_BUDGET
 from tests.scenarios import SCENARIOS
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"

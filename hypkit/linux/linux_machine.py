@@ -1,7 +1,7 @@
 """LinuxMachine: the EL2 of a real kernel, from its snapshot, on the kit's Cortex-A72.
 
 Threads take turns on it, and an interrupt leaves it as it was or marked as interrupted, by the rules
-of hypkit.emu.
+of hypkit.machine.life.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NoReturn
 
 from hypkit.a64 import syndrome
 from hypkit.a64.pagetables import AP_RO, PAGE_SIZE, Walk
@@ -33,24 +31,16 @@ from hypkit.linux.board import GENERAL, RAM_SIZE
 from hypkit.linux.image import LinuxImage, image_of
 from hypkit.linux.phases import LinuxCost, cost, folded
 from hypkit.linux.snapshot import PANICS, STUB, Snapshot
-from hypkit.machine.cpu import Cpu, Recording, Saved
+from hypkit.machine.cpu import Cpu
 from hypkit.machine.errors import MachineError
 from hypkit.machine.hooks.state import Stop
+from hypkit.machine.life import BUSY, MAX_READ, Life, State
 from hypkit.machine.mailbox import address, as_bytes, word
 from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
 
 STEP_BUDGET = 200_000
-MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
-MAX_READ = 16 << 20  # bytes
-BUSY = (
-    "this machine is in the middle of something: what interrupts it (a signal handler, for "
-    "instance) cannot use it as well"
-)
 INTERRUPTED = "it was interrupted in the middle of a call"
-NO_COPY = (
-    "a machine cannot be copied or pickled: make another with linux.machine(...), or use snapshot()"
-)
 MAX_ARGS = 7  # x1 to x7
 RESULTS = 4  # words of struct arm_smccc_res
 # Of the host's stack below the pointer of the idle task: what the calling code finds there.
@@ -58,30 +48,6 @@ FRAME, RESULT_AT = 0x200, 0x20
 SAME_LEVEL = 0x200  # the vector of a synchronous exception of EL1 itself
 # Registers that name or count something of the hardware: they cannot be written, or must not be.
 _FIXED = {"MIDR_EL1", "MPIDR_EL1", "CurrentEL", "SCR_EL3", "ID_AA64MMFR0_EL1", "SP_EL1"}
-
-
-@dataclass(frozen=True)
-class _State:
-    """What became of a machine: replaced as a whole, so that no one sees half of it.
-
-    stopped: why it takes no call, None if it takes one; whole: whether all that was begun was
-    finished.
-    """
-
-    stopped: str | None = None
-    whole: bool = True
-
-
-@dataclass(frozen=True)
-class LinuxSnapshot:
-    """A moment of one LinuxMachine; see LinuxMachine.snapshot."""
-
-    machine: LinuxMachine
-    saved: Saved
-    state: _State
-
-    def __repr__(self) -> str:
-        return f"Snapshot of {self.machine!r}"
 
 
 class LinuxCall(Call):
@@ -98,7 +64,7 @@ class LinuxCall(Call):
         return cost(self.trace)
 
 
-class LinuxMachine:
+class LinuxMachine(Life):
     """A kernel at rest after its boot, with KVM at EL2.
 
     There is no GIC but its EL2 registers, no second processor and no time: what waits for one of
@@ -113,38 +79,27 @@ class LinuxMachine:
         TypeError, ValueError: a budget that is none.
     """
 
+    _MADE_BY = "linux.machine(...)"
+    image: LinuxImage
+
     def __init__(self, snapshot: Snapshot, *, budget: int = STEP_BUDGET) -> None:
         needs(Snapshot, "a kernel's snapshot, as hypkit.linux.fetch() returns it", snapshot)
         self.budget = budget
         self.kernel = snapshot
-        self.image: LinuxImage = image_of(snapshot, folded)
+        self.image = image_of(snapshot, folded)
         self._back = snapshot.registers["pc"]  # where the idle task goes on
         self._ends = {self._back: RETURNED} | {
             snapshot.symbols[name]: PANICKED for name in PANICS if name in snapshot.symbols
         }
         self._ends[snapshot.sysregs["VBAR_EL1"] + SAME_LEVEL] = OOPSED
         self._turn = Turn(BUSY)
-        self._state = _State("it was never started", whole=False)
+        self._state = State("it was never started", whole=False)
         self._cpu: Cpu | None = self._new_cpu()
         for number, page in zip(snapshot.numbers.tolist(), snapshot.pages, strict=True):
             self._cpu.ram.store(DRAM_BASE + number * PAGE_SIZE, page.tobytes())
         self._start()
         self._first = self._cpu.save()
-        self._state = _State()
-
-    @property
-    def budget(self) -> int:
-        """Instructions that a call may take, a whole number from 1 to 50,000,000."""
-        return self._budget
-
-    @budget.setter
-    def budget(self, value: int) -> None:
-        number = whole("budget", value)
-        if not 1 <= number <= MAX_BUDGET:
-            raise WrongValue(
-                f"budget: {expected(f'a number of instructions from 1 to {MAX_BUDGET:,}', value)}"
-            )
-        self._budget = number
+        self._state = State()
 
     def _new_cpu(self) -> Cpu:
         return Cpu((DRAM_BASE, RAM_SIZE), (), self._ends)
@@ -171,57 +126,18 @@ class LinuxMachine:
             MachineError: the machine is closed.
         """
         with self._turn:
-            self._become(self._first, _State(), "its restart was interrupted")
-
-    def _become(self, saved: Saved, state: _State, said: str) -> None:
-        self._alive()
-        is_whole = self._state.whole
-        with self._unfinished(said):
-            if not is_whole:
-                self._cpu = self._new_cpu()
-            self._alive().restore(saved)
-            self._state = state
+            self._become(self._first, State(), "its restart was interrupted")
 
     @contextmanager
     def _unfinished(self, said: str) -> Iterator[None]:
         """Around a change of the machine, which sets _state last. Until then, and where it does not
         get there, the machine has stopped because of what is *said*."""
-        self._state = _State(said, whole=False)
+        self._state = State(said, whole=False)
         try:
             yield
         except MachineError as error:
-            self._state = _State(str(error), whole=False)
+            self._state = State(str(error), whole=False)
             raise MachineError(f"{error}. reboot() starts it anew") from None
-
-    def close(self) -> None:
-        """Give the memory back; the machine cannot be used afterwards."""
-        with self._turn:
-            self._cpu = None
-
-    def __enter__(self) -> LinuxMachine:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __copy__(self) -> NoReturn:
-        raise MachineError(NO_COPY)
-
-    def __deepcopy__(self, memo: object) -> NoReturn:
-        raise MachineError(NO_COPY)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise MachineError(NO_COPY)
-
-    @property
-    def stopped(self) -> str | None:
-        """Return why the machine takes no call, None while it takes one."""
-        return self._state.stopped
-
-    def _alive(self) -> Cpu:
-        if self._cpu is None:
-            raise MachineError("this machine was closed; make a new one with linux.machine(...)")
-        return self._cpu
 
     # -- calls --
 
@@ -301,7 +217,7 @@ class LinuxMachine:
                     at = self._stack() + RESULT_AT
                     results = struct.unpack(f"<{RESULTS}Q", self._read(at, 8 * RESULTS, 1))
                 call = LinuxCall(self.image, what, values, outcome, results, trace, message)
-                self._state = _State(None if outcome == RETURNED else message)
+                self._state = State(None if outcome == RETURNED else message)
         return call
 
     def _stack(self) -> int:
@@ -349,35 +265,6 @@ class LinuxMachine:
         return RUNAWAY, reasons.get(reason, f"it stopped at {here}")
 
     # -- looking --
-
-    def reg(self, name: str) -> int:
-        """Return a general register, sp, pc or pstate, as unsigned 64 bits.
-
-        Raises:
-            KeyError: no such register.
-        """
-        with self._turn:
-            cpu = self._alive()
-            try:
-                return cpu.read(name.lower())
-            except (KeyError, AttributeError):
-                raise UnknownName(
-                    f"no register {shown(name)}: there are x0 to x30, lr, sp, pc, pstate"
-                ) from None
-
-    def sysreg(self, name: str) -> int:
-        """Return a system register by its name in the Arm ARM, as unsigned 64 bits.
-
-        Raises:
-            KeyError: no such register, or not in this machine.
-        """
-        if not isinstance(name, str):
-            raise UnknownName(f"sysreg: {expected('the name of a system register', name)}")
-        with self._turn:
-            try:
-                return self._alive().sysreg(name)
-            except KeyError as error:
-                raise UnknownName(*error.args) from None
 
     def address(self, symbol: str, space: str = "image") -> int:
         """Return one of the four addresses of a name.
@@ -482,11 +369,8 @@ class LinuxMachine:
         """
         va, content = address(va), as_bytes(data)
         with self._turn:
-            cpu, places, before = self._alive(), self._places(va, content), self._state
-            if not before.whole:
-                raise MachineError(
-                    f"this machine has stopped: {self.stopped}. reboot() starts it anew"
-                )
+            places, before = self._places(va, content), self._state
+            cpu = self._whole()
             with self._unfinished("what was written to its memory is half there"):
                 for pa, part in places:
                     cpu.ram.store(pa, part)
@@ -512,47 +396,6 @@ class LinuxMachine:
             places.append((pa, data[done : done + size]))
             done += size
         return places
-
-    def snapshot(self) -> LinuxSnapshot:
-        """Return everything the machine is, to come back to with restore().
-
-        Raises:
-            MachineError: the machine is closed, or was interrupted in the middle of something.
-        """
-        with self._turn:
-            cpu = self._alive()
-            if not self._state.whole:
-                raise MachineError(
-                    f"this machine has stopped: {self.stopped}. reboot() starts it anew"
-                )
-            return LinuxSnapshot(self, cpu.save(), self._state)
-
-    def restore(self, snapshot: LinuxSnapshot) -> None:
-        """Become again what this machine was when *snapshot* was taken.
-
-        Raises:
-            ValueError: that is no snapshot of this machine.
-            MachineError: the machine is closed.
-        """
-        if not isinstance(snapshot, LinuxSnapshot) or snapshot.machine is not self:
-            raise WrongValue(
-                "a machine can only be restored from a snapshot of its own; got " + shown(snapshot)
-            )
-        with self._turn:
-            self._become(snapshot.saved, snapshot.state, "its restore was interrupted")
-
-    def _trace(self, recording: Recording) -> Trace:
-        return Trace(
-            self.image,
-            recording.base,
-            recording.pcs,
-            recording.masks,
-            recording.values,
-            recording.words,
-            recording.sysregs,
-            recording.exceptions,
-            recording.rewritten,
-        )
 
     def __repr__(self) -> str:
         state = "closed" if self._cpu is None else self.stopped or "ready"
