@@ -1,8 +1,9 @@
 """The editor's program: CodeMirror 6 with the kit's own languages and keys, as one module.
 
-The sources are editor.js, a64.js and c.js; `python -m hypkit.timetravel.editor.build` bundles them with
-CodeMirror into bundle.js, which is committed, with the licences of what is in it beside it. It is no
-part of an output or of an exported file: a page asks the kernel for it when it has a text to edit.
+The sources are editor.js, a64.js, c.js and comments.js; `python -m hypkit.timetravel.editor.build`
+bundles them with CodeMirror into bundle.js, which is committed, with the licences of what is in it
+beside it. It is no part of an output or of an exported file: a page asks the kernel for it when it
+has a text to edit.
 """
 
 from __future__ import annotations

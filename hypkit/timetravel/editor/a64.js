@@ -2,6 +2,8 @@
 //
 // names: {instructions, macros, registers}, arrays of names in lower case, from the kit's own tables.
 
+import { begun, within } from "./comments.js";
+
 const WORD = /^[\w.$]+/;
 const NUMBER = /^#?-?(?:0x[0-9a-f]+|0b[01]+|\d+[fb]?)(?![\w.$])/i;
 const REGISTER = /^(?:[xw](?:[12]?\d|30)|[xw]zr|w?sp|lr|fp|[a-z]\w*_el[0-3])$/;
@@ -25,23 +27,10 @@ export function a64(names) {
     startState: () => ({ comment: false, first: true }),
     copyState: (state) => ({ ...state }),
     token(stream, state) {
-      if (state.comment) {
-        if (stream.skipTo("*/")) {
-          stream.match("*/");
-          state.comment = false;
-        } else stream.skipToEnd();
-        return "comment";
-      }
+      if (within(stream, state)) return "comment";
       if (stream.sol()) state.first = true;
       if (stream.eatSpace()) return null;
-      if (stream.match("//")) {
-        stream.skipToEnd();
-        return "comment";
-      }
-      if (stream.match("/*")) {
-        state.comment = true;
-        return "comment";
-      }
+      if (begun(stream, state)) return "comment";
       if (stream.match(STRING)) return "string";
       if (stream.match(";")) {
         state.first = true;

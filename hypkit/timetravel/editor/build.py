@@ -14,11 +14,11 @@ from pathlib import Path
 
 from hypkit.timetravel.editor import BUNDLE, FOLDER
 
-SOURCES = ("package.json", "package-lock.json", "editor.js", "a64.js", "c.js")
+SOURCES = ("package.json", "package-lock.json", "editor.js", "a64.js", "c.js", "comments.js")
 LICENCES = FOLDER / "LICENCES.txt"
 NOT_IN_IT = ("esbuild",)  # it bundles, and is no part of what it makes
 HEAD = (
-    "// Made by python -m hypkit.timetravel.editor.build from editor.js, a64.js, c.js and CodeMirror 6,\n"
+    "// Made by python -m hypkit.timetravel.editor.build from editor.js, a64.js, c.js, comments.js and CodeMirror 6,\n"
     "// whose licences are in LICENCES.txt. Do not edit.\n"
 )
 

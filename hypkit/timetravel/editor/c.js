@@ -1,5 +1,7 @@
 // Colours for the C of a header: a line at a time, for CodeMirror's StreamLanguage.
 
+import { begun, within } from "./comments.js";
+
 const KEYWORDS = new Set(("auto break case char const continue default do double else enum extern float for goto if inline "
   + "int long register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
   + "while _Alignas _Alignof _Bool _Generic _Noreturn _Static_assert static_assert").split(" "));
@@ -11,23 +13,10 @@ export const c = {
   startState: () => ({ comment: false }),
   copyState: (state) => ({ ...state }),
   token(stream, state) {
-    if (state.comment) {
-      if (stream.skipTo("*/")) {
-        stream.match("*/");
-        state.comment = false;
-      } else stream.skipToEnd();
-      return "comment";
-    }
+    if (within(stream, state)) return "comment";
     if (stream.sol() && stream.match(/^\s*#\s*\w+/)) return "keyword";
     if (stream.eatSpace()) return null;
-    if (stream.match("//")) {
-      stream.skipToEnd();
-      return "comment";
-    }
-    if (stream.match("/*")) {
-      state.comment = true;
-      return "comment";
-    }
+    if (begun(stream, state)) return "comment";
     if (stream.match(/^"(?:\\.|[^"\\])*"?/) || stream.match(/^'(?:\\.|[^'\\])*'?/)
         || stream.match(/^<[\w/.]+\.h>/)) return "string";
     if (stream.match(/^(?:0x[0-9a-f]+|\d+)[ul]*\b/i)) return "number";
