@@ -236,6 +236,34 @@ def _cell(text, name):
     return make(text.removeprefix("\n\n"), id=name)
 
 
+def turning(rounds):
+    """A dispatcher that turns in a loop, two steps a round, and then finds nothing."""
+    return f"""dispatch:
+        mov x9, #{rounds}
+1:      sub x9, x9, #1
+        cbnz x9, 1b
+dispatch_find:
+dispatch_call:
+dispatch_return:
+        eret
+"""
+
+
+def closed(page):
+    """Save the notebook in front as its owner does, end its kernel, close it, and give its name."""
+    # Not by the commands: they ask whether to save and whether to stop the kernel.
+    name = page.evaluate("""async () => {
+      const widget = jupyterapp.shell.currentWidget;
+      await widget.context.save();
+      await widget.sessionContext.shutdown();
+      const name = widget.title.label;
+      widget.dispose();
+      return name;
+    }""")
+    page.locator(".hk-view").first.wait_for(state="detached")
+    return name
+
+
 @pytest.fixture
 def notebook(laboratory, lab):
     """open(cell, ...) -> the page, with a notebook of these cells in front, run from the top.
@@ -272,11 +300,5 @@ def notebook(laboratory, lab):
 
     page.complaints.clear()
     yield open_notebook
-    # Not by the commands: they ask whether to save and whether to stop the kernel.
-    page.evaluate("""async () => {
-      const widget = jupyterapp.shell.currentWidget;
-      await widget.context.save();
-      await widget.sessionContext.shutdown();
-      widget.dispose();
-    }""")
+    closed(page)
     assert not page.complaints

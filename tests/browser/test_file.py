@@ -11,6 +11,7 @@ from hypkit.cost import HYP_PHASES
 from hypkit.timetravel import payload
 from hypkit.timetravel.payload import Payload
 from hypkit.timetravel.widget import stepper
+from tests.browser.conftest import turning
 
 
 @pytest.fixture(scope="module")
@@ -447,20 +448,9 @@ def test_two_traces_stand_side_by_side(offline, call):
 
 
 def test_of_a_long_comparison_only_the_rows_around_the_reader_are_built(offline):
-    text = """dispatch:
-        mov x9, #ROUNDS
-1:      sub x9, x9, #1
-        cbnz x9, 1b
-dispatch_find:
-dispatch_call:
-dispatch_return:
-        eret
-"""
     short, long = (
-        Machine("numbered", seed=2020, dispatcher=text.replace("ROUNDS", rounds)).call(
-            "__kvm_get_mdcr_el2"
-        )
-        for rounds in ("300", "900")
+        Machine("numbered", seed=2020, dispatcher=turning(rounds)).call("__kvm_get_mdcr_el2")
+        for rounds in (300, 900)
     )
     page = offline(stepper(short, long).to_html())
     rows = page.evaluate("hypkit.rows.length")

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from playwright.sync_api import TimeoutError
 
-from tests.browser.conftest import command
+from tests.browser.conftest import closed, command
 from tests.browser.editing import editor_of, text_in, type_over, wrong_line
 
 MAKE = """
@@ -144,20 +144,6 @@ def test_a_long_trace_is_fetched_as_the_reader_moves(notebook):
     view.get_by_label("Step, 0 to").press("Enter")
     view.get_by_role("button", name="Find", exact=True).click()
     view.locator(".hk-status", has_text="“0x7fff”: step").wait_for()
-
-
-def closed(page):
-    """Save the notebook in front as its owner does, end its kernel, close it, and give its name."""
-    name = page.evaluate("""async () => {
-      const widget = jupyterapp.shell.currentWidget;
-      await widget.context.save();
-      await widget.sessionContext.shutdown();
-      const name = widget.title.label;
-      widget.dispose();
-      return name;
-    }""")
-    page.locator(".hk-view").wait_for(state="detached")
-    return name
 
 
 def trusted(page):

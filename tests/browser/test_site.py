@@ -134,6 +134,32 @@ def test_every_stepper_and_comparison_of_the_book_is_live(book, read):
     assert live >= 10
 
 
+def test_every_link_of_a_lesson_that_steers_a_stepper_finds_what_it_names(book, read):
+    followed = []
+    for path in sorted((book / "lessons").glob("*.html")):
+        if not re.search(r'href="#(step|steps|label|slot|find)=', path.read_text("utf-8")):
+            continue
+        page = read(f"lessons/{path.name}")
+        page.wait_for_selector(".hypkit-stepper .hk-view", state="attached")
+        followed += page.evaluate("""async () => {
+          const homes = [...document.querySelectorAll(".hypkit-stepper")].map((host) => host.view);
+          const links = [...document.querySelectorAll("a")].filter(
+            (link) => /^#(step|steps|label|slot|find)=/.test(link.getAttribute("href") ?? ""));
+          const said = [];
+          for (const link of links) {
+            link.click();
+            await new Promise((resolve) => { setTimeout(resolve, 30); });
+            const [home] = homes.filter((one) => one.from === link);
+            said.push([location.pathname.split("/").at(-1) + link.getAttribute("href"),
+                       home ? home.view.status.textContent : "no stepper was steered"]);
+          }
+          return said;
+        }""")
+    assert len(followed) >= 20
+    lost = "nowhere|neither|expected|Error|no stepper"
+    assert not [(link, said) for link, said in followed if re.search(lost, said)]
+
+
 def test_the_stepper_has_the_theme_of_the_page(read):
     page = read(LESSON, scheme="dark")
     theme = "document.querySelector('.hypkit-stepper').view.el.dataset.theme"

@@ -6,7 +6,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from hypkit import Machine, stepper
-from tests.browser.test_lab import closed
+from tests.browser.conftest import closed
 
 MAKE = """from hypkit import Machine, stepper
 m = Machine("numbered", seed=2020)

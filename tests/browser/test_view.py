@@ -5,6 +5,7 @@ import re
 import pytest
 
 from hypkit import Machine, stepper
+from tests.browser.conftest import turning
 from tests.browser.test_file import press, status, step
 
 
@@ -217,16 +218,7 @@ def test_the_next_write_of_a_register_is_as_near_as_the_last(page, call):
 
 
 def test_the_strip_zooms_to_what_is_dragged_over_and_back(offline):
-    text = """dispatch:
-        mov x9, #1000
-1:      sub x9, x9, #1
-        cbnz x9, 1b
-dispatch_find:
-dispatch_call:
-dispatch_return:
-        eret
-"""
-    call = Machine("numbered", seed=2020, dispatcher=text).call("__kvm_get_mdcr_el2")
+    call = Machine("numbered", seed=2020, dispatcher=turning(1000)).call("__kvm_get_mdcr_el2")
     page = offline(stepper(call).to_html(), width=950)
     box = page.locator(".hk-scale").bounding_box()
     y = box["y"] + 20
@@ -247,16 +239,7 @@ dispatch_return:
 
 
 def test_of_a_long_trace_the_zoomed_strip_is_drawn_step_by_step(offline):
-    text = """dispatch:
-        mov x9, #4000
-1:      sub x9, x9, #1
-        cbnz x9, 1b
-dispatch_find:
-dispatch_call:
-dispatch_return:
-        eret
-"""
-    call = Machine("numbered", seed=2020, dispatcher=text).call("__kvm_get_mdcr_el2")
+    call = Machine("numbered", seed=2020, dispatcher=turning(4000)).call("__kvm_get_mdcr_el2")
     steps = len(call.trace)
     page = offline(stepper(call).to_html(), width=950)
     assert steps > 8000 and page.locator(".hk-phases span").count() == 0

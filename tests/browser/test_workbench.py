@@ -3,7 +3,7 @@
 import json
 
 from hypkit.lessons.exercises.lesson11 import SHORT
-from tests.browser.conftest import command
+from tests.browser.conftest import closed, command
 from tests.browser.editing import editor_of, text_in, type_over, wrong_line
 
 MAKE = 'from hypkit import workbench\nwb = workbench("11.2")\nwb'
@@ -177,15 +177,9 @@ def test_a_saved_notebook_shows_the_last_text_and_its_verdict_without_a_kernel(n
     page.keyboard.press("Control+Enter")
     page.locator(".hk-card-right").wait_for()
     assert not page.locator(".hypkit-static").first.is_visible()
-    name = page.evaluate("jupyterapp.shell.currentWidget.title.label")
     static = "JSON.stringify(jupyterapp.shell.currentWidget.content.model.toJSON())"
     page.wait_for_function(f"{static}.includes('11.2: right.')")
-    page.evaluate("""async () => {
-      const widget = jupyterapp.shell.currentWidget;
-      await widget.context.save();
-      await widget.sessionContext.shutdown();
-      widget.dispose();
-    }""")
+    name = closed(page)
     saved = (lab[1] / name).read_text("utf-8")
     assert len(saved) < 200_000 and "cm-content" not in saved
     (cell,) = json.loads(saved)["cells"]
