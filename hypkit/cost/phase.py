@@ -18,7 +18,7 @@ from hypkit.trace.columns import Columns
 # The parts of a call in the order they happen. "handler" holds everything that the function itself
 # causes, the VM's own instructions included.
 PHASES = {
-    "host": "the host's calling code and the HVC",
+    "host": "the host's calling code, and its HVC if it makes one",
     "entry": "vector, host or guest, stub or not",
     "dispatch": "from x0 to the handler's address",
     "call": "return address, arguments, branch",

@@ -46,7 +46,10 @@ class Bench:
     def where(self) -> str:
         """Return what is counted, in words."""
         if self.dispatch:
-            return "in the dispatch"
+            return (
+                "instructions and loads in the dispatch alone, bytes and cycles of all around the "
+                "handler"
+            )
         return (
             "at EL2 around the handler" if self.calls and self.calls[0] in HYPERCALLS else "at EL2"
         )
