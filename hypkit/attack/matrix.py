@@ -23,7 +23,7 @@ from hypkit.kernel.variants import variant as variant_of
 from hypkit.linux import KERNELS, LinuxMachine
 from hypkit.linux.snapshot import PROTECTED
 from hypkit.machine.errors import MachineError
-from hypkit.pictures.html import Html, code, table
+from hypkit.pictures.html import Column, Html, code, table
 from hypkit.pictures.palette import INK, OUTCOME, PAPER, SOFT
 from hypkit.pictures.picture import Picture
 from hypkit.pictures.svg import Canvas
@@ -334,7 +334,8 @@ class Matrix:
             "The worst that a host with one power more can do, and the smallest call that does it"
         )
         note = f"<p>{html.escape(self.missing)}</p>" if self.absent else ""
-        return table(("variant", *self.powers), rows, caption=caption) + note
+        heads: list[Column | str] = [Column("variant", width="6.5em"), *self.powers]
+        return table(heads, rows, caption=caption) + note
 
 
 def matrix(
