@@ -192,6 +192,18 @@ def test_no_page_is_empty_but_the_back_of_a_sheet(pages):
         assert all(n % 2 == 0 and "Lesson" in of_page[n] for n in empty), (name, empty)
 
 
+def test_an_answer_has_its_code_on_the_page_of_its_heading(booklets, pages):
+    on_page = [words(text) for text in pages["answers"]]
+    parts = re.split(r"^## (?=Exercise)", booklets["answers"].text, flags=re.MULTILINE)[1:]
+    assert len(parts) == len(exercises())
+    for part in parts:
+        heading = part.partition("\n")[0]
+        code = re.search(r"^```+python\n(.*?)^```+$", part, re.M | re.S)
+        (page,) = [text for text in on_page if words(heading) in text]
+        for line in code[1].splitlines()[:2]:
+            assert words(line) in page, heading
+
+
 def test_a_verdict_stands_on_the_page_of_the_answer(booklets, pages):
     on_page = [words(text) for text in pages["answers"]]
     found = re.findall(r"([^\n]+)\n```+\n\n\*(\d\d\.\d: right[^*]*)\*", booklets["answers"].text)

@@ -277,9 +277,9 @@ def _answer(text: str, asked: dict[str, str]) -> list[str]:
     """A solution's prose, the question below its heading, all that leads to its code in one piece."""
     head = re.match(r"(## Exercise (\d\d\.\d): .*)\n*", text)
     if not head:
-        return [text]
+        return ["::: lead", text, ":::"] if text.startswith("## ") else [text]
     question = f"::: question\n{asked[head[2]]}\n:::"
-    return ["::: together", head[1], question, text[head.end() :], ":::"]
+    return ["::: lead", head[1], question, text[head.end() :], ":::"]
 
 
 def outputs(
