@@ -40,7 +40,7 @@ STEERING = re.compile(r"\[([^\]]+)\]\((#(?:step|steps|label|slot|find|panel|orig
 EXERCISE = re.compile(r"^#{2,3} Exercise (\d\d\.\d+)", re.MULTILINE)
 # Where a word of the course is no link: fences, code, links, headings, tags, tables.
 NOT_PROSE = re.compile(
-    r"(^```.*?^```|^#.*?$|^\|.*?$|`[^`]+`|\[[^\]]*\]\([^)]*\)|<a .*?</a>|<[^>]+>|https?://\S+)",
+    r"(^```.*?^```|^ {4}.*?$|^#.*?$|^\|.*?$|`[^`]+`|\[[^\]]*\]\([^)]*\)|<a .*?</a>|<[^>]+>|https?://\S+)",
     re.MULTILINE | re.DOTALL,
 )
 PAGE_OF_A_LESSON = re.compile(r"`((?:\d\d-[\w-]+)\.ipynb)`(?!\])")
@@ -214,7 +214,7 @@ def _inline(text: str) -> str:
 # --- The other pages ------------------------------------------------------------------------------
 
 
-def front_page() -> str:
+def front_page(repository: str) -> str:
     """Return the first page: README.md down to the table of systems, and the tree of all pages."""
     readme = (TOP / "README.md").read_text(encoding="utf-8")
     text = readme.partition("## For learners")[0]
@@ -228,6 +228,9 @@ def front_page() -> str:
     )
     text = text.replace(picture[0], shown)
     text = re.sub(r"\]\(notebooks/([\w-]+\.ipynb)\)", r"](lessons/\1)", text)
+    if repository:
+        text = text.replace("<this repository>", repository)
+        text = re.sub(r"`(\w+\.(?:md|yml))`", rf"[`\1`]({repository}/blob/HEAD/\1)", text)
     names = "\n".join(f"{title(path)} <lessons/{path.stem}>" for path in lessons())
     trees = (
         f"```{{toctree}}\n:caption: Lessons\n:hidden:\n\n{names}\n```\n\n"
@@ -289,7 +292,7 @@ def lay_out(folder: Path, repository: str) -> None:
     for path in notebooks():
         nbformat.write(lesson(path, repository), folder / "lessons" / path.name)
         shutil.copy(path, folder / "extra" / "notebooks")
-    (folder / "index.md").write_text(front_page(), encoding="utf-8")
+    (folder / "index.md").write_text(front_page(repository), encoding="utf-8")
     (folder / "api.md").write_text(api_page(), encoding="utf-8")
     (folder / "glossary.md").write_text(glossary_page(), encoding="utf-8")
     shutil.copy(HERE / "pages" / "fidelity.md", folder)

@@ -2,6 +2,8 @@
 
 import os
 
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+
 project = "hypkit"
 author = "The hypkit authors"
 copyright = "the hypkit authors; text and pictures CC BY 4.0, code MIT"
@@ -14,6 +16,7 @@ exclude_patterns = ["_build"]
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # with tables
 myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 4
 suppress_warnings = [
@@ -22,6 +25,23 @@ suppress_warnings = [
     "myst.xref_missing",  # what leads out of the book is told apart by build.py
 ]
 default_role = "code"  # docstrings have code between single backquotes
+
+
+def without_type(consume):
+    """Have Napoleon take a colon in what is returned for a colon: the types are in the signatures."""
+
+    def consumed(self, *more):
+        self._partition_field_on_colon = lambda line: (line, "", "")
+        try:
+            return consume(self, *more)
+        finally:
+            del self._partition_field_on_colon
+
+    return consumed
+
+
+for name in ("_consume_returns_section", "_consume_inline_attribute"):
+    setattr(GoogleDocstring, name, without_type(getattr(GoogleDocstring, name)))
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True

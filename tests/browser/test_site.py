@@ -1,6 +1,7 @@
 """The web book, built whole, in Chromium with the network off and from a disk."""
 
 import doctest
+import html
 import os
 import re
 import time
@@ -207,6 +208,55 @@ def test_no_page_is_wider_than_a_narrow_window(book, read):
         assert wide <= 0, path.name
 
 
+BROKEN_WORDS = """() => [...document.querySelectorAll(".cell_output th")].filter((head) => {
+  const text = document.createRange();
+  text.selectNodeContents(head);
+  const word = head.textContent.trim();
+  return word && !/[\\s_./-]/.test(word) && word.length < 12
+    && text.getBoundingClientRect().height > 1.8 * parseFloat(getComputedStyle(head).fontSize);
+}).map((head) => head.textContent)"""
+CUT_VALUES = """() => [...document.querySelectorAll(".hk-two .hk-registers td, .hk-two .hk-summary td")]
+  .filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent)"""
+
+
+def test_no_head_of_a_column_is_broken_and_no_value_of_a_comparison_is_cut(book, read):
+    page, compared = read("index.html"), 0
+    for path in sorted((book / "lessons").glob("*.html")):
+        page.goto(path.as_uri())
+        if page.locator(".hypkit-stepper").count():
+            page.wait_for_selector(".hypkit-stepper .hk-view")
+        for width in (600, 1000, 1400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(BROKEN_WORDS) == [], (path.name, width)
+            assert page.evaluate(CUT_VALUES) == [], (path.name, width)
+        compared += page.locator(".hk-two .hk-registers").count()
+    assert compared >= 3
+
+
+def test_what_is_markdown_in_an_output_is_a_table_and_code_stays_code(book):
+    for path in (book / "lessons").glob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\|\s*[-\u2014:]+\s*\|", html.unescape(text)), path.name
+        assert "&lt;a class=" not in text, path.name
+    assert "speculation_barrier</span></code></p></td>" in (
+        book / "lessons" / "11-write-your-own.html"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_prediction_of_the_book_is_answered_and_opens_what_happened(read):
+    page = read(LESSON)
+    asked = page.locator(".hk-predict").first
+    shown = asked.locator(".hk-predict-shown").first
+    assert not shown.is_visible()
+    asked.get_by_role("button", name="numbered at both").click()
+    assert (
+        asked.locator("p[role=status]").inner_text().startswith("You predicted: numbered at both.")
+    )
+    assert shown.is_visible()
+    page.reload()
+    assert "You predicted: numbered at both." in asked.inner_text()
+
+
 def test_each_solution_is_folded_below_its_exercise(book):
     pages = [path.read_text(encoding="utf-8") for path in (book / "lessons").glob("*.html")]
     shown = re.findall(
@@ -235,6 +285,9 @@ def test_every_public_name_is_in_the_reference(book):
     ids = set(re.findall(r'id="(hypkit[\w.]*)"', text))
     for name in hypkit.__all__:
         assert any(found.rpartition(".")[2] == name for found in ids), name
+    for name in ("call", "hvc", "snapshot", "restore", "read", "translate", "close", "panicked"):
+        assert any(found.endswith(f"Machine.{name}") for found in ids), name
+    assert "Return type" not in text and "<dt>Type" not in text  # types are in the signatures
 
 
 def test_the_examples_of_the_reference_print_what_stands_there():
@@ -247,7 +300,8 @@ def test_the_examples_of_the_reference_print_what_stands_there():
 
 def test_the_first_use_of_a_word_leads_to_the_glossary_and_code_stays_code(book):
     explained = set()
-    text = site.linked("# A host\n\n`host` [the host](x.md) asks, the host waits, host.", explained)
+    text = "# A host\n\n    the host\n\n`host` [the host](x.md) asks, the host waits, host."
+    text = site.linked(text, explained)
     assert text.count("hk-word") == 1 and "the <a class" in text.partition("asks")[2]
     assert "host" in explained and "hk-word" not in site.linked("The host again.", explained)
     glossary = (book / "glossary.html").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@
   new MutationObserver(tell).observe(document.body, { attributes: true, attributeFilter: ["data-theme"] });
   // What scrolls sideways can be reached by the keyboard.
   const reach = () => {
-    for (const box of document.querySelectorAll(".highlight > pre, .output, .table-wrapper, .hk-scroll")) {
+    for (const box of document.querySelectorAll("article pre, .output, .table-wrapper, .hk-scroll, .hk-predict-shown")) {
       const scrolls = box.scrollWidth > box.clientWidth + 1;
       if (scrolls) box.tabIndex = 0;
       else if (box.getAttribute("tabindex") === "0") box.removeAttribute("tabindex");
@@ -19,4 +19,5 @@
   };
   addEventListener("load", reach);
   addEventListener("resize", reach);
+  addEventListener("toggle", reach, true);  // a fold that opens
 })();
