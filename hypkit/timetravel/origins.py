@@ -14,7 +14,7 @@ from hypkit.a64.registers import REGISTERS
 from hypkit.kernel.memory_map import HEAP, VM_IPA
 from hypkit.trace import Trace
 from hypkit.trace.dataflow import Dataflow
-from hypkit.trace.origin import Origin, Reach, Source
+from hypkit.trace.lineage import Origin, Reach, Source
 
 MOST = 500  # steps of a trace for which all answers are worked out
 BEFORE = -1  # in place of a step: the value was there when the trace began

@@ -30,7 +30,7 @@ from hypkit.trace.diff import TraceDiff
 
 if TYPE_CHECKING:  # read when somebody asks where a value came from: a first call does not
     from hypkit.trace.dataflow import Dataflow
-    from hypkit.trace.origin import Origin, Reach
+    from hypkit.trace.lineage import Origin, Reach
 
 TABLE_STEPS = 20_000  # two megabytes of text
 
@@ -205,7 +205,7 @@ class Trace(Columns):
         Raises:
             KeyError, IndexError, ValueError: as `origin`.
         """
-        from hypkit.trace.origin import reaches
+        from hypkit.trace.reach import reaches
 
         return reaches(self, self._dataflow, name, step, size=size)
 
