@@ -6,6 +6,7 @@ import { typing } from "../../../timetravel/front/controls.js";
 import { h, id, sentenceNodes, table } from "../../../timetravel/front/dom.js";
 import { LATE, NO_ANSWER } from "../../../timetravel/front/facts.js";
 import { bytes, draw, opened } from "../../../timetravel/front/home.js";
+import { printsFrom } from "../../../timetravel/front/print.js";
 import { followTheme } from "../../../timetravel/front/theme.js";
 import { against, card, current, empty, incoming, offered } from "./words.js";
 
@@ -42,6 +43,7 @@ class Bench {
     for (const [event, action] of this.heard) this.model.off(event, action);
     for (const code of this.codes.values()) code.close();
     this.unfollow();
+    this.unprint();
     this.hides.remove();
     this.host.remove();
   }
@@ -91,7 +93,9 @@ class Bench {
       h("div", { class: "hk-bench-side" }, this.card, this.costs, this.tabs, this.picture));
     this.walk = h("div", { class: "hk-walk", hidden: true });
     this.status = h("p", { class: "hk-status", role: "status" });
-    this.el.append(this.head, this.bar, this.body, this.walk, this.status, this.says);
+    this.paper = h("div", { class: "hk-paper" });
+    this.unprint = printsFrom(this.paper, () => this.printed());
+    this.el.append(this.head, this.bar, this.body, this.walk, this.status, this.says, this.paper);
     this.show();
   }
 
@@ -148,6 +152,8 @@ class Bench {
 
   showPictures() {
     const { pictures } = this.state;
+    // Made now: a picture that is made when the page goes to the printer comes too late for it.
+    this.prints = pictures.map(({ svg, alt, width }) => h("img", { src: `data:image/svg+xml;base64,${svg}`, alt, width }));
     this.tabs.hidden = this.picture.hidden = !pictures.length;
     if (!pictures.length) return;
     const names = pictures.map(({ name }) => name);
@@ -175,6 +181,17 @@ class Bench {
     this.picture.replaceChildren(h("img", { src: source, alt: picture.alt, width: picture.width }),
       ...(picture.rows.length ? [h("details", {}, h("summary", {}, "The same as a table"),
         table(name, picture.heads, picture.rows))] : []));
+  }
+
+  /** What goes on paper: on the screen the text and the pictures are seen in parts. */
+  printed() {
+    const { state } = this;
+    const { head, sentence } = card(state);
+    return [h("p", {}, h("strong", {}, `Workbench ${state.number}: ${state.title}`)),
+      h("p", {}, h("strong", {}, head), " ", ...sentenceNodes(sentence)),
+      ...[...this.codes].flatMap(([name, code]) => [h("p", {}, h("code", {}, name)), h("pre", {}, code.text)]),
+      ...[...this.costs.children].map((part) => part.cloneNode(true)),
+      ...this.prints];
   }
 
   turn(event) {
