@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from hypkit.a64 import syndrome
 from hypkit.a64.pagetables import PAGE_SIZE, Walk
+from hypkit.a64.registers import REGISTERS
 from hypkit.call import OOPSED, PANICKED, RESTARTED, RETURNED, RUNAWAY, Call, Panic
 from hypkit.errors import (
     UnknownName,
@@ -55,6 +56,7 @@ from hypkit.machine.mailbox import (
 )
 from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
+from hypkit.trace.columns import Edit
 
 if TYPE_CHECKING:
     from hypkit.header import Header
@@ -225,13 +227,15 @@ class Machine(Life):
 
     # -- calls --
 
-    def call(self, what: str | int, *args: int | str) -> Call:
+    def call(self, what: str | int, *args: int | str, edit: Edit | None = None) -> Call:
         """Make a hypercall as the host's C code would.
 
         Args:
             what: a hypercall's name; a number or pointer goes into x0 as it is, as in hvc().
             args: up to six whole numbers (64 bits, signed or not) or names of structures ("vcpu0",
                 "vcpu1", "kvm0"), which become linear-map pointers.
+            edit: what is changed on the way, before a step of the whole trace; it counts at once,
+                as after a TLBI and an IC.
 
         Returns:
             Its outcome, answer, trace and cost.
@@ -242,16 +246,17 @@ class Machine(Life):
             MachineError: the machine has stopped, is closed, or cannot go on.
         """
         if is_whole(what):
-            return self.hvc(what, *args)
+            return self.hvc(what, *args, edit=edit)
         request, words = self.request(what, *args), self._words(args)
         with self._turn:
-            return self._make(str(what), request, words)
+            return self._make(str(what), request, words, edit)
 
-    def hvc(self, *registers: int | str) -> Call:
+    def hvc(self, *registers: int | str, edit: Edit | None = None) -> Call:
         """Execute HVC with registers as given: what anyone at EL1 can do.
 
         Args:
             registers: x0, x1, ... up to x6, as the arguments of call().
+            edit: what is changed on the way, as in call().
 
         Returns:
             Its outcome, as call() does.
@@ -263,7 +268,7 @@ class Machine(Life):
             raise WrongType(f"hvc: expected x0 and up to {MAX_ARGS} arguments; got nothing")
         request = self.request(*self._words(registers))
         with self._turn:
-            return self._make(f"hvc {request[0]:#x}", request, request[1 : len(registers)])
+            return self._make(f"hvc {request[0]:#x}", request, request[1 : len(registers)], edit)
 
     def request(self, what: str | int, *args: int | str) -> tuple[int, ...]:
         """Return the eight words of a mailbox request, for reboot() and for QEMU.
@@ -302,16 +307,22 @@ class Machine(Life):
             for value in values
         )
 
-    def _make(self, what: str, request: tuple[int, ...], args: tuple[int, ...]) -> Call:
+    def _make(
+        self, what: str, request: tuple[int, ...], args: tuple[int, ...], edit: Edit | None = None
+    ) -> Call:
         cpu = self._ready()
+        _check(edit)
         with self._unfinished():
             for pa, data in mailbox_header(self.image, 1).items():
                 cpu.ram.store(pa, data)
             cpu.ram.store(REQUESTS_PA, struct.pack("<8Q", *request))
             boots = self._data("boot_count")
             cpu.write("pc", self.image.host_pc("host_next"))
-            reason, recording = cpu.run(self.budget)
-            after, trace = self._state_after(reason), self._trace(recording)
+            held: dict[str, int] = {}
+            pause = None if edit is None else (edit.step, partial(self._apply, edit, held))
+            reason, recording = cpu.run(self.budget, pause)
+            edit = None if edit is None else replace(edit, before=held)
+            after, trace = self._state_after(reason), self._trace(recording, edit)
             results = None
             if after.stopped:
                 outcome = {"host_panicked": PANICKED, "host_oops": OOPSED}.get(
@@ -337,6 +348,17 @@ class Machine(Life):
             )
             self._state = after
         return call
+
+    def _apply(self, edit: Edit, held: dict[str, int]) -> None:
+        """Change registers and memory in the middle of a run; *held* gets what registers held."""
+        cpu = self._alive()
+        for name, value in edit.registers.items():
+            held[name] = cpu.read(name)
+            cpu.write(name, word(value))
+        for pa, data in edit.memory.items():
+            cpu.ram.store(pa, data)
+        if edit.memory:
+            cpu.forget_memory()
 
     def _how_it_returned(self, x0: int) -> str:
         stub = self.image.pa("__hyp_stub_vectors")
@@ -646,6 +668,24 @@ class Machine(Life):
         state = "closed" if self._cpu is None else self.stopped or "ready"
         with_header = ", with a header" if self.header else ""
         return f"Machine({self.key!r}, seed={self.seed}{with_header}): {state}"
+
+
+def _check(edit: Edit | None) -> None:
+    """Refuse what cannot be changed in the middle of a run."""
+    if edit is None:
+        return
+    if not isinstance(edit, Edit):
+        raise WrongType(f"edit: {expected('an Edit, or None', edit)}")
+    step = whole("a step of an edit", edit.step)
+    if step < 1:
+        raise WrongValue(f"edit: {expected('a step of the whole trace from 1 on', step)}")
+    for name, value in edit.registers.items():
+        if name not in REGISTERS or name == "pstate":
+            raise UnknownName(f"edit: {expected('x0 to x30 or sp', name)}")
+        word(value)
+    for pa, data in edit.memory.items():
+        if not KIMAGE_PA <= pa <= REQUESTS_PA + REQUESTS_SIZE - len(as_bytes(data)):
+            raise WrongValue(f"edit: {expected('physical addresses of the kernel', hex(pa))}")
 
 
 def _seed(value: object) -> int:

@@ -113,7 +113,7 @@ def _units(chosen: Variant, dispatcher: str | None) -> list[Unit]:
 
     if chosen.numbering is None:
         host_calls = _text(chosen.host + ".inc") + "".join(
-            f"        host_call {name}, {chosen.numbers.get(name, 0)}\n" for name in chosen.calls
+            f"        host_call {name}, {chosen.numbers.get(name, 0):#x}\n" for name in chosen.calls
         )
     else:
         host_calls = "".join(_host_call(name, number) for name, number in chosen.numbers.items())

@@ -11,11 +11,13 @@ import numpy as np
 
 from hypkit.call import RETURNED, Call
 from hypkit.emu import Machine
+from hypkit.errors import WrongValue
 from hypkit.kernel.variants import HYPERCALLS, SPARE
 from hypkit.lessons.functions import words
 from hypkit.lessons.judge import Wrong
 from hypkit.machine.errors import MachineError
 from hypkit.trace import Trace
+from hypkit.trace.columns import Edit
 
 BUDGET = 200_000  # instructions a call may take before a check gives up
 _last: ContextVar[list[Call] | None] = ContextVar("last", default=None)
@@ -60,7 +62,11 @@ class RecordingMachine(Machine):
     def __enter__(self) -> RecordingMachine:
         return self
 
-    def _make(self, what: str, request: tuple[int, ...], args: tuple[int, ...]) -> Call:
+    def _make(
+        self, what: str, request: tuple[int, ...], args: tuple[int, ...], edit: Edit | None = None
+    ) -> Call:
+        if edit is not None:  # it would pass by what this machine records, and by EL1's page tables
+            raise WrongValue("the machine of a check takes no edit: a host cannot stop EL2 midway")
         call = super()._make(what, request, args)
         self.calls.append(call)
         if (last := _last.get()) is not None:

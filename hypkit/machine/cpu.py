@@ -20,7 +20,7 @@ import ctypes
 import enum
 import gc
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -432,8 +432,14 @@ class Cpu:
 
     # -- running --
 
-    def run(self, budget: int) -> tuple[Stop, Recording]:
-        """Execute from PC until an exit address or *budget* instructions, recording every step."""
+    def run(
+        self, budget: int, pause: tuple[int, Callable[[], object]] | None = None
+    ) -> tuple[Stop, Recording]:
+        """Execute from PC until an exit address or *budget* instructions, recording every step.
+
+        pause: a step, and what is done before it while the core stands still; the recording goes
+        on, so that registers which are changed there differ from the row before.
+        """
         state = self._state
         if _is_limited():
             leave_room(RUN_SPACE, "a run")
@@ -444,7 +450,8 @@ class Cpu:
         base = self._registers_now().copy()
         self._previous[:] = base
         sysregs = self._traced_sysregs()
-        state[S.STEPS], state[S.BUDGET] = 0, budget
+        state[S.STEPS] = 0
+        state[S.BUDGET] = budget if pause is None else min(pause[0], budget)
         columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         code = _Code()
         while True:
@@ -455,6 +462,15 @@ class Cpu:
                 (self._pcs[:rows].copy(), self._masks[:rows].copy(), self._values[:values].copy())
             )
             code.note(self._news[: int(state[S.NEW])].tolist())
+            if reason is Stop.BUDGET and pause is not None:
+                limit, steps = max(budget - EXCEPTION_STEPS * self.entered, 0), int(state[S.STEPS])
+                if steps < min(limit, pause[0]):  # an exception had shortened the way
+                    state[S.BUDGET] = min(limit, pause[0])
+                    continue
+                if steps < limit:
+                    pause[1]()
+                    state[S.BUDGET], pause = limit, None
+                    continue
             if reason in FINAL:
                 break
             if not self._handle(reason, int(state[S.STEPS]) - 1):

@@ -18,6 +18,7 @@ from hypkit.machine.cpu import Cpu, Recording, Saved
 from hypkit.machine.errors import MachineError
 from hypkit.machine.turn import Turn
 from hypkit.trace import Trace
+from hypkit.trace.columns import Edit
 
 MAX_BUDGET = 50_000_000  # a recorded step takes about 25 bytes
 MAX_READ = 16 << 20  # bytes: more than all that a kernel here uses
@@ -191,7 +192,7 @@ class Life(ABC):
             except KeyError as error:
                 raise UnknownName(*error.args) from None
 
-    def _trace(self, recording: Recording) -> Trace:
+    def _trace(self, recording: Recording, edit: Edit | None = None) -> Trace:
         return Trace(
             self.image,
             recording.base,
@@ -202,4 +203,5 @@ class Life(ABC):
             recording.sysregs,
             recording.exceptions,
             recording.rewritten,
+            edit if edit is not None and edit.step < len(recording.pcs) else None,
         )

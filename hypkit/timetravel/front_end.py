@@ -25,6 +25,7 @@ STYLES = ("base", "strip", "layout", "tables", "controls", "print")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=async |class |const |function |let )", re.MULTILINE)
 _COMMENT = re.compile(r"^[ ]*(//[^\n]*|/\*\*(?:(?!\*/).)*\*/)\n", re.MULTILINE | re.DOTALL)
+_INDENT = re.compile(r"^ +", re.MULTILINE)  # no text in the modules goes over lines
 
 
 @cache
@@ -78,8 +79,9 @@ def deflated(data: dict) -> str:
 
 @cache
 def plain_script() -> str:
-    """Return the script without the comments on lines of their own: it is in every output and file."""
-    return _COMMENT.sub("", script())
+    """Return the script without the comments on lines of their own and without indentation: it is
+    in every output and file."""
+    return _INDENT.sub("", _COMMENT.sub("", script()))
 
 
 @cache

@@ -18,6 +18,7 @@ from hypkit.trace.lineage import Origin, Reach, Source
 
 MOST = 500  # steps of a trace for which all answers are worked out
 BEFORE = -1  # in place of a step: the value was there when the trace began
+EDIT = "edit"  # in place of a step: the reader put it there, and no step has stored there since
 
 
 _At = tuple[str, int, str, int]  # a register, a step, the place that it is there, its last writer
@@ -46,7 +47,7 @@ def answers(trace: Trace) -> dict[str, Any] | None:
         "of": "place writer el" -> [runs of steps, sources, notes], "reach": "place writer" ->
         [runs, ends, notes]; the sources, ends and notes are numbers in the lists of these names. A
         place is a register, where SP is sp_el1 or sp_el2, or "pa size" of memory; the writer is a
-        step or BEFORE. "writers": place -> the steps that write it.
+        step, BEFORE or EDIT. "writers": place -> the steps that write it.
     """
     if len(trace) > MOST:
         return None
@@ -80,11 +81,24 @@ def _questions(trace: Trace, rows: list[_At]) -> Iterator[tuple[str, str | int, 
         pa = physical(trace, va)
         if faulted or pa is None:
             continue
+        if _edited(trace, step, pa, size) and (key := f"{pa} {size} {EDIT}") not in asked:
+            asked.add(key)
+            yield key, va, step, size
         for writer in (BEFORE, step) if store else (BEFORE,):
             key = f"{pa} {size} {writer}"
             if key not in asked:
                 asked.add(key)
                 yield key, va, writer + 1, size
+
+
+def _edited(trace: Trace, step: int, pa: int, size: int) -> bool:
+    """Return whether some of these bytes are what a reader put there before a step."""
+    edit = trace.edit
+    return (
+        edit is not None
+        and step >= edit.step
+        and any(pa < at + len(data) and at < pa + size for at, data in edit.memory.items())
+    )
 
 
 def physical(trace: Trace, va: int) -> int | None:

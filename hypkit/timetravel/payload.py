@@ -336,6 +336,28 @@ class Payload:
             "overview": self.overview(),
             "origins": self._origins,
             "what_if": self.what_if,
+            "edit": self._edit,
+        }
+
+    @property
+    def _edit(self) -> dict | None:
+        """What a reader changed on the way, ready for JSON."""
+        edit = self.trace.edit
+        if edit is None:
+            return None
+        memory = [
+            [pa, len(data), f"{int.from_bytes(data, 'little'):x}"]
+            for pa, data in edit.memory.items()
+        ]
+        places = [self.image.symbolize(pa) or f"{pa:#x}" for pa in edit.memory]
+        says = [f"{name} {value:#x}" for name, value in edit.registers.items()]
+        says += [f"{place} 0x{word}" for place, (_, _, word) in zip(places, memory, strict=True)]
+        return {
+            "step": edit.step,
+            "registers": {name: f"{value:x}" for name, value in edit.registers.items()},
+            "before": {name: f"{value:x}" for name, value in edit.before.items()},
+            "memory": memory,
+            "says": ", ".join(says),
         }
 
     def data(self) -> dict:

@@ -81,8 +81,8 @@ def _what_if(call: Call) -> dict | None:
     return {
         "registers": {name: f"{value:x}" for name, value in whatif.registers(call).items()},
         "variables": [
-            [label, f"{value:x}", writable]
-            for label, value, _, writable in whatif.variables(call.trace)
+            [known.label, f"{known.value:x}", known.writable, known.pa, known.size]
+            for known in whatif.variables(call.trace)
         ],
     }
 
@@ -293,28 +293,31 @@ class Stepper(anywidget.AnyWidget):
     def _ask(self, message: dict) -> None:
         head = {"number": message["number"], "generation": message["generation"]}
         try:
-            self.what_if({str(name): str(wish) for name, wish in message["changes"].items()})
+            changes = {str(name): str(wish) for name, wish in message["changes"].items()}
+            self.what_if(changes, message.get("at"))
         except Exception as error:
             self.send({"type": "error", "error": str(error), **head})
 
-    def what_if(self, changes: Mapping[str, int | str]) -> Call:
+    def what_if(self, changes: Mapping[str, int | str], at: int | None = None) -> Call:
         """Make the call again with something changed, and show both side by side.
 
         Args:
             changes: x0 to x6, or a variable of the host's (a label, "label+0x10", an address) -> a
                 number, or the name of what it shall point to. {"x1": 5, "kimage_voffset": 0}.
+            at: the step before which it is changed, and from which the call goes on; there it may
+                be any of x0 to x30 or sp as well. None: before the call.
 
         Returns:
             The changed call; back() shows the one from before again.
 
         Raises:
-            KeyError, TypeError, ValueError: no such register, label or value, or no call to
-                change.
+            KeyError, TypeError, ValueError: no such register, label, value or step, or no call
+                to change.
             MachineError: EL1 cannot write there.
         """
         if self.call is None:
             raise WrongValue("what_if: expected a stepper of a call; this one shows none")
-        found = whatif.again(self.call, changes)
+        found = whatif.again(self.call, changes, at)
         before, after = _payload(found.before), _payload(found.after)
         after.title = f"{before.title} if {found.title}"
         aligned(before, after)  # refuses two that are too long

@@ -115,11 +115,21 @@ class Step:
         """Return register -> (before, after), for the registers this instruction changed."""
         trace = self._trace
         mask = int(trace.masks[self.index + 1])
-        return {
+        news = {
             name: (trace.register(name, self.index), trace.register(name, self.index + 1))
             for bit, name in enumerate(REGISTERS)
             if mask >> bit & 1
         }
+        edit = trace.edit
+        if edit is None or edit.step != self.index + 1:
+            return news
+        # What a reader changed after this instruction is not its doing.
+        for name, after in edit.before.items():
+            old = trace.register(name, self.index)
+            news.pop(name, None)
+            if old != after:
+                news[name] = old, after
+        return news
 
     @property
     def memory(self) -> tuple[Access, ...]:
@@ -303,6 +313,10 @@ class Trace(Columns):
             for taken in self.exceptions.values()
             if start <= taken.step < stop
         )
+        edit = self.edit
+        if edit is not None:
+            inside = start <= edit.step <= stop
+            edit = replace(edit, step=edit.step - start) if inside else None
         return Trace(
             self.image,
             base,
@@ -313,6 +327,7 @@ class Trace(Columns):
             self._sysregs_before(start),
             exceptions,
             [(max(step - start, 0), pc, word) for step, pc, word in self.rewrites if step < stop],
+            edit,
         )
 
     def _sysregs_before(self, row: int) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -34,6 +35,23 @@ ACCESS = np.dtype(
 SYSREG_CHANGE = np.dtype([("step", "<i8"), ("value", "<u8"), ("register", "u1")])
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What a reader changed while a run stood still before one of its steps.
+
+    Attributes:
+        step: the step before which it was changed.
+        registers: x0 to x30 or sp -> the value from then on, unsigned 64 bits.
+        memory: physical address -> the bytes that were put there.
+        before: what these registers held until then; filled in by the machine.
+    """
+
+    step: int
+    registers: Mapping[str, int] = field(default_factory=dict)
+    memory: Mapping[int, bytes] = field(default_factory=dict)
+    before: Mapping[str, int] = field(default_factory=dict)
+
+
 def _bit(name: str) -> int:
     try:
         return _INDEX[name]
@@ -48,7 +66,7 @@ class Columns:
     mask says that REGISTERS[i] differs from the row before, and values holds the new ones in order.
     base: the registers before the first step; words: address -> instruction word; sysregs: system
     registers before the first step. What took exceptions is given in order and kept by step; HVCs
-    are not kept, for their words say all.
+    are not kept, for their words say all. edit: what a reader changed on the way, if anything.
     """
 
     def __init__(
@@ -62,8 +80,9 @@ class Columns:
         sysregs: Mapping[str, int],
         exceptions: Iterable[Taken] = (),
         rewritten: Iterable[tuple[int, int, int]] = (),
+        edit: Edit | None = None,
     ) -> None:
-        self.image, self.base = image, base
+        self.image, self.base, self.edit = image, base, edit
         self.pcs, self.masks, self.values, self.words = pcs, masks, values, words
         self.sysregs = dict(sysregs)
         # Address -> (steps from which on another word was there, those words), where code changed.

@@ -15,11 +15,13 @@ class Source:
     Attributes:
         kind: "immediate", "address" (relative to the PC), "literal", "table slot", "variable",
             "memory", "request" (the mailbox), "register" (as it was when the trace began or EL2
-            was entered), "system register", "exception" (what the core wrote), or "unknown".
+            was entered), "system register", "exception" (what the core wrote), "what if" (what
+            a reader changed on the way), or "unknown".
         name: which one: an instruction, a label, a register.
         value: its value as an unsigned number, None where the trace does not hold it.
         owner: who gave it that value: "host", "VM", "linker", "boot", "EL2", "firmware", "core"
-            (the architecture), "EL1, by its page tables", or "not known".
+            (the architecture), "EL1, by its page tables", "you" (an Edit of the run), or "not
+            known".
         role: how it takes part: "value", "address" (it chose where the value was loaded from) or
             "condition" (it chose between two values).
         step: the step that used it first.

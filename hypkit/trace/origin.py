@@ -89,17 +89,43 @@ class _Backward(Walk):
         if isinstance(place, Bytes):
             found, left = self.flow.stored(place, row)
             for step, part in found:
-                self._through(part, step, row, user, role, steps)
+                if not self._edited(part, step, row, user, role):
+                    self._through(part, step, row, user, role, steps)
             for part in left:
-                self._from_memory(part, row, user, role)
+                if not self._edited(part, None, row, user, role):
+                    self._from_memory(part, row, user, role)
             return
         writer = self.flow.writer(place, row)
+        if self._edited(place, writer, row, user, role):
+            return
         if writer is None:
             if (place, -1) not in self.known:
                 self.known.add((place, -1))
                 self._from_the_start(place, row, user, role)
             return
         self._through(place, writer, row, user, role, steps)
+
+    def _edited(
+        self, place: Place, writer: int | None, row: int, user: int | None, role: str
+    ) -> bool:
+        """Whether a reader's edit gave a place the value that it has before *row*, after the step
+        that wrote it last; if so, the value begins there."""
+        edit = self.trace.edit
+        if edit is None or row < edit.step or (writer is not None and writer >= edit.step):
+            return False
+        value = None
+        if isinstance(place, Bytes):
+            if not any(place.meets(Bytes(pa, len(data))) for pa, data in edit.memory.items()):
+                return False
+            name = self.memory(place.pa)
+            value = self._memory_value(place, row)
+        else:
+            name = "sp" if place == self.flow.stack(edit.step) else place
+            if name not in edit.registers:
+                return False
+            value = edit.registers[name]
+        self._add("what if", name, value, owners.READER, role, edit.step)
+        return True
 
     def _through(
         self, place: Place, step: int, row: int, user: int | None, role: str, steps: set[int]

@@ -10,6 +10,7 @@ from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, REQUESTS_SIZE, SECTIONS
 
 HOST, VM, LINKER, BOOT, EL2, FIRMWARE = "host", "VM", "linker", "boot", "EL2", "firmware"
 UNKNOWN = "not known"
+READER = "you"  # who changed something in the middle of a run
 # EL1's page tables are in memory that EL1 may write, so what they forbid it can allow itself.
 TABLES_OF_EL1 = "EL1, by its page tables"
 

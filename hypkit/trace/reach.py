@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from hypkit.a64 import sysregs
-from hypkit.trace.columns import Columns
+from hypkit.trace.columns import Columns, Edit
 from hypkit.trace.dataflow import Bytes, Dataflow, Flow, Place
 from hypkit.trace.lineage import End, Reach
 from hypkit.trace.places import Walk
@@ -39,7 +39,13 @@ class _Forward(Walk):
         born: dict[str, int] = dict.fromkeys(registers, row)
         stored: dict[int, int] = dict.fromkeys(memory, row)
         words = {pa >> 3 for pa in memory}
+        edit = self.trace.edit
+        if edit is not None and edit.step <= row:
+            edit = None
         for at in self.flow.touching(registers, words, row):
+            if edit is not None and at >= edit.step:
+                self._drop(edit, registers, memory)
+                edit = None
             if not registers and not memory:
                 break
             reached = False
@@ -65,6 +71,8 @@ class _Forward(Walk):
                     registers.discard(flow.to)
             if reached:
                 steps.append(at)
+        if edit is not None:
+            self._drop(edit, registers, memory)
         end = len(self.trace)
         for register in sorted(registers, key=_by_number):
             ends.append(End("register", f"{register} at the end", born[register]))
@@ -75,6 +83,13 @@ class _Forward(Walk):
         return Reach(
             f"{what}", tuple(steps), tuple(ends), self.notes(opaque[opaque >= min(row, end)])
         )
+
+    def _drop(self, edit: Edit, registers: set[str], memory: set[int]) -> None:
+        """Forget what a reader put something else in the place of."""
+        stack = self.flow.stack(edit.step)
+        registers.difference_update(stack if name == "sp" else name for name in edit.registers)
+        for pa, data in edit.memory.items():
+            memory.difference_update(range(pa, pa + len(data)))
 
     def _tell(self, flow: Flow, step: int, roles: set[str], ends: list[End]) -> None:
         if not roles:

@@ -8,7 +8,7 @@ import pytest
 from hypkit import Machine
 from hypkit.a64.registers import REGISTERS
 from hypkit.cost import HYP_PHASES
-from hypkit.timetravel import payload
+from hypkit.timetravel import payload, whatif
 from hypkit.timetravel.payload import Payload
 from hypkit.timetravel.widget import stepper
 from tests.browser.conftest import turning
@@ -581,6 +581,8 @@ def test_axe_finds_nothing(offline, call, axe, scheme, width):
         if panel == "Origin":
             page.locator(".hk-name", has_text="x30").click()
         page.get_by_role("tab", name=panel, exact=True).click()
+        if panel == "If":
+            page.get_by_label("before step 3").check()
         for part in (".hk-side", ".hk-now"):
             assert page.evaluate(AXE, part) == []
 
@@ -597,6 +599,75 @@ def test_axe_finds_nothing_on_a_comparison(offline, call, axe):
     page.evaluate(axe)
     press(page, "d")
     assert [f for f in page.evaluate(AXE) if not f.startswith(NOT_OURS)] == []
+
+
+def changed(call):
+    """The page of a call beside itself with x0 changed before its step 3, the HVC."""
+    view = stepper(call)
+    view.what_if({"x0": 0x10E}, at=3)
+    return view.to_html()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_what_if(offline, call, axe, scheme):
+    page = offline(changed(call), scheme=scheme)
+    page.evaluate(axe)
+    assert [f for f in page.evaluate(AXE) if not f.startswith(NOT_OURS)] == []
+
+
+def test_a_call_beside_its_change_opens_at_the_change_and_goes_from_difference_to_difference(
+    offline, call
+):
+    page = offline(changed(call))
+    current = page.locator("tr[aria-current=step]")
+    assert current.get_attribute("aria-label") == "row 3: both, with other values"
+    assert "You changed x0 0x10e before it." in page.locator(".hk-says").inner_text()
+    rows = page.evaluate("hypkit.rows")
+    seen = [3]
+    while True:
+        press(page, "d")
+        at = page.evaluate("hypkit.at")
+        if at == seen[-1]:
+            break
+        seen.append(at)
+    assert "No further difference" in page.locator(".hk-status").inner_text()
+    trace = call.trace
+    with Machine("numbered", seed=2020) as machine:
+        other = whatif.again(machine.call("__kvm_timer_set_cntvoff", 0x1234), {"x0": 0x10E}, 3)
+    other = other.after.trace
+
+    def parts(at):
+        left, right = rows[at]
+        if left is None or right is None:
+            return True
+        one, two = trace[left], other[right]
+        news = {name: after for name, (_, after) in one.changed.items()}
+        stored = [[a.value for a in step.memory if a.kind == "store"] for step in (one, two)]
+        return (
+            right == 3
+            or news != {name: after for name, (_, after) in two.changed.items()}
+            or stored[0] != stored[1]
+        )
+
+    starts = [at for at in range(len(rows)) if parts(at) and not (at and parts(at - 1))]
+    assert seen == starts and len(starts) > 2
+    # The box has the colour of the level of the row in sight.
+    for at in seen:
+        left, right = rows[at]
+        level = trace.els[left] if left is not None else other.els[right]
+        page.evaluate("at => hypkit.go(at)", at)
+        assert (
+            page.locator(".hk-two").get_attribute("data-level") == {1: "host", 2: "hyp"}[int(level)]
+        )
+
+
+def test_both_with_the_same_code_and_values_are_told_to_be_alike(offline, call):
+    page = offline(stepper(call, call).to_html())
+    assert "same code, with the same values" in page.locator(".hk-status").inner_text()
+    other = Machine("numbered", seed=2020).call("__kvm_timer_set_cntvoff", 0x1235)
+    page = offline(stepper(call, other).to_html())
+    current = page.locator("tr[aria-current=step]").get_attribute("aria-label")
+    assert current == "row 5: both, with other values"  # EL2 stores x1
 
 
 @pytest.mark.parametrize("width", [600, 1000, 1600])

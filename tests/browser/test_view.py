@@ -52,6 +52,53 @@ def test_every_step_and_panel_fits_one_screen_and_nothing_jumps(page, call):
     assert len(boxes) == 1, "a part moved"
     assert max(boxes.pop()) <= 700
     assert page.evaluate("document.documentElement.scrollHeight") <= 700
+    assert page.locator(".hk-tools").bounding_box()["height"] < 32  # the controls: one row
+
+
+def test_the_name_of_every_panel_is_seen_whole_at_any_width(offline, text):
+    for width in (475, 600, 750, 950, 1400):
+        page = offline(text, width=width, height=700)
+        cut = page.evaluate("""() => [...document.querySelectorAll(".hk-tabs button")].filter((tab) => {
+            const range = document.createRange();
+            range.selectNodeContents(tab);
+            const [text, box] = [range.getBoundingClientRect(), tab.getBoundingClientRect()];
+            return text.left < box.left || text.right > box.right;
+          }).map((tab) => tab.textContent)""")
+        assert cut == [], width
+        tabs = page.locator(".hk-tabs").bounding_box()
+        last = page.locator(".hk-tabs button").last.bounding_box()
+        assert last["x"] + last["width"] <= tabs["x"] + tabs["width"] + 1, width
+
+
+def test_below_700_pixels_it_is_one_column_of_code_registers_and_panels(offline, text):
+    page = offline(text, width=600, height=900)
+    boxes = [
+        page.locator(part).bounding_box()
+        for part in (".hk-now", ".hk-code", ".hk-registers", ".hk-side")
+    ]
+    for above, below in zip(boxes, boxes[1:], strict=False):
+        assert above["y"] + above["height"] <= below["y"] and above["x"] == below["x"]
+    # What the wide page has in one line is here in two, and not cut off.
+    page.evaluate("hypkit.go(35)")
+    assert page.evaluate("""() => [...document.querySelectorAll(".hk-outcome, .hk-title, .hk-where")].every(
+        (part) => part.scrollWidth <= part.clientWidth)""")
+
+
+def test_where_the_reader_chose_the_colours_the_step_and_its_changes_are_still_told_apart(
+    offline, text
+):
+    page = offline(text, width=950, height=700)
+    page.emulate_media(forced_colors="active")
+    page.evaluate("hypkit.go(36)")
+    styles = page.evaluate("""() => [".hk-current", ".hk-changed th", ".hk-mine th", ".hk-cursor",
+        ".hk-lane-hyp .hk-run", ".hk-tabs [aria-selected=true]"].map((part) => {
+          const style = getComputedStyle(document.querySelector(part), part === ".hk-cursor" ? "::before" : null);
+          return [style.outlineStyle, style.textDecorationLine, style.borderLeftWidth, style.backgroundColor,
+                  style.backgroundImage.slice(0, 9)]; })""")
+    current, changed, mine, cursor, hyp, tab = styles
+    paper = page.evaluate("getComputedStyle(document.querySelector('.hk')).backgroundColor")
+    assert current[0] == "solid" and "underline" in changed[1] and mine[2] == "3px"
+    assert paper not in (cursor[3], tab[3]) and hyp[4] == "repeating"
 
 
 @pytest.mark.parametrize("width", [475, 600, 700, 950, 1400])

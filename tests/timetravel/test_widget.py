@@ -1,6 +1,7 @@
 """The stepper without a browser: what it shows, writes, and says when something is wrong."""
 
 import gc
+import json
 import re
 import weakref
 
@@ -425,6 +426,28 @@ def test_what_if_shows_both_calls_and_leads_back(call):
     assert "if kimage_voffset = 0x0" in repr(shown) and "page tables" in shown.data["note"]
     shown.back()
     assert repr(shown) == repr(stepper(call))
+
+
+def test_what_if_goes_on_from_a_step_and_a_wrong_step_is_said(call):
+    view = stepper(call)
+    heard = []
+    view.send = lambda message, buffers=None: heard.append(message)
+    ask = {"type": "if", "number": "if", "changes": {"x1": "0x55"}, "generation": 1}
+    view._heard(view, ask | {"at": 999}, [])
+    assert "expected a step from 0 to 57" in heard[-1]["error"]
+    view._heard(view, ask | {"at": 3}, [])
+    left, right = (json.loads(side["meta"]) for side in view.data["sides"])
+    assert right["title"] == f"{left['title']} if x1 = 0x55 before step 3"
+    assert left["edit"] is None and right["edit"] == {
+        "step": 3,
+        "registers": {"x1": "55"},
+        "before": {"x1": "1234"},
+        "memory": [],
+        "says": "x1 0x55",
+    }
+    assert "x0 = 0x55" in right["outcome"]
+    view.back()
+    assert view.what_if({"x1": 9}, at=3).x0 == 9
 
 
 def test_what_if_of_a_bare_trace_says_what_it_takes(machine):

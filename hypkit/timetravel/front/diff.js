@@ -2,6 +2,7 @@
 
 import { Board } from "./board.js";
 import { digits, focused, h, sentenceNodes, tableBody } from "./dom.js";
+import { edited } from "./edits.js";
 import { LEVELS } from "./facts.js";
 import { hex, signed } from "./format.js";
 import { printable, printsFrom } from "./print.js";
@@ -16,8 +17,9 @@ export class DiffView extends Board {
    * @param {HTMLElement} host
    * @param {any[]} reels
    * @param {[number|null, number|null][]} rows
-   * @param {{leave?: () => void, before?: (() => void) | null, note?: string}} options leave: gives
-   *   the keys back to the page around; before: shows what was there before the question what if
+   * @param {{leave?: () => void, before?: (() => void) | null, note?: string, what_if?: boolean}} options
+   *   leave: gives the keys back to the page around; before: shows what was there before the question
+   *   what if; what_if: the right is the left with something changed
    */
   constructor(host, reels, rows, options = {}) {
     super();
@@ -25,6 +27,9 @@ export class DiffView extends Board {
     this.reels = reels;
     this.rows = rows;
     this.at = 0;
+    const only = rows.map(([left, right]) => left === null || right === null);
+    // Where the code tells them apart, that counts; else, and after what if, what it made of its values.
+    this.different = options.what_if || !only.includes(true) ? rows.map((_, at) => only[at] || this.parts(at)) : only;
     /** The rows that stand in the page: `lines` from row `first` on. */
     this.first = 0;
     /** @type {HTMLElement[]} */
@@ -56,7 +61,7 @@ export class DiffView extends Board {
     else {
       const first = this.next(-1, 1);
       this.go(first ?? 0);
-      this.say(first === null ? "Both execute the same code." : `The first difference. ${DIFF_HINT}`);
+      this.say(first === null ? "Both execute the same code, with the same values." : `The first difference. ${DIFF_HINT}`);
     }
   }
 
@@ -101,11 +106,13 @@ export class DiffView extends Board {
           style: `left:${(100 * from) / wide}%;width:${(100 * (to - from)) / wide}%` })));
     };
     this.cursor = h("div", { class: "hk-cursor" });
+    const hits = h("div", { class: "hk-hits" }, rows.flatMap(([left, right], at) => (this.different[at] && left !== null
+      && right !== null && at % every === 0 ? [h("i", { class: "hk-hit", style: `left:${(100 * (at + 0.5)) / wide}%` })] : [])));
     return h("div", { class: "hk-strip", "aria-hidden": "true", onpointerdown: this.on((event) => {
       const box = this.strip.firstChild.getBoundingClientRect();
       this.root.focus({ preventScroll: true });
       this.go(Math.floor(((event.clientX - box.left) / box.width) * rows.length));
-    }) }, h("div", { class: "hk-scale" }, h("div", { class: "hk-lanes" }, lane(1), lane(0)), this.cursor));
+    }) }, h("div", { class: "hk-scale" }, h("div", { class: "hk-lanes" }, lane(1), lane(0)), hits, this.cursor));
   }
 
   row(at) {
@@ -114,11 +121,13 @@ export class DiffView extends Board {
       : [String(steps[side]), reel.level(steps[side]), reel.row(steps[side]).text]));
     const number = (/** @type {string[]} */ [step, level], reel) => h("td", { class: "hk-step", title: level ? reel.levelText(level) : null },
       level ? h("span", { class: `hk-sign hk-sign-${level}` }, LEVELS[level].sign) : null, step);
-    const sign = steps[0] === null ? "only right" : steps[1] === null ? "only left" : "both";
-    const line = h("tr", { class: `hk-${sign.replace("only ", "only-")}`, "aria-label": `row ${at}: ${sign}` },
+    const parts = this.different[at];
+    const sign = steps[0] === null ? "only right" : steps[1] === null ? "only left" : parts ? "both, with other values" : "both";
+    const kind = sign.startsWith("both") ? (parts ? "parts" : "both") : sign.replace("only ", "only-");
+    const line = h("tr", { class: `hk-${kind}`, "aria-label": `row ${at}: ${sign}` },
       number(first, this.reels[0]),
       h("td", { class: "hk-text", title: first[2] }, first[2]),
-      h("th", { scope: "row", title: sign }, sign === "both" ? "=" : sign === "only left" ? "◀ left" : "right ▶"),
+      h("th", { scope: "row", title: sign }, kind === "both" ? "=" : kind === "parts" ? "≠" : sign === "only left" ? "◀ left" : "right ▶"),
       h("td", { class: "hk-text", title: second[2] }, second[2]), number(second, this.reels[1]));
     line.addEventListener("click", this.on(() => {
       this.root.focus({ preventScroll: true });
@@ -165,12 +174,22 @@ export class DiffView extends Board {
         tableBody(rows)));
   }
 
-  /** The start of the next stretch that only one has, or null. */
+  /** Whether something was changed before a row that both have, or they make other values of it. */
+  parts(at) {
+    const [[left, right], [one, other]] = [this.rows[at], this.reels];
+    if (edited(one, left) || edited(other, right)) return true;
+    const names = new Set([...one.changed(left), ...other.changed(right)]);
+    if ([...names].some((name) => one.registerAfter(name, left) !== other.registerAfter(name, right))) return true;
+    const stored = (reel, step) => reel.accesses(step).filter(({ store }) => store).map(({ value }) => value).join();
+    const system = (reel, step) => [...reel.sysChanged(step)].join();
+    return stored(one, left) !== stored(other, right) || system(one, left) !== system(other, right);
+  }
+
+  /** The start of the next stretch in which they differ, or null. */
   next(from, by) {
-    const { rows } = this;
-    const only = (at) => rows[at][0] === null || rows[at][1] === null;
+    const { rows, different } = this;
     for (let at = from + by; at >= 0 && at < rows.length; at += by) {
-      if (only(at) && (at === 0 || !only(at - 1))) return at;
+      if (different[at] && (at === 0 || !different[at - 1])) return at;
     }
     return null;
   }
@@ -199,9 +218,9 @@ export class DiffView extends Board {
     // The colour of the box is that of the level, of the left where both are here.
     const side = steps[0] === null ? 1 : 0;
     this.root.dataset.level = this.reels[side].level(steps[side]);
-    this.cursor.style.left = `${(100 * (this.at + 0.5)) / rows.length}%`;
+    this.cursor.style.transform = `translateX(${(100 * (this.at + 0.5)) / rows.length}%)`;
     const words = this.reels.map((reel, which) => (steps[which] === null ? "nothing here."
-      : `step ${steps[which]}, ${reel.levelText(reel.level(steps[which]))}. ${reel.sentence(steps[which])}`));
+      : `step ${steps[which]}, ${reel.levelText(reel.level(steps[which]))}. ${edited(reel, steps[which])}${reel.sentence(steps[which])}`));
     this.says.replaceChildren(...words.map((text, which) => h("p", { title: text },
       h("strong", {}, `${SIDES[which]}: `), sentenceNodes(text))));
     this.heard.textContent = `Row ${this.at}. ${words.map((text, which) => `${SIDES[which]}: ${text}`).join(" ")}`;

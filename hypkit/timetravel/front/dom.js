@@ -45,26 +45,61 @@ export function tableBody(rows) {
     rest.map((cell) => h("td", { class: cell?.className === "hk-hex" ? "hk-value" : null }, cell)))));
 }
 
-/** Make a body's rows [key, what the row shows, how to make it], and make only those that differ. */
+/**
+ * Make a body's rows [key, what the row shows, how to make it], and make and move only those that
+ * have to: every row that is touched is laid out again.
+ */
 export function keyed(body, wanted) {
   body.shown ??= new Map();
   const news = new Map();
-  wanted.forEach(([key, says, make], at) => {
+  for (const [key, says, make] of wanted) {
     const old = body.shown.get(key);
-    const row = old?.says === says ? old.row : make();
-    news.set(key, { says, row });
-    const there = body.children[at];
-    if (there === row) return;
-    if (there && there === old?.row) {
-      const had = there.contains(focused(there));
-      there.replaceWith(row);
-      if (had) row.querySelector("button:last-of-type, button")?.focus();
-    } else {
-      body.insertBefore(row, there ?? null);
+    if (old?.says === says) {
+      news.set(key, old);
+      continue;
     }
-  });
+    const row = make();
+    news.set(key, { says, row });
+    if (!old) continue;
+    const had = old.row.contains(focused(old.row));
+    old.row.replaceWith(row);
+    if (had) row.querySelector("button:last-of-type, button")?.focus();
+  }
+  for (const [key, { row }] of body.shown) if (!news.has(key)) row.remove();
   body.shown = news;
-  while (body.children.length > wanted.length) body.lastChild.remove();
+  const rows = [...news.values()].map(({ row }) => row);
+  const places = new Map([...body.children].map((row, place) => [row, place]));
+  const staying = new Set(ascending(rows.filter((row) => places.has(row)), (row) => places.get(row)));
+  let after = null;
+  for (const row of rows.reverse()) {
+    if (!staying.has(row)) body.insertBefore(row, after);
+    after = row;
+  }
+}
+
+/**
+ * The most of some things, in their order, that stand in ascending places.
+ * @template T
+ * @param {T[]} things
+ * @param {(thing: T) => number} place
+ * @returns {T[]}
+ */
+export function ascending(things, place) {
+  const best = things.map(() => 1);
+  const before = things.map(() => -1);
+  let last = -1;
+  things.forEach((thing, at) => {
+    for (let other = 0; other < at; other++) {
+      if (best[other] >= best[at] && place(things[other]) < place(thing)) {
+        best[at] = best[other] + 1;
+        before[at] = other;
+      }
+    }
+    if (last < 0 || best[at] > best[last]) last = at;
+  });
+  const found = [];
+  for (let at = last; at >= 0; at = before[at]) found.unshift(things[at]);
+  return found;
 }
 
 /** A number in hexadecimal; its digits stand in groups of four, and are copied as one word. */

@@ -154,7 +154,7 @@ export class Home {
       moved: (step) => this.shared.moved(step, this),
       leave: () => this.leave(),
       ask: (name, step) => this.ask(name, step),
-      wishes: this.wishes, whatIf: (changes) => this.whatIf(changes),
+      wishes: this.wishes, whatIf: (changes, at) => this.whatIf(changes, at),
       before: data.what_if && this.model ? () => this.model.send({ type: "back" }) : null,
     });
     if (tab && this.view instanceof View) this.view.openTab(tab);
@@ -251,14 +251,14 @@ export class Home {
   }
 
   /** Have the kernel make the call again with something changed; it shows both. */
-  async whatIf(changes) {
+  async whatIf(changes, at) {
     if (!this.model) throw new Error(UNRUN);
     const { generation } = this;
     let late = 0;
     try {
       return await new Promise((resolve, reject) => {
         this.asked.set("if", { resolve, reject });
-        this.model.send({ type: "if", number: "if", changes, generation });
+        this.model.send({ type: "if", number: "if", changes, at, generation });
         late = setTimeout(() => reject(new Error(NO_ANSWER)), LATE);
       });
     } finally {

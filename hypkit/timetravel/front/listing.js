@@ -7,11 +7,11 @@ export class Listing {
   /** @param {any} view */
   constructor(view) {
     this.view = view;
-    /** @type {{line: any, dot: any, now: any, explained?: number}[]} */
+    /** @type {{line: any, dot: any, explained?: number}[]} */
     this.lines = [];
     /** @type {Map<number, number> | null} line -> the first step that runs it */
     this.first = null;
-    /** @type {{line: any, dot: any, now: any}[]} */
+    /** @type {{line: any, dot: any}[]} */
     this.marked = [];
     this.root = h("div", { class: "hk-code", role: "region", "aria-label": "Code",
       onscroll: () => { this.scrolled = this.root.scrollTop; } }, this.table());
@@ -54,7 +54,8 @@ export class Listing {
     const dot = h("button", { type: "button", class: "hk-dot", tabindex: -1, "aria-pressed": "false",
       "aria-label": `Breakpoint on ${place}`, title: "Breakpoint: Run on and Run back stop here",
       onclick: view.on(() => view.toggleBreak(at)) });
-    const now = h("span", { class: "hk-arrow" });
+    // All three stand there, unseen: to write one would have the whole table laid out at every step.
+    const now = h("span", { class: "hk-arrow" }, h("i", { class: "hk-is-now" }, "▶"), h("i", { class: "hk-is-taken" }, "↪"), h("i", { class: "hk-is-below" }, "↓"));
     const times = `${row.runs} time${row.runs === 1 ? "" : "s"}`;
     const runs = h("button", { type: "button", class: "hk-runs", tabindex: -1, disabled: !row.runs,
       "aria-label": row.runs ? `Runs ${times}: to the next run of ${place}` : `Not run: ${place}`,
@@ -71,7 +72,7 @@ export class Listing {
       view.root.focus({ preventScroll: true });
       return view.nextRun(at);
     }));
-    this.lines.push({ line, dot, now });
+    this.lines.push({ line, dot });
     return line;
   }
 
@@ -130,10 +131,9 @@ export class Listing {
   /** Mark the line of a step and the one that comes next. */
   show(step) {
     const { reel } = this.view;
-    for (const { line, now } of this.marked) {
-      line.classList.remove("hk-current", "hk-next");
+    for (const { line } of this.marked) {
+      line.classList.remove("hk-current", "hk-next", "hk-taken");
       line.removeAttribute("aria-current");
-      now.textContent = "";
     }
     this.marked = [];
     if (step >= reel.steps) return;
@@ -141,14 +141,13 @@ export class Listing {
     const current = this.lines[at];
     current.line.classList.add("hk-current");
     current.line.setAttribute("aria-current", "step");
-    current.now.textContent = "▶";
     this.marked.push(current);
     this.rove(at);
     const after = reel.siteAfter(step);
     if (after && after.row !== at) {
       const next = this.lines[after.row];
       next.line.classList.add("hk-next");
-      next.now.textContent = reel.went(step) ? "↪" : "↓";
+      next.line.classList.toggle("hk-taken", reel.went(step));
       this.marked.push(next);
     }
     // Not scrollIntoView: that would move the notebook, too.

@@ -1,6 +1,7 @@
 // The box that says what the reader's step does, and what a screen reader hears of it.
 
 import { callPaths, path } from "./calls.js";
+import { edited } from "./edits.js";
 import { h, sentenceNodes } from "./dom.js";
 import { BRANCH, LEVELS } from "./facts.js";
 import { flags, hex } from "./format.js";
@@ -31,7 +32,7 @@ export class Now {
     const over = step >= reel.steps;
     const level = reel.level(step);
     this.level.textContent = `${LEVELS[level].sign} ${reel.el(level)} ${LEVELS[level].who}`;
-    const says = reel.sentence(step);
+    const says = edited(reel, step) + reel.sentence(step);
     this.says.replaceChildren(...sentenceNodes(says));
     this.says.title = says;
     this.instruction.textContent = over ? "" : reel.row(step).text;

@@ -63,7 +63,7 @@ export function originOf(reel, name, step) {
   return answer(reel, found, `${name} ${when(reel, step)}`, reel.register(name, step));
 }
 
-/** The same for bytes of memory, by physical address, that step `writer` stored (null: none did). */
+/** The same for bytes of memory, by physical address, that step `writer` stored (null: none did; "edit": the reader put them there). */
 export function originOfBytes(reel, pa, size, writer, value) {
   const found = reel.meta.origins?.of[`${pa} ${size} ${writer ?? -1}`];
   return answer(reel, found, `${size} bytes at ${hex(BigInt(pa))}`, value);

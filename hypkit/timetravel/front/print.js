@@ -1,6 +1,7 @@
 // What goes on paper: the trace itself, where the screen has one step of it.
 
-import { h, sentenceNodes, table } from "./dom.js";
+import { digits, h, sentenceNodes, table } from "./dom.js";
+import { edited } from "./edits.js";
 import { hex } from "./format.js";
 
 const MOST = 2000; // steps
@@ -11,12 +12,12 @@ export function printable(reel, bookmarks) {
   let step = 0;
   for (; step < Math.min(reel.steps, MOST) && reel.has(step); step++) {
     const changed = reel.changed(step).filter((name) => name !== "pstate").map(
-      (name) => h("div", {}, h("code", {}, `${name} = ${hex(reel.registerAfter(name, step))}`)));
+      (name) => h("div", {}, h("code", {}, `${name} = `, digits(reel.registerAfter(name, step)))));
     const note = bookmarks[step];
     rows.push([String(step), `${reel.el(reel.level(step))}`,
       h("code", {}, reel.addresses.symbolize(reel.pc(step)) ?? hex(reel.pc(step))),
       h("code", {}, reel.row(step).text), h("span", {}, changed),
-      h("span", {}, sentenceNodes(reel.sentence(step)), note ? h("strong", {}, ` ★ ${note}`) : null)]);
+      h("span", {}, sentenceNodes(edited(reel, step) + reel.sentence(step)), note ? h("strong", {}, ` ★ ${note}`) : null)]);
   }
   const left = reel.steps - step;
   return [table(h("span", {}, h("code", {}, reel.meta.title), " ", sentenceNodes(reel.meta.outcome)),

@@ -2,6 +2,7 @@
 
 import { Addresses } from "./addresses.js";
 import { Chunk, upTo } from "./chunk.js";
+import { editOf } from "./edits.js";
 import { BRANCH, CALL, CALLEE_SAVED, HVC, INDIRECT, LATE, LEVELS, LOAD, MASK64, NONE, STORE, VM_ROW } from "./facts.js";
 import { PageTables, translations } from "./pagewalk.js";
 import { sentence } from "./sentences.js";
@@ -45,6 +46,7 @@ export class Reel {
     this.addresses = new Addresses(this.meta);
     this.tables = new PageTables(this.meta.page_tables);
     this.index = Object.fromEntries(this.meta.registers.map((name, bit) => [name, bit]));
+    this.edit = editOf(this.meta.edit);
   }
 
   /** @param {number} number @param {ArrayBuffer} buffer */
@@ -104,6 +106,7 @@ export class Reel {
   /** A register after a step, from the chunk that has the step. */
   registerAfter(name, step) {
     if (name === "xzr") return 0n;
+    if (step + 1 === this.edit?.step && this.edit.before.has(name)) return this.edit.before.get(name) ?? 0n;
     const { chunk, row } = this.locate(step);
     return this.inChunk(chunk, this.index[name], row + 1);
   }
@@ -128,8 +131,11 @@ export class Reel {
   changed(step) {
     if (step >= this.steps) return [];
     const { chunk, row } = this.locate(step);
-    return this.meta.registers.filter(
-      (_, bit) => (chunk.masks[2 * (row + 1) + (bit >> 5)] >>> (bit & 31)) & 1);
+    const { edit } = this;
+    const after = edit?.step === step + 1 ? edit : null; // what was changed there is not this step's doing
+    return this.meta.registers.filter((name, bit) => (after?.before.has(name)
+      ? after.before.get(name) !== this.register(name, step)
+      : (chunk.masks[2 * (row + 1) + (bit >> 5)] >>> (bit & 31)) & 1));
   }
 
   site(step) {
@@ -296,23 +302,38 @@ export class Reel {
     let by = null;
     let left = size;
     this.accPa(chunk);
-    const look = (at, known) => {
-      const start = chunk.accPa[at];
-      const info = chunk.accInfo[at];
-      const length = info & 31;
-      if (info & 64 || start + length <= pa || start >= pa + size) return;
+    const take = (start, length, value) => {
+      let taken = 0;
       for (let offset = 0; offset < length; offset++) {
         const place = start + offset - pa;
         if (place < 0 || place >= size || bytes[place] !== null) continue;
-        bytes[place] = Number((chunk.accValue[at] >> BigInt(8 * offset)) & 255n);
+        bytes[place] = Number((value >> BigInt(8 * offset)) & 255n);
         left -= 1;
-        if (known && by === null && info & 32) by = chunk.start + chunk.accStep[at];
+        taken += 1;
       }
+      return taken;
     };
-    for (let at = upTo(chunk.accStep, row - 1) - 1; at >= 0 && left; at--) look(at, true);
-    // Only this core writes: what is loaded later, before any store, was there already.
+    const look = (at, known) => {
+      const info = chunk.accInfo[at];
+      if (info & 64 || !take(chunk.accPa[at], info & 31, chunk.accValue[at])) return;
+      if (known && by === null && info & 32) by = chunk.start + chunk.accStep[at];
+    };
+    const edits = this.edit?.memory ?? [];
+    const [before, after] = [this.edit && this.edit.step <= step, this.edit && this.edit.step > step];
+    const from = before ? Math.max(0, this.edit.step - chunk.start) : 0; // rows of this chunk that know of the edit
+    const first = upTo(chunk.accStep, from - 1);
+    let back = upTo(chunk.accStep, row - 1) - 1;
+    for (; back >= first && left; back--) look(back, true);
+    if (before) for (const edit of edits) take(edit.pa, edit.size, edit.value);
+    for (; back >= 0 && left; back--) look(back, true);
+    // Only this core writes, and the reader: what is loaded later, before any store, was there already.
     const stored = new Set();
+    let told = false;
     for (let at = upTo(chunk.accStep, row - 1); at < chunk.accStep.length && left; at++) {
+      if (after && !told && chunk.start + chunk.accStep[at] >= this.edit.step) {
+        told = true;
+        for (const edit of edits) for (let offset = 0; offset < edit.size; offset++) stored.add(edit.pa + offset);
+      }
       const start = chunk.accPa[at];
       const length = chunk.accInfo[at] & 31;
       if (start + length <= pa || start >= pa + size) continue;

@@ -179,10 +179,12 @@ export class Strip {
     this.pins.replaceChildren(...Object.entries(bookmarks).flatMap(([step, note]) => (
       Number(step) >= 0 && Number(step) <= this.view.reel.steps
         ? h("span", { class: "hk-pin", style: `left:${this.across(Number(step))}%`, title: note }, "★") : [])));
+    const { edit } = this.view.reel;
+    if (edit) this.pins.append(h("span", { class: "hk-pin", style: `left:${this.across(edit.step)}%`, title: `You changed ${edit.says}` }, "✎"));
   }
 
   point(step, says) {
-    this.cursor.style.left = `${this.across(step)}%`;
+    this.cursor.style.transform = `translateX(${this.across(step)}%)`;
     this.cursor.hidden = step < this.low || step >= this.high;
     this.root.setAttribute("aria-valuenow", String(step));
     this.root.setAttribute("aria-valuetext", says);
@@ -234,7 +236,7 @@ export class Strip {
     this.high = Math.round(this.low + wide);
     this.draw();
     this.drawPins(this.view.bookmarks);
-    this.cursor.style.left = `${this.across(this.view.step)}%`;
+    this.cursor.style.transform = `translateX(${this.across(this.view.step)}%)`;
     const [low, high] = [this.low, this.high];
     if (wide > FINE || this.isFine) return;
     // The steps of a long trace come first; the strip is drawn finer when they are here.

@@ -38,6 +38,11 @@ export function explained(view, word, mark = "") {
 
 /** A button that leads to the step that wrote a register, or the word that none did. */
 export function writer(view, name, step) {
+  const { edit } = view.reel;
+  if (edit?.registers.has(name) && view.step >= edit.step && (step === null || step < edit.step)) {
+    return h("button", { type: "button", class: "hk-who hk-you", title: `You changed ${name} before step ${edit.step}`,
+      "aria-label": `You changed ${name} before step ${edit.step}: go there`, onclick: view.on(() => view.go(edit.step)) }, "you");
+  }
   if (step === null) return h("span", { class: "hk-before", title: `${name} has had this value since before the trace` }, "before");
   return h("button", { type: "button", class: "hk-who", title: `${name} was last written by step ${step}`,
     "aria-label": `${name} was last written by step ${step}: go there`,

@@ -1,6 +1,7 @@
 // The view of one trace: the strip, the buttons, what the step does, code, registers and panels.
 
 import { focused, h, id, sentenceNodes } from "./dom.js";
+import { isEdited } from "./edits.js";
 import { hex, inSteps } from "./format.js";
 import { HINT, actionOf, keyTables } from "./keys.js";
 import { Listing } from "./listing.js";
@@ -170,7 +171,8 @@ export class View extends Traveller {
 
   /** The same for bytes of memory that step `writer` stored last; null: they were there before. */
   whenceBytes(pa, size, writer, value) {
-    this.showAsked({ name: null, origin: originOfBytes(this.reel, pa, size, writer, value), reach: null });
+    const by = isEdited(this.reel, pa, size, writer, this.step) ? "edit" : writer;
+    this.showAsked({ name: null, origin: originOfBytes(this.reel, pa, size, by, value), reach: null });
   }
 
   /** Ask the kernel, for a trace that is too long for all answers to be here. */

@@ -12,6 +12,8 @@ const { query, typed } = await import(new URL("search.js", front).href);
 const { originOf, reachOf } = await import(new URL("origins.js", front).href);
 const { aimOf, wishOf } = await import(new URL("steer.js", front).href);
 const { Shared } = await import(new URL("shared.js", front).href);
+const { ascending } = await import(new URL("dom.js", front).href);
+const { edited, isEdited } = await import(new URL("edits.js", front).href);
 const { callPaths, path } = await import(new URL("calls.js", front).href);
 
 /** The cases that Python wrote: traces, addresses and pairs of words, with Python's answers. */
@@ -63,6 +65,33 @@ test("a search takes registers, conditions, reads, writes and ranges", () => {
   assert.equal(typed("0xffff_0000"), 0xffff0000n);
   assert.equal(typed("-1"), (1n << 64n) - 1n);
   assert.equal(typed("x0"), null);
+});
+
+test("the most things that stand in order are those that need no move", () => {
+  const longest = (places) => ascending([...places.keys()], (at) => places[at]).map((at) => places[at]);
+  assert.deepEqual(longest([]), []);
+  assert.deepEqual(longest([0, 1, 2, 3]), [0, 1, 2, 3]);
+  assert.deepEqual(longest([9, 0, 1, 2, 3]), [0, 1, 2, 3]);
+  assert.deepEqual(longest([1, 2, 3, 0]), [1, 2, 3]);
+  assert.deepEqual(longest([2, 1, 0]).length, 1);
+  assert.deepEqual(longest([3, 0, 4, 1, 5, 2]).length, 3);
+});
+
+test("what a reader changed is no work of a step, and is there from its step on", () => {
+  const reel = reels.edited;
+  const { edit } = reel;
+  assert.deepEqual([edit.step, edit.registers.get("x1"), edit.says], [40, 0x55n, "x1 0x55, x9 0x7, vcpu0 0x1234"]);
+  assert.equal(reel.register("x1", 40), 0x55n);
+  assert.equal(reel.registerAfter("x1", 39), reel.register("x1", 39));
+  assert.ok(!reel.changed(39).includes("x1") && !reel.changed(39).includes("x9"));
+  assert.equal(edited(reel, 40), "You changed x1 0x55, x9 0x7, vcpu0 0x1234 before it. ");
+  assert.equal(edited(reel, 39), "");
+  const [{ pa, size }] = edit.memory;
+  assert.equal(reel.memory(pa, size, 40).value, 0x1234n);
+  assert.equal(reel.memory(pa, size, reel.steps).value, 0x1234n);
+  assert.equal(reel.memory(pa, size, 39).value, null);
+  assert.ok(isEdited(reel, pa, 8, null, 40) && isEdited(reel, pa, 8, 12, 41));
+  assert.ok(!isEdited(reel, pa, 8, null, 39) && !isEdited(reel, pa, 8, 40, 41) && !isEdited(reel, pa + 8, 8, null, 50));
 });
 
 test("the path of calls goes from the host through the hypercall to the handler and back", () => {

@@ -32,7 +32,7 @@ function owners(sources) {
 }
 
 function badge(owner) {
-  const level = { host: "host", VM: "vm", EL2: "hyp" }[owner] ?? "other";
+  const level = { host: "host", VM: "vm", EL2: "hyp", you: "you" }[owner] ?? "other";
   return h("span", { class: `hk-owner hk-owner-${level}` }, owner);
 }
 
