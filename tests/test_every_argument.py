@@ -172,7 +172,11 @@ def rows() -> dict[str, Row]:
         "Stepper.assemble": (w.with_machine.assemble, {"text": ""}, {"text": TEXTS}),
         "Stepper.renumber": (w.with_machine.renumber, {"text": ""}, {"text": TEXTS}),
         "Stepper.run_beside": (w.with_machine.run_beside, {"args": "1"}, {"args": TEXTS}),
-        "Stepper.what_if": (w.with_machine.what_if, {"changes": {"x1": 7}}, {}),
+        "Stepper.what_if": (
+            w.with_machine.what_if,
+            {"changes": {"x1": 7}, "at": None},
+            {"at": NONE},
+        ),
         "Stepper.to_html": (w.stepper.to_html, {"path": None}, {"path": ("None", "text")}),
         "figure": (viz.figure, {"fig": figure(), "alt": "a line"}, {}),
         "show_doors": (viz.show_doors, {"outcomes": {MDCR: "returned"}}, {}),
