@@ -8,11 +8,14 @@ differs from place to place is said by variables of the environment:
     HYPKIT_HUB_PASSWORD  that password, of 8 characters or more
     HYPKIT_HUB_ADMINS    with pam: the names of those who may look after the hub
     HYPKIT_HUB_PORT      (default: 8000). For the internet, put a proxy with TLS before it
-    HYPKIT_HUB_MEMORY    of a process of a learner's, in MiB (default: 1024)
+    HYPKIT_HUB_MEMORY    of a learner, in MiB (default: 1024)
+    HYPKIT_HUB_CPU       processors of a learner, such as 0.5 (default: 1); only systemd can limit that
     HYPKIT_HUB_IDLE      seconds until a server that nobody uses is ended (default: 3600)
 
 With shared, all learners' servers run as the user who runs the hub: for a class whose members trust
-each other, on a machine that holds nothing else. With pam each is their own user.
+each other, on a machine that holds nothing else. With pam each is their own user; and where systemd
+runs the machine, it holds all of a learner's processes together to both limits. Elsewhere the limit of
+memory is that of each process, and a learner's are less urgent than the hub.
 """
 
 import os
@@ -24,13 +27,14 @@ from jupyterhub.spawner import LocalProcessSpawner, SimpleLocalProcessSpawner
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from limits import limited, prepare_home  # noqa: E402
+from limits import PROCESSES, limited, prepare_home  # noqa: E402
 
 c = get_config()  # noqa: F821
 
 root = Path(os.environ.get("HYPKIT_HUB_ROOT", "/srv/hypkit")).resolve()
 sign_in = os.environ.get("HYPKIT_HUB_SIGN_IN", "pam")
 memory = int(os.environ.get("HYPKIT_HUB_MEMORY", "1024")) << 20
+processors = float(os.environ.get("HYPKIT_HUB_CPU", "1"))
 idle = int(os.environ.get("HYPKIT_HUB_IDLE", "3600"))
 port = int(os.environ.get("HYPKIT_HUB_PORT", "8000"))
 
@@ -44,7 +48,14 @@ if sign_in == "shared":
     c.SimpleLocalProcessSpawner.home_dir_template = f"{root}/learners/{{username}}"
 else:
     c.JupyterHub.authenticator_class = "pam"
-    c.JupyterHub.spawner_class = limited(LocalProcessSpawner, memory)
+    if Path("/run/systemd/system").exists():
+        c.JupyterHub.spawner_class = "systemd"
+        c.SystemdSpawner.mem_limit = memory
+        c.SystemdSpawner.cpu_limit = processors
+        c.SystemdSpawner.unit_extra_properties = {"TasksMax": str(PROCESSES)}
+        c.SystemdSpawner.disable_user_sudo = True
+    else:
+        c.JupyterHub.spawner_class = limited(LocalProcessSpawner, memory)
     c.Authenticator.admin_users = set(os.environ.get("HYPKIT_HUB_ADMINS", "").split())
 c.Authenticator.allow_all = True
 

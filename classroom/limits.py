@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ def limited(spawner: type, memory: int) -> type:
     """Return a spawner whose servers, with their kernels, are limited.
 
     memory: bytes that each process may take for data; a kernel that wants more gets a MemoryError.
-    (A limit on a learner's processes together wants cgroups: SystemdSpawner, or containers.)
+    (A limit on a learner's processes together wants cgroups: systemd, or containers.)
     """
 
     class Limited(spawner):  # type: ignore[misc, valid-type]
@@ -40,9 +41,16 @@ def limited(spawner: type, memory: int) -> type:
     return Limited
 
 
+def _home(spawner: Any) -> Path:
+    """Return the learner's folder: a local spawner says it, systemd's takes the account's."""
+    if hasattr(spawner, "user_env"):
+        return Path(spawner.user_env({}).get("HOME") or spawner.home_dir)
+    return Path(pwd.getpwnam(spawner.user.name).pw_dir)
+
+
 def prepare_home(spawner: Any) -> None:
     """Give the learner a copy of the course in lessons/, and touch nothing that is there."""
-    home = Path(spawner.user_env({}).get("HOME") or spawner.home_dir).resolve()
+    home = _home(spawner).resolve()
     before = set(home.glob("lessons/*"))
     made = course.copy(home / "lessons").folder
     if not os.getuid():  # the hub is root, the folder is the learner's

@@ -1,11 +1,11 @@
 """A class on a hub, with everybody at once: `python classroom/try_class.py`, which is `make class`.
 
 The hub is that of jupyterhub_config.py. So many learners sign in, get their servers, open lesson 01,
-run all of it, and give the answer of exercise 01.1 to its check. Two more disturb: one's loop never
-ends, and one wants all memory. What is measured: how long each waits for a server, how long lesson 01
-takes, the time of a step (a cell that makes one call and looks at it, by each learner in turn), and
-the memory of a learner's processes together. It fails if a learner sees an error, a check that does
-not pass, or a kernel that dies.
+run all of it, and have three answers checked: a number, a function, and assembly. Two more disturb:
+one's loop never ends, and one wants all memory. What is measured: how long each waits for a server, how
+long lesson 01 takes, the time of a check and of a step (a cell that makes one call and looks at it, by
+each learner in turn), and the memory of a learner's processes together. It fails if a learner sees an
+error, a check that does not pass, or a kernel that dies.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent
 LESSON = "lessons/01-there-and-back.ipynb"
-CHECK = (
+# A number; a function, which may run for three seconds; a text, which another process assembles.
+CHECKS = (
     "from hypkit import Machine; from hypkit.check import check\n"
-    "check('01.1', Machine('fnptr', seed=7).address('__kvm_call_hyp') + 4)"
+    "check('01.1', Machine('fnptr', seed=7).address('__kvm_call_hyp') + 4)",
+    "check('04.2', lambda x: 'stub' if x < 3 else 'call' if 256 <= x < 270 else '-ENOSYS')",
+    "from hypkit.lessons.exercises.lesson04 import SOLUTION\ncheck('04.4', SOLUTION)",
 )
 STEP = "numbered.call('__kvm_timer_set_cntvoff', 0x1234).trace.find('dispatch_find')"
 STEPS = 10  # by each learner
@@ -61,6 +64,7 @@ class Learner:
     kernel: str = ""
     ready: float = 0.0
     lesson: float = 0.0
+    checks: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     memory: int = 0
 
@@ -180,9 +184,12 @@ class Learner:
             if cell["cell_type"] == "code":
                 await self.run(channel, "".join(cell["source"]))
         self.lesson = time.monotonic() - began
-        said = await self.run(channel, CHECK)
-        if "right" not in said.lower():
-            raise ClassError(f"{self.name}: the check says {said!r}")
+        for check in CHECKS:
+            began = time.monotonic()
+            said = await self.run(channel, check)
+            if ": right." not in said:
+                raise ClassError(f"{self.name}: the check says {said!r}")
+            self.checks.append(time.monotonic() - began)
         for _ in range(STEPS):
             began = time.monotonic()
             await self.run(channel, STEP)
@@ -307,6 +314,9 @@ def main(arguments: list[str]) -> int:
     print(f"{len(learners)} learners on {os.cpu_count()} processors, {disturbers}: no error")
     print("server ready after:  ", spread([one.ready for one in learners], "s", 1))
     print("all of lesson 01 in: ", spread([one.lesson for one in learners], "s", 1))
+    print(
+        "a check takes:       ", spread([took for one in learners for took in one.checks], "s", 1)
+    )
     steps = [1000 * step for one in learners for step in one.steps]
     print("a step takes:        ", spread(steps, "ms", 0))
     print("memory of a learner: ", spread([one.memory / 2**20 for one in learners], "MiB", 0))

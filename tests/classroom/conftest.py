@@ -1,0 +1,60 @@
+"""Environments that have what a hub or nbgrader needs beside what the tests need."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.classroom.scripts import CLASSROOM
+from tests.judges import required
+
+TOP = CLASSROOM.parent
+EXTRAS = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+def _installed(extra):
+    """Whether this environment has all of an extra."""
+    try:
+        rows = map(Requirement, EXTRAS[extra])
+        return all(row.specifier.contains(metadata.version(row.name)) for row in rows)
+    except metadata.PackageNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def python_with(tmp_path_factory):
+    """python_with(extra) -> (a Python that has an extra of hypkit's, variables to run it with).
+
+    Where this environment lacks it, it is one that sees this environment and has the rest from PyPI:
+    nbgrader, for example, would put itself into every JupyterLab that the other tests start.
+    """
+
+    def make(extra):
+        python = Path(sys.executable)
+        programs = [str(python.parent)]
+        if not _installed(extra):
+            folder = tmp_path_factory.mktemp(extra) / "environment"
+            venv.create(folder, with_pip=True)
+            python = folder / "bin" / "python"
+            programs.insert(0, str(python.parent))
+            (site,) = (folder / "lib").glob("python*/site-packages")
+            site.joinpath("beside.pth").write_text(sysconfig.get_path("purelib") + "\n")
+            command = [python, "-m", "pip", "install", "--quiet", "--prefer-binary", *EXTRAS[extra]]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                message = f"what [{extra}] names could not be installed: {done.stderr[-300:]}"
+                (pytest.fail if required() else pytest.skip)(message)
+        return str(python), os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(TOP), os.environ.get("PYTHONPATH")])),
+            "PATH": os.pathsep.join([*programs, os.environ["PATH"]]),
+            "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter")),  # nbconvert's templates
+        }
+
+    return make
