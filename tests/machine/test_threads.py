@@ -12,7 +12,7 @@ import pytest
 
 from hypkit import Machine, MachineError
 from hypkit.machine.turn import Turn
-from tests.marks import on_a_real_processor
+from tests.marks import SLOWER, on_a_real_processor
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
 LOOP = "dispatch:\n divert_stub_calls\n1: b 1b\n eret\n dsb nsh\n isb\n"
@@ -38,7 +38,7 @@ def test_the_first_machines_of_a_process_may_be_made_in_many_threads(kept, tmp_p
         )
     for _ in range(4 if kept else 1):
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120 * SLOWER
         )
         assert done.stdout == "well\n", (done.returncode, done.stderr)
 
