@@ -112,7 +112,6 @@ def test_the_tracer_that_was_there_before_is_there_again():
 
 def test_an_endless_loop_at_el2_ends_with_the_budget(monkeypatch):
     monkeypatch.setattr(recording, "BUDGET", 5_000)
-    pytest.importorskip("keystone")
     loop = "dispatch:\n b dispatch\ndispatch_find:\ndispatch_call:\n"
     with RecordingMachine("numbered", dispatcher=loop) as machine:
         call = machine.call("__kvm_get_mdcr_el2")

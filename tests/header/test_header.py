@@ -749,7 +749,7 @@ def test_a_learners_dispatcher_and_header_go_together(inside):
         assert called(machine, "__kvm_get_mdcr_el2")[0] == "__kvm_get_mdcr_el2"
 
 
-def test_numbers_of_every_size_assemble_where_there_is_no_keystone(monkeypatch, inside):
+def test_numbers_of_every_size_assemble_where_there_is_no_engine(monkeypatch, inside):
     monkeypatch.setenv("HYPKIT_ENGINE", "none")
     asm.recorded.learned.clear()
     for base in (0, 3, 9, 10, 0x37, 0x100, 0x7F3, 0xE00, 0xFF1):

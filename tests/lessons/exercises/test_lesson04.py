@@ -136,7 +136,7 @@ def test_dots_are_no_answer():
     assert check("04.4", ...).kind == OPEN
 
 
-def test_without_keystone_the_shipped_texts_are_judged_all_the_same(monkeypatch):
+def test_without_an_engine_the_shipped_texts_are_judged_all_the_same(monkeypatch):
     monkeypatch.setenv("HYPKIT_ENGINE", "none")
     monkeypatch.setattr(recorded, "learned", {})  # what an engine said to an earlier test
     assert check("04.4", lesson04.SOLUTION.replace("success", "well")).kind == RIGHT

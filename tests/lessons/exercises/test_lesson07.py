@@ -148,10 +148,10 @@ def test_a_label_that_moves_moves_no_cost_out_of_the_dispatch(label):
     assert check("07.3", RELATIVE.replace(label, "")).kind == RIGHT
 
 
-def test_what_the_lesson_ships_assembles_without_keystone(monkeypatch):
+def test_what_the_lesson_ships_assembles_without_an_engine(monkeypatch):
     monkeypatch.setenv("HYPKIT_ENGINE", "none")
     monkeypatch.setattr("hypkit.asm.recorded.learned", {})
-    assert check("07.4", DISTANCES + "\n        // without Keystone\n").passed
+    assert check("07.4", DISTANCES + "\n        // without an engine\n").passed
 
 
 def test_the_bytes_of_a_relative_line_give_an_address_of_whatever_space_runs_them():
