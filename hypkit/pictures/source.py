@@ -62,9 +62,9 @@ def _style() -> str:
 
     dark = rules('[data-jp-theme-light="false"] ', "dark") + rules(".vscode-dark ", "dark")
     return (
-        # Twice, so that a page's own rule for what a cell shows does not win.
-        f"<style>.hk-source.hk-source{{font-family:{MONO};font-size:12px;line-height:1.45;overflow-x:auto;"
-        "font-variant-ligatures:none;tab-size:8;white-space:pre;padding-left:7px}.hk-source .g{user-select:none;"
+        # Three times, so that JupyterLab's rule for what a cell shows, of two classes, does not win.
+        f"<style>pre.hk-source.hk-source.hk-source{{font-family:{MONO};font-size:12px;line-height:1.45;overflow-x:auto;"
+        "font-variant-ligatures:none;tab-size:8;white-space:pre;word-break:normal;padding-left:7px}.hk-source .g{user-select:none;"
         f"display:inline-block;opacity:.65}}{rules('', 'light')}{dark}</style>"
     )
 

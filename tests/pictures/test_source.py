@@ -102,4 +102,6 @@ def test_wrong_options_are_named(wrong):
 
 def test_a_listing_is_monospaced_whatever_a_page_says_of_what_a_cell_shows():
     """JupyterLab and nbconvert say `.jp-OutputArea-output pre {font-family: inherit}`."""
-    assert "<style>.hk-source.hk-source{font-family:" in show_source("nop")._repr_html_()
+    assert (
+        "<style>pre.hk-source.hk-source.hk-source{font-family:" in show_source("nop")._repr_html_()
+    )
