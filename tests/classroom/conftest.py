@@ -28,6 +28,15 @@ def _installed(extra):
         return False
 
 
+def _linked(theirs, ours):
+    """Have a folder show another's files where it has none of its own."""
+    for path in filter(Path.is_file, theirs.rglob("*")):
+        place = ours / path.relative_to(theirs)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.symlink_to(path)
+
+
 @pytest.fixture(scope="session")
 def python_with(tmp_path_factory):
     """python_with(extra) -> (a Python that has an extra of hypkit's, variables to run it with).
@@ -51,10 +60,11 @@ def python_with(tmp_path_factory):
             if done.returncode:
                 message = f"what [{extra}] names could not be installed: {done.stderr[-300:]}"
                 (pytest.fail if required() else pytest.skip)(message)
+            for name in ("etc/jupyter", "share/jupyter"):  # what Jupyter looks for beside a Python
+                _linked(Path(sys.prefix, name), folder / name)
         return str(python), os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, [str(TOP), os.environ.get("PYTHONPATH")])),
             "PATH": os.pathsep.join([*programs, os.environ["PATH"]]),
-            "JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter")),  # nbconvert's templates
         }
 
     return make

@@ -11,7 +11,7 @@
   new MutationObserver(tell).observe(document.body, { attributes: true, attributeFilter: ["data-theme"] });
   // What scrolls sideways can be reached by the keyboard.
   const reach = () => {
-    for (const box of document.querySelectorAll("article pre, .output, .table-wrapper, .hk-scroll, .hk-predict-shown")) {
+    for (const box of document.querySelectorAll("article pre, .cell_output, .output, .table-wrapper, .hk-scroll, .hk-predict-shown")) {
       const scrolls = box.scrollWidth > box.clientWidth + 1;
       if (scrolls) box.tabIndex = 0;
       else if (box.getAttribute("tabindex") === "0") box.removeAttribute("tabindex");
