@@ -241,3 +241,10 @@ def test_every_step_from_reset_to_panic_can_be_told(variant):
             assert 3 < len(in_words(trace, index)) < 400
             told += 1
     assert told > 600
+
+
+def test_the_second_half_of_an_adr_l_names_what_it_finds_and_not_what_its_page_begins_with():
+    with Machine("adr_l", seed=2020) as machine:
+        trace = machine.call("__kvm_get_mdcr_el2").trace
+        at = next(i for i, step in enumerate(trace) if step.text == "add x10, x10, #0x18")
+        assert in_words(trace, at) == "Adds 0x18 to x10: x10 = hyp address of kvm_hcall_table."

@@ -46,3 +46,10 @@ def test_an_order_is_compared_call_by_call():
     rows = orders(ENUM, listed(*reversed(HYPERCALLS)), calls=HYPERCALLS).rows
     assert rows[0][:3] == (f"`{HYPERCALLS[0]}`", "0x100", "0x10d")
     assert all(name == ran for name, _, _, ran in rows)
+
+
+def test_a_header_that_does_not_compile_shows_its_line_below_the_sentence():
+    twice = try_it(listed(*HYPERCALLS, HYPERCALLS[1]), HYPERCALLS[1])
+    page = twice._repr_html_()
+    assert f"<pre>    KVM_HOST_HCALL({HYPERCALLS[1]})</pre>" in page
+    assert "name twice</p>" in page
