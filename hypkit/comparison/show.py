@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hypkit.comparison.ladder import ARGUMENTS, CALL, COLUMNS, CORES, Ladder, Rung, climb
 from hypkit.cost import Counts, phases
 from hypkit.errors import WrongType, expected
-from hypkit.kernel.variants import VARIANTS
+from hypkit.kernel.variants import VARIANTS, Variant
 from hypkit.pictures.html import Cell, Column, code, table
 from hypkit.pictures.palette import DIM, PHASE, Look, variant
 from hypkit.pictures.picture import Picture
@@ -53,7 +53,7 @@ def show_ladder(steps: Ladder) -> Picture:
         f"{SHOWN[1]}. {told}.",
     )
     row, top = 38, 34.0
-    names = [label_lines(rung.variant.key) for rung in rungs]
+    names = rung_labels([rung.variant for rung in rungs])
     label = 20 + max(width_of(line, _SMALL, mono=True) for lines in names for line in lines)
     inner = canvas.width - label - 12 - 2 * _GAP
     widths = (inner * 0.37, inner * 0.33, inner * 0.30)
@@ -80,6 +80,22 @@ def show_ladder(steps: Ladder) -> Picture:
         canvas.text(at + 20, bottom, f"{name}: {words}", 12, ink=DIM)
         at += 44 + width_of(f"{name}: {words}", 12)
     return Picture(canvas, bottom + 10)
+
+
+def rung_labels(variants: Sequence[Variant]) -> list[list[str]]:
+    """Return each rung's name in lines: where every rung adds to the one above it, what it adds."""
+    added = [
+        sorted(below.options - above.options)
+        for above, below in zip(variants, variants[1:], strict=False)
+        if above.options < below.options
+    ]
+    if len(variants) < 2 or len(added) < len(variants) - 1:
+        return [label_lines(one.key) for one in variants]
+    labels = [label_lines(variants[0].key)]
+    for one, new in zip(variants[1:], added, strict=True):
+        own = [] if "+" in one.key else [one.key]
+        labels.append([*own, *(f"+ {name}" for name in new)])
+    return labels
 
 
 def label_lines(key: str) -> list[str]:

@@ -10,8 +10,16 @@ import pytest
 import hypkit
 from hypkit import VARIANTS
 from hypkit.comparison.ladder import CALL, COLUMNS, CORES, REVIEW, climb
-from hypkit.comparison.show import Comparison, compare, label_lines, ladder, show_ladder
+from hypkit.comparison.show import (
+    Comparison,
+    compare,
+    label_lines,
+    ladder,
+    rung_labels,
+    show_ladder,
+)
 from hypkit.cost import phases
+from hypkit.kernel.variants import variant
 from hypkit.pictures.picture import Picture
 from notebooks.src.rules import _html
 from tests.pictures.words import misplaced, rects, texts
@@ -170,6 +178,14 @@ def test_the_bars_are_as_long_as_the_counts_and_told_apart_without_colour():
 )
 def test_a_long_name_is_broken_where_a_suggestion_begins(key, lines):
     assert label_lines(key) == lines.split("\n")
+
+
+def test_a_rung_that_adds_to_the_one_above_it_is_named_after_what_it_adds():
+    labels = rung_labels([variant(key) for key in REVIEW])
+    assert labels[0] == ["numbered"] and labels[-1] == ["reviewed", "+ shuffle3"]
+    assert labels[1:-1] == [["+ enum"], ["+ adr_l"], ["+ cached"], ["+ no_base"]]
+    assert rung_labels(list(VARIANTS.values())) == [[key] for key in VARIANTS]
+    assert rung_labels([variant("numbered+enum")]) == [["numbered+enum"]]
 
 
 def test_a_picture_drawn_twice_is_the_same_bytes(two):
