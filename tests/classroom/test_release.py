@@ -33,6 +33,15 @@ def test_what_disagrees_is_said_in_a_sentence(old, new, sentence):
     assert list(release.disagreements(PROJECT, citation, changes)) == [sentence]
 
 
+def test_an_older_release_makes_room_and_a_bundle_stays(monkeypatch, tmp_path):
+    for name in ("hypkit-1.0.tar.gz", "hypkit-1.0-py3-none-any.whl", "hypkit-1.0-linux-arm64.zip"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr(release, "run", lambda *words, **more: pytest.fail("stop here"))
+    with pytest.raises(pytest.fail.Exception, match="stop here"):
+        release.built(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["hypkit-1.0-linux-arm64.zip"]
+
+
 def test_a_release_that_is_not_ready_builds_nothing(monkeypatch, capsys):
     monkeypatch.setattr(release, "disagreements", lambda *texts: iter(["One thing differs"]))
     monkeypatch.setattr(release, "built", lambda dist: pytest.fail("it was built"))
