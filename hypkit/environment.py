@@ -6,6 +6,7 @@ import html
 import importlib
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 
 from hypkit.errors import pass_on
@@ -94,7 +95,9 @@ def environment() -> Environment:
 
 def _part(module: str, name: str, purpose: str) -> Part:
     try:
-        importlib.import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it deprecates does not keep it from loading
+            importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name == module:
             return Part(name, MISSING, INSTALL)

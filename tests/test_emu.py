@@ -21,6 +21,7 @@ from hypkit.kernel.addresses import PAGE_OFFSET
 from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, VM_IPA
 from hypkit.kernel.variants import HYPERCALLS
 from hypkit.machine.life import MAX_BUDGET
+from tests.marks import SLOWER
 from tests.scenarios import SCENARIOS
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
@@ -943,7 +944,10 @@ def test_too_little_memory_is_a_sentence_and_the_machines_there_go_on(room):
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory is read from /proc")
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(room)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", LIMITED, str(room)],
+        capture_output=True,
+        text=True,
+        timeout=120 * SLOWER,
     )
     assert done.returncode == 0, done.stderr
     assert "not enough memory for a" in done.stdout and "close()" in done.stdout

@@ -10,7 +10,7 @@ import pytest
 from nbval.plugin import get_sanitize_patterns
 
 from hypkit import asm, emu, header
-from hypkit.environment import MISSING, OK, environment
+from hypkit.environment import MISSING, OK, PARTS, environment
 
 SANITIZE = Path(__file__).with_name("nbval-sanitize.cfg")
 
@@ -124,3 +124,12 @@ def test_without_an_engine_all_is_well_and_only_its_line_differs(monkeypatch, sh
 
 def test_nothing_that_changes_between_good_machines_is_said():
     assert not re.search(r"\d+\.\d+\.\d+|0x[0-9a-f]{6}|/home|/usr", repr(environment()))
+
+
+def test_a_part_that_warns_as_it_loads_is_there(monkeypatch, tmp_path):
+    (tmp_path / "warns.py").write_text(
+        "import warnings\nwarnings.warn('an old name', FutureWarning)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(PARTS, "warns", ("Warns", "warns"))
+    assert environment().ready

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.marks import needs_engine
+from tests.marks import SLOWER, needs_engine
 
 posix = pytest.mark.skipif(os.name != "posix", reason="counts children as POSIX does")
 
@@ -85,7 +85,7 @@ print(place - 1, lost)
 @pytest.mark.parametrize("what", ["assembler", "compiler"])
 def test_an_interrupt_at_any_line_of_a_start_leaves_no_child(what):
     ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT, what], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", SCRIPT, what], capture_output=True, text=True, timeout=60 * SLOWER
     )
     assert ran.returncode == 0, ran.stderr
     lines, lost = ran.stdout.split(maxsplit=1)

@@ -14,6 +14,7 @@ from hypkit.lessons.exercises import lesson11
 from hypkit.lessons.exercises.lesson11 import ORDER, PLAIN, SHORT, SMALL
 from hypkit.lessons.material import CHEATS, PIECES, TABLE, assembled, nailed
 from hypkit.lessons.pictures.lesson11 import show_scores
+from tests.marks import SLOWER
 
 LDRH = next(line for line in SMALL.splitlines(keepends=True) if "ldrh" in line)
 RIGHT_ANSWERS = [
@@ -142,7 +143,7 @@ def test_without_an_engine_what_is_shipped_passes_and_what_is_new_is_told_kindly
         [sys.executable, "-c", WITHOUT_ENGINE],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 * SLOWER,
         check=True,
     )
     *kinds, sentence = ran.stdout.splitlines()
