@@ -6,6 +6,7 @@ import { focused, h } from "./dom.js";
 import { GONE, LATE, NO_ANSWER } from "./facts.js";
 import { told } from "./origins.js";
 import { Settling, notesOf } from "./notes.js";
+import { keepKeys } from "./pagekeys.js";
 import { Reel } from "./reel.js";
 import { wasTold } from "./shared.js";
 import { follow, followBoth, steered } from "./steer.js";
@@ -76,6 +77,7 @@ export class Home {
     }
     shared.homes.add(this);
     const host = /** @type {any} */ (el.getRootNode()).host ?? el;
+    this.unkeep = keepKeys(host);
     this.outer = host.closest(".hypkit-stepper") ?? host;
     steered(this.outer, (wish, link) => this.steer(wish, link));
     this.settling = new Settling(() => this.isWriting, () => this.settle());
@@ -116,6 +118,7 @@ export class Home {
 
   close() {
     this.detach();
+    this.unkeep();
     this.unfollow();
     this.view?.close?.();
     this.shared.homes.delete(this);

@@ -14,6 +14,7 @@ const { aimOf, wishOf } = await import(new URL("steer.js", front).href);
 const { Shared } = await import(new URL("shared.js", front).href);
 const { ascending } = await import(new URL("dom.js", front).href);
 const { edited, isEdited } = await import(new URL("edits.js", front).href);
+const { keeps } = await import(new URL("pagekeys.js", front).href);
 const { callPaths, path } = await import(new URL("calls.js", front).href);
 
 /** The cases that Python wrote: traces, addresses and pairs of words, with Python's answers. */
@@ -92,6 +93,20 @@ test("what a reader changed is no work of a step, and is there from its step on"
   assert.equal(reel.memory(pa, size, 39).value, null);
   assert.ok(isEdited(reel, pa, 8, null, 40) && isEdited(reel, pa, 8, 12, 41));
   assert.ok(!isEdited(reel, pa, 8, null, 39) && !isEdited(reel, pa, 8, 40, 41) && !isEdited(reel, pa + 8, 8, null, 50));
+});
+
+test("letters are the stepper's, what has a modifier is the page's but for what edits a text", () => {
+  const view = { matches: () => false };
+  const field = { matches: () => true };
+  const editor = { isContentEditable: true };
+  const is = (target, key, more = {}) => keeps({ key, composedPath: () => [target], ...more });
+  for (const key of ["a", "d", "i", "0", "x", "ArrowDown", "Enter", "M"]) assert.ok(is(view, key), key);
+  assert.ok(!is(view, "Enter", { shiftKey: true }) && !is(view, "Escape"));
+  for (const key of ["s", "b", "a", "Enter"]) assert.ok(!is(view, key, { ctrlKey: true }), key);
+  for (const key of ["a", "z", "V"]) assert.ok(is(field, key, { metaKey: true }), key);
+  assert.ok(!is(field, "s", { ctrlKey: true }) && !is(field, "Enter", { ctrlKey: true }));
+  for (const key of ["/", "Enter", "z", "ArrowUp"]) assert.ok(is(editor, key, { ctrlKey: true }), key);
+  assert.ok(is(editor, "ArrowUp", { altKey: true }) && !is(editor, "s", { ctrlKey: true }));
 });
 
 test("the path of calls goes from the host through the hypercall to the handler and back", () => {

@@ -6,6 +6,7 @@ import { typing } from "../../../timetravel/front/controls.js";
 import { h, id, sentenceNodes, table } from "../../../timetravel/front/dom.js";
 import { LATE, NO_ANSWER } from "../../../timetravel/front/facts.js";
 import { bytes, draw, opened } from "../../../timetravel/front/home.js";
+import { keepKeys, keeps } from "../../../timetravel/front/pagekeys.js";
 import { printsFrom } from "../../../timetravel/front/print.js";
 import { followTheme } from "../../../timetravel/front/theme.js";
 import { against, card, current, empty, incoming, offered } from "./words.js";
@@ -26,6 +27,7 @@ class Bench {
     this.el = h("div", { class: "hk hk-bench", onkeydown: (event) => this.key(event) });
     shadow.append(h("style", {}, model.get("_css")), this.el);
     this.unfollow = followTheme(this.el);
+    this.unkeep = keepKeys(host, (event) => keeps(event) || (event.key === "Enter" && (event.ctrlKey || event.metaKey)));
     // The static twin of this workbench is not needed where it lives, and is again when it is gone.
     const own = `[data-stepper="${model.get("name")}"]`;
     host.dataset.stepper = model.get("name");
@@ -43,6 +45,7 @@ class Bench {
     for (const [event, action] of this.heard) this.model.off(event, action);
     for (const code of this.codes.values()) code.close();
     this.unfollow();
+    this.unkeep();
     this.unprint();
     this.hides.remove();
     this.host.remove();
