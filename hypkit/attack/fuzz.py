@@ -8,7 +8,7 @@ import html
 import os
 import queue
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from hypkit.a64.effects import operation
 from hypkit.a64.pagetables import AP_RO
 from hypkit.attack.ground import Ground, ground_of
 from hypkit.attack.hostile import Hostile
-from hypkit.attack.outcomes import Classifier, Outcome, Verdict
+from hypkit.attack.outcomes import AGAIN, Classifier, Outcome, Verdict
 from hypkit.attack.real import LinuxHostile, linux_ground
 from hypkit.attack.watch import SLICE, Watch
 from hypkit.call import Call
@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 
 THREADS = min(2, os.cpu_count() or 1)  # each with a machine of its own
 REAL = "linux-"  # before a kernel's version, where a key of VARIANTS is expected as well
-MANY_CALLS = 200_000  # from here on a bar shows that there is progress
+MANY_CALLS = 200_000  # from here on a bar shows that there is progress ...
+BAR_AFTER = 1.0  # ... and how many seconds later, so that none flashes by
+# A call that never comes back takes some thousand times as long as another. Of these so many say
+# all that there is to say.
+LOST_ENOUGH = 5_000
+SEEDS = 1 << 64
+SOFT_RESTART = np.uint64(1)  # HVC_SOFT_RESTART
 
 
 Board = Machine | LinuxMachine
@@ -136,16 +142,27 @@ class Finding:
         """Return the line of Python that makes the call on a machine m."""
         return f"m.hvc({', '.join(f'{value:#x}' for value in self._sent)})"
 
+    @property
+    def reason(self) -> str:
+        """Return what a recorded call says of how it ended; it is made for this."""
+        call = self.call()
+        return call.message or call.outcome
+
     def __repr__(self) -> str:
         detail = f", {self.verdict.detail}" if self.verdict.detail else ""
-        return f"Finding({self.verdict.outcome.words}{detail}: {self.code}, {self.count:,} times)"
+        earlier = f" after {len(self.before)} other" if self.before else ""
+        earlier += "s" if len(self.before) > 1 else ""
+        return (
+            f"Finding({self.verdict.outcome.words}{detail}: {self.code}{earlier}, "
+            f"{self.count:,} times)"
+        )
 
 
 class Report:
     """What came of an attack.
 
     Attributes:
-        calls: how many calls were made.
+        calls: how many calls were made: as many as were asked for, unless thousands were lost.
         counts: Outcome -> number of calls, every class that was met, the worst last.
         leaks: how many calls left a hyp address in a register that the host can read.
         findings: a Finding for each kind of outcome that a dispatcher must not let happen, the
@@ -153,8 +170,9 @@ class Report:
         arguments: the same for what the functions do with arguments that they believe.
         leaked: a Finding for each register in which the host learns a hyp address, where the ABI
             leaves that register to the callee.
-        restarted: a Finding if the stub call for a soft restart did it; no function of the ABI is
-            to blame, nor the way to it.
+        restarted: a Finding for each end that the stub call for a soft restart led to: EL2 went
+            on where the host said, or the kernel started again there. No function of the ABI is to
+            blame, nor the way to it.
         target: what was attacked; seed: of the hostile calls.
     """
 
@@ -221,9 +239,10 @@ def fuzz(
     """Attack a machine's boundary and say what each call came to.
 
     Args:
-        target: a key of VARIANTS, a real kernel's, "linux-6.1", or a machine, whose variant, seed, dispatcher and header are
-            taken (not its state), such as linux.machine("6.1"), or a Target.
-        calls: how many hostile calls.
+        target: a key of VARIANTS, a real kernel's, "linux-6.1", or a machine, whose variant, seed,
+            dispatcher and header are taken (not its state), such as linux.machine("6.1"), or a
+            Target.
+        calls: how many hostile calls. An attack ends early when thousands were lost.
         seed: of the calls and, with a key, of the machine; the same seed gives the same report.
         dispatcher, header: a learner's own, as Machine takes them.
         x0: whether x0 is hostile; else it is always one that the ABI has.
@@ -234,7 +253,8 @@ def fuzz(
         A Report.
 
     Raises:
-        ValueError: for a machine that makes no hypercall, and for a number of calls below 1.
+        ValueError: for a machine that makes no hypercall, for a number of calls below 1, and for
+            a seed that is not in 64 bits.
         As Machine does, for what does not assemble, compile or boot.
     """
     number = whole("calls", calls)
@@ -242,6 +262,8 @@ def fuzz(
         raise WrongValue(expected(f"a number of calls from 1 to {MOST_CALLS:,}", number))
     for name, flag in (("x0", x0), ("arguments", arguments), ("progress", progress)):
         needs(bool, f"True or False for {name}", flag)
+    if not 0 <= whole("seed", seed) < SEEDS:
+        raise WrongValue(f"seed: {expected('a whole number from 0 to 2**64 - 1', seed)}")
     goal = target_of(target, whole("seed", seed), dispatcher, header)
     with goal.machine() as machine:
         if machine.image.variant.host_el == 2:
@@ -299,9 +321,10 @@ class _Attack:
         # that were made before it since the machine was as it booted.
         kinds: dict[tuple[Verdict, int], tuple[int, np.ndarray, np.ndarray]] = {}
         leaks = 0
-        bar = tqdm(total=self._calls, disable=not progress or self._calls < MANY_CALLS)
-        with bar, self._watch:
-            for requests, records, starts in self._slices():
+        few = not progress or self._calls < MANY_CALLS
+        bar = tqdm(total=self._calls, disable=few, delay=BAR_AFTER, unit=" calls")
+        with bar, self._watch, contextlib.closing(self._slices()) as slices:
+            for requests, records, starts in slices:
                 first, kind = self._classifier.kinds(requests, records)
                 numbers = np.bincount(kind, minlength=len(first))
                 for which, at in enumerate(first.tolist()):
@@ -324,6 +347,8 @@ class _Attack:
                     else:
                         kinds[plain, way] = (old[0] + number, *old[1:])
                 bar.update(len(requests))
+                if counts[Outcome.LOST] > LOST_ENOUGH:
+                    break
             alike: dict[tuple[Verdict, tuple[int, ...]], Finding] = {}
             for (judged, _), what in kinds.items():
                 verdict = self._blamed(judged, what[1])
@@ -338,24 +363,24 @@ class _Attack:
         return Report(
             self._target,
             self._seed,
-            self._calls,
+            counts.total(),
             counts,
             leaks,
             [finding for finding in found if not finding.verdict.sound],
             [
                 finding
                 for finding in found
-                if finding.verdict.by_arguments and finding.verdict.outcome is not Outcome.RESTARTED
+                if finding.verdict.by_arguments and finding.verdict.outcome not in AGAIN
             ],
             [finding for finding in found if finding.verdict.outcome is Outcome.LEAKED],
             [
                 finding
                 for finding in found
-                if finding.verdict.by_arguments and finding.verdict.outcome is Outcome.RESTARTED
+                if finding.verdict.by_arguments and finding.verdict.outcome in AGAIN
             ],
         )
 
-    def _slices(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
+    def _slices(self) -> Generator[tuple[np.ndarray, np.ndarray, list[int]]]:
         """(requests, records, which of them found the machine as it booted), slice by slice.
 
         A slice depends on its number and on nothing before it: two threads, with a machine each,
@@ -393,7 +418,11 @@ class _Attack:
         hostile = self._hostile
         x0 = hostile.x0(random, count) if self._x0 else hostile.valid_x0(random, count)
         if self._arguments:
-            return np.column_stack([x0, hostile.arguments(random, count)])
+            arguments = hostile.arguments(random, count)
+            if self._ground.boot is not None:  # where a soft restart is usually sent to
+                again = (x0 == SOFT_RESTART) & (arguments[:, 1] & np.uint64(3) == 0)
+                arguments[again, 0] = self._ground.boot
+            return np.column_stack([x0, arguments])
         numbers, rows = self._good
         places = np.searchsorted(numbers, x0).clip(0, len(numbers) - 1)
         known = numbers[places] == x0
@@ -449,7 +478,7 @@ class _Attack:
         known = np.flatnonzero(numbers == request[0])
         if verdict.outcome is Outcome.PANIC and not verdict.by_arguments and len(known):
             good = np.concatenate([request[:1], rows[known[0]]])
-            if self._verdict_of(good[None]).outcome is Outcome.HANDLED:
+            if self._verdict_of(good[None]).outcome in (Outcome.HANDLED, Outcome.LEAKED):
                 return dataclasses.replace(verdict, by_arguments=True)
         return verdict
 
@@ -475,11 +504,11 @@ class _Attack:
 
 
 def _sizes(requests: np.ndarray) -> np.ndarray:
-    """How large each request is to a reader: the significant bits of all its words."""
-    bits = np.zeros(len(requests), dtype=np.int64)
-    for shift in range(0, 64, 4):
-        bits += (requests >> np.uint64(shift) != 0).sum(axis=1)
-    return bits
+    """How large each request is to a reader: the hexadecimal digits of all its words."""
+    # The exponent of a double; a number just below a power of two may be taken for that power.
+    bits = np.frexp(requests.astype(np.float64))[1]
+    digits: np.ndarray = np.minimum((bits + 3) // 4, 16).sum(axis=1)
+    return digits
 
 
 def _simpler(value: int) -> list[int]:

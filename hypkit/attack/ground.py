@@ -31,6 +31,7 @@ GUARDED = {
     "TPIDR_EL2": ALL,
     "CNTHCTL_EL2": ALL,
 }
+BUDGET = 4_000  # the longest call of the kit's own machines, which runs a guest, takes a tenth
 STACK = 0x200  # bytes of its stack that a call may use
 # The SMC calling convention gives back all but the results, x0 to x3 (Arm DEN0028, 2.6).
 SMCCC_KEPT = sum(1 << n for n in range(4, 18))
@@ -62,6 +63,8 @@ class Ground:
         fresh: whether the machine is set back after every abort.
         kept: a bit for each of x0 to x18 that a call gives back as it was.
         guarded: EL2's registers and their bits that must not change.
+        boot: the physical address at which the kernel starts, None where it is not in memory.
+        budget: instructions that one call may take.
     """
 
     cpu: Cpu
@@ -89,6 +92,8 @@ class Ground:
     kept: int = 0
     fresh: bool = False
     guarded: Mapping[str, int] = field(default_factory=lambda: GUARDED)
+    boot: int | None = None
+    budget: int = BUDGET
 
 
 def ground_of(machine: Machine) -> Ground:
@@ -137,4 +142,5 @@ def ground_of(machine: Machine) -> Ground:
         ),
         functions={number: layout.hyp_va(image.pa(name)) for name, number in calls.items()},
         kept=SMCCC_KEPT if variant.result == "x1" else 0,
+        boot=image.pa("_text"),
     )

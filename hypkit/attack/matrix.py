@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import html
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from hypkit import linux
 from hypkit.attack import real
-from hypkit.attack.fuzz import REAL, Finding, Report, Target, fuzz, target_of
-from hypkit.attack.outcomes import Outcome, Verdict, restarted
+from hypkit.attack.fuzz import BAR_AFTER, REAL, Finding, Report, Target, fuzz, overwrite, target_of
+from hypkit.attack.outcomes import SOUND, Classifier, Outcome, Verdict, restarted
+from hypkit.attack.recorded import RecordedCell, RecordedRow, recorded, state_of
+from hypkit.attack.watch import Watch
 from hypkit.emu import Machine
-from hypkit.errors import UnknownName, WrongType, did_you_mean, expected, needs, shown, whole
+from hypkit.errors import (
+    UnknownName,
+    WrongType,
+    WrongValue,
+    did_you_mean,
+    expected,
+    needs,
+    shown,
+    whole,
+)
 from hypkit.kernel.addresses import image_pa
 from hypkit.kernel.memory_map import CONSTANTS, HEAP, SECTION
 from hypkit.kernel.variants import VARIANTS
 from hypkit.kernel.variants import variant as variant_of
 from hypkit.linux import KERNELS, LinuxMachine
-from hypkit.linux.snapshot import PROTECTED
+from hypkit.linux.recorded import recorded as counted
+from hypkit.linux.snapshot import PROTECTED, Snapshot
 from hypkit.machine.errors import MachineError
 from hypkit.pictures.html import Column, Html, code, table
 from hypkit.pictures.palette import INK, OUTCOME, PAPER, SOFT
@@ -146,13 +160,14 @@ POWERS = (
     Power("stub", "makes a stub call"),
     Power("registers", "looks at its registers after a call with good arguments"),
 )
-# The same on a real kernel. It has no vCPU whose structure a host could write.
+# The same on a real kernel, but for the structures: real.structures has the call to make with each.
 REAL_WRITES: Mapping[str, Callable[[LinuxMachine], Iterator[Writes]]] = {
     "variables": real.variables,
     "table": real.slots,
     "page tables": real.hyp_tables,
 }
 NOTHING = "nothing to act on"
+NO_STRUCTURE = "no structure to write"  # EL2 has no empty memory of the host's that one could be
 SAME_LEVEL = "no boundary"  # a vhe host is at EL2 itself and calls a function
 
 
@@ -166,6 +181,14 @@ class Cell:
     finding: Finding | None
     reports: tuple[Report, ...] = ()
     why: str = NOTHING  # ... this is why
+    recorded: RecordedCell | None = None  # of a kernel that is not here
+
+    @property
+    def example(self) -> str:
+        """Return the line of Python that makes the smallest example's call, "" without one."""
+        if self.recorded is not None:
+            return self.recorded.code
+        return self.finding.code if self.finding else ""
 
     @property
     def words(self) -> str:
@@ -173,7 +196,13 @@ class Cell:
         return self.why if self.outcome is None else self.outcome.words
 
     def stepper(self) -> Stepper:
-        """Open the smallest example in the stepper; ValueError where there is none."""
+        """Open the smallest example in the stepper; ValueError where there is none to step."""
+        if self.recorded is not None:
+            kernel = self.variant.removeprefix(REAL)
+            raise WrongValue(
+                f"{self.variant}, {self.power}: this row is recorded, and a call can be stepped only "
+                f"on a kernel that is here: {_make((kernel,))} makes a snapshot"
+            )
         if self.finding is None:
             raise ValueError(
                 f"{self.variant}, {self.power}: nothing was found to step through ({self.words})"
@@ -181,8 +210,18 @@ class Cell:
         return self.finding.stepper()
 
     def __repr__(self) -> str:
-        example = f": {self.finding.code}" if self.finding else ""
-        return f"Cell({self.variant}, {self.power}: {self.words}{example})"
+        example = f": {self.example}" if self.example else ""
+        told = " (recorded)" if self.recorded else ""
+        return f"Cell({self.variant}{told}, {self.power}: {self.words}{example})"
+
+
+def _make(kernels: Sequence[str]) -> str:
+    """The command that makes snapshots of these kernels."""
+    plain = [kernel for kernel in kernels if not kernel.endswith(PROTECTED)]
+    other = [kernel.removesuffix(PROTECTED) for kernel in kernels if kernel.endswith(PROTECTED)]
+    commands = [f"`make linux ARGS='{' '.join(plain)}'`"] if plain else []
+    commands += [f"`make linux ARGS='{' '.join(other)} --protected'`"] if other else []
+    return " and ".join(commands)
 
 
 class Matrix:
@@ -195,10 +234,14 @@ class Matrix:
         self.powers = tuple(dict.fromkeys(cell.power for cell in cells))
 
     def __getitem__(self, place: tuple[str, str]) -> Cell:
-        if place not in self.cells:
+        try:
+            found = place in self.cells
+        except TypeError:  # a list or another thing that is no key of a dictionary
+            found = False
+        if not found:
             raise KeyError(
                 f"expected a variant and a power, such as {self.variants[0]!r}, "
-                f"{self.powers[0]!r}; got {place!r}"
+                f"{self.powers[0]!r}; got {shown(place)}"
             )
         return self.cells[place]
 
@@ -233,33 +276,52 @@ class Matrix:
 
     def __repr__(self) -> str:
         width = max(len(o.words) for o in Outcome) + 2
-        wide = max(12, *(len(variant) + 2 for variant in self.variants))
+        wide = max(12, *(len(self._label(variant)) + 2 for variant in self.variants))
         head = f"{'':{wide}}" + "".join(f"{power:{width}}" for power in self.powers)
         rows = [head]
         for variant in self.variants:
             words = (self[variant, power].words for power in self.powers)
             rows.append(
-                f"{variant:{wide}}"
+                f"{self._label(variant):{wide}}"
                 + "".join(f"{'-' if word == NOTHING else word:{width}}" for word in words)
             )
-        rows += [self.missing] if self.absent else []
+        rows += [self.missing] if self.missing else []
         return "\n".join(row.rstrip() for row in rows)
 
     @property
+    def recorded(self) -> tuple[str, ...]:
+        """Return the rows that are recorded, of kernels that are not on this computer."""
+        return tuple(v for v in self.variants if self[v, self.powers[0]].recorded is not None)
+
+    def _label(self, variant: str) -> str:
+        return f"{variant} (recorded)" if variant in self.recorded else variant
+
+    @property
     def missing(self) -> str:
-        """Return which kernels have no row, and how to get one; "" where all have."""
-        if not self.absent:
-            return ""
-        names = " ".join(self.absent)
-        return (
-            f"No snapshot of Linux {', '.join(self.absent)} is on this computer, so there is no row: "
-            f"`make linux ARGS='{names}'` makes one."
-        )
+        """Return which kernels have no row or a recorded one, and how to get them; "" if none."""
+        said = []
+        if self.absent:
+            said.append(
+                f"No snapshot of Linux {', '.join(self.absent)} is on this computer, so there is no "
+                f"row: {_make(self.absent)} makes one."
+            )
+        if self.recorded:
+            kernels = [variant.removeprefix(REAL) for variant in self.recorded]
+            rows = {kernel: recorded()[kernel] for kernel in kernels}
+            told = "; ".join(
+                f"{kernel}: {row.source}, {row.calls:,} calls a cell, seed {row.seed}"
+                for kernel, row in rows.items()
+            )
+            said.append(
+                f"Recorded elsewhere, not run here: {told}. {_make(kernels)} makes a snapshot, and "
+                "then the row is run."
+            )
+        return " ".join(said)
 
     def picture(self) -> Picture:
         """Return the matrix drawn: a box a cell, the darker the more of EL2 is the host's."""
         told = "; ".join(
-            f"{variant}: "
+            f"{self._label(variant)}: "
             + ", ".join(f"{power} {self[variant, power].words}" for power in self.powers)
             for variant in self.variants
         )
@@ -275,10 +337,12 @@ class Matrix:
         for row, variant in enumerate(self.variants):
             y = 32 + _HIGH * row
             canvas.text(8, y + 25, variant, 12, mono=True)
+            if variant in self.recorded:
+                canvas.text(8, y + 37, "recorded", 10)
             for column, power in enumerate(self.powers):
                 self._box(canvas, left + _WIDE * column, y, self[variant, power].outcome)
         rows = [
-            (variant, *(self[variant, power].words for power in self.powers))
+            (self._label(variant), *(self[variant, power].words for power in self.powers))
             for variant in self.variants
         ]
         heads = ("variant", *self.powers)
@@ -303,7 +367,7 @@ class Matrix:
         canvas.text(x + _WIDE / 2, y + 32, short, 11, anchor="middle", ink=ink)
 
     def _repr_html_(self) -> str:
-        return self._table(lambda cell: code(cell.finding.code) if cell.finding else "")
+        return self._table(lambda cell: code(cell.example) if cell.example else "")
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
         """Return the output of a notebook's cell: a click on an example opens its stepper."""
@@ -311,7 +375,7 @@ class Matrix:
 
         def example(cell: Cell) -> str:
             if cell.finding is None:
-                return ""
+                return code(cell.example) if cell.example else ""
             place = f"{cell.variant}, {cell.power}"
             typed = f"matrix[{cell.variant!r}, {cell.power!r}].stepper()"
             return button(place, cell.finding.code, typed)
@@ -324,7 +388,8 @@ class Matrix:
         """The matrix as a table, with an example in each cell that has one."""
         rows = []
         for variant in self.variants:
-            row: list[str | None] = [code(variant)]
+            told = "<br>recorded" if variant in self.recorded else ""
+            row: list[str | None] = [Html(code(variant) + told) if told else code(variant)]
             for power in self.powers:
                 cell = self[variant, power]
                 shown_as = example(cell)
@@ -333,7 +398,7 @@ class Matrix:
         caption = (
             "The worst that a host with one power more can do, and the smallest call that does it"
         )
-        note = f"<p>{html.escape(self.missing)}</p>" if self.absent else ""
+        note = f"<p>{html.escape(self.missing)}</p>" if self.missing else ""
         heads: list[Column | str] = [Column("variant", width="6.5em"), *self.powers]
         return table(heads, rows, caption=caption) + note
 
@@ -349,7 +414,8 @@ def matrix(
 
     Args:
         variants: keys of VARIANTS, and real kernels as "linux-6.1"; by default all variants and all
-            kernels whose snapshots are on this computer.
+            kernels whose snapshots are on this computer or whose rows are recorded. A kernel that is
+            not here and is recorded gets its recorded row, marked so.
         calls: hostile calls for each cell and each thing that EL1 writes.
         seed: of the machines and of the calls.
         progress: whether a bar shows how far it is.
@@ -359,27 +425,77 @@ def matrix(
 
     Raises:
         KeyError: there is no such variant.
-        MachineError: there is no snapshot of that kernel; the sentence says how to make one.
+        MachineError: there is neither a snapshot nor a recorded row of that kernel; the sentence
+            says how to make one.
     """
     if variants is not None and (
         isinstance(variants, str | bytes) or not isinstance(variants, Sequence)
     ):
         raise WrongType(f"variants: {expected('a list of keys of VARIANTS', variants)}")
+    if variants is not None and not variants:
+        raise WrongValue("variants: expected at least one key of VARIANTS; got an empty list")
     needs(bool, "True or False for progress", progress)
     seed, calls = whole("seed", seed), whole("calls", calls)
     absent: tuple[str, ...] = ()
+    here = [kernel for kernel in linux.available() if kernel.removesuffix(PROTECTED) in KERNELS]
     if variants is None:
-        here = [kernel for kernel in linux.available() if kernel.removesuffix(PROTECTED) in KERNELS]
-        absent = tuple(kernel for kernel in KERNELS if kernel not in here)
-        variants = [*VARIANTS, *(REAL + kernel for kernel in here)]
-    targets = [target_of(key, seed, None, None) for key in variants]
+        kernels = [*here, *(kernel for kernel in recorded() if kernel not in here)]
+        absent = tuple(kernel for kernel in KERNELS if kernel not in kernels)
+        variants = [*VARIANTS, *(REAL + kernel for kernel in sorted(kernels))]
+    elsewhere = {REAL + kernel for kernel in recorded() if kernel not in linux.available()}
+    rows = [
+        key if isinstance(key, str) and key in elsewhere else target_of(key, seed, None, None)
+        for key in variants
+    ]
     cells = []
-    with tqdm(total=len(targets) * len(POWERS), disable=not progress) as bar:
-        for target in targets:
+    cells_in_all = len(rows) * len(POWERS)
+    with tqdm(total=cells_in_all, disable=not progress, delay=BAR_AFTER, unit=" cells") as bar:
+        for row in rows:
             for power in POWERS:
-                cells.append(_cell(target, power, calls))
+                cells.append(
+                    _recorded(row, power) if isinstance(row, str) else _cell(row, power, calls)
+                )
                 bar.update()
     return Matrix(cells, absent)
+
+
+def _recorded(variant: str, power: Power) -> Cell:
+    """The cell of a kernel that is not here."""
+    cell = recorded()[variant.removeprefix(REAL)].cells[power.key]
+    outcome = {outcome.words: outcome for outcome in Outcome}.get(cell.outcome)
+    return Cell(variant, power.key, outcome, None, why=cell.why, recorded=cell)
+
+
+def record(cells: Matrix, kernel: Snapshot, *, seed: int, calls: int) -> RecordedRow:
+    """Return a real kernel's row of a matrix in the form in which rows are recorded.
+
+    Args:
+        cells: has the row.
+        kernel: its snapshot.
+        seed, calls: as matrix() was given them.
+    """
+    row: dict[str, RecordedCell] = {}
+    for power in cells.powers:
+        cell = cells[REAL + kernel.kernel, power]
+        finding, counts = cell.finding, Counter[str]()
+        for report in cell.reports:
+            counts.update({outcome.words: number for outcome, number in report.counts.items()})
+        row[power] = RecordedCell(
+            "" if cell.outcome is None else cell.outcome.words,
+            cell.why if cell.outcome is None else "",
+            finding.verdict.detail if finding else "",
+            finding.request if finding else (),
+            len(finding.before) if finding else 0,
+            tuple(what for _, _, what in finding.target.writes) if finding else (),
+            dict(counts),
+        )
+    # A snapshot made from a file names that file; what was counted before names the package.
+    known = counted().get(kernel.kernel.removesuffix(PROTECTED))
+    package, version = kernel.source, kernel.version
+    if known is not None and known.digest == kernel.digest:
+        package, version = known.package, known.version
+    about = (kernel.release, package, version, kernel.digest, state_of(kernel))
+    return RecordedRow(*about, seed, calls, row)
 
 
 def _cell(target: Target, power: Power, calls: int) -> Cell:
@@ -402,6 +518,8 @@ def _cell(target: Target, power: Power, calls: int) -> Cell:
         )
         return _worst(target, power, [report])
     try:
+        if target.kernel is not None and power.key == "structures":
+            return _structured(target, power)
         with target.machine() as machine:
             if isinstance(machine, LinuxMachine):
                 writes = REAL_WRITES.get(power.key)
@@ -459,6 +577,39 @@ def _worst(target: Target, power: Power, reports: Sequence[Report]) -> Cell:
         return Cell(target.variant, power.key, harmless, None, tuple(reports))
     worst = min(found, key=lambda f: (-f.verdict.outcome, len(f.before), sum(f.request)))
     return Cell(target.variant, power.key, worst.verdict.outcome, worst, tuple(reports))
+
+
+def _structured(target: Target, power: Power) -> Cell:
+    """One call for each word that a real function reads in a structure, and that EL1 made wild."""
+    found: dict[Verdict, Finding] = {}
+    with target.machine() as machine:
+        assert isinstance(machine, LinuxMachine)
+        tries = list(real.structures(machine))
+        for request, writes in tries:
+            for va, data, _ in writes:
+                overwrite(machine, va, data)
+            row = np.array([request], dtype=np.uint64)
+            with Watch(real.linux_ground(machine)) as watch:
+                (record,) = watch.run(row)
+                verdict = Classifier(watch.ground).verdict(row[0], record, None)
+            machine.reboot()
+            if verdict in found:
+                found[verdict] = dataclasses.replace(found[verdict], count=found[verdict].count + 1)
+            else:
+                changed = dataclasses.replace(target, writes=writes)
+                found[verdict] = Finding(verdict, 1, request, target=changed)
+    if not found:
+        return Cell(target.variant, power.key, None, None, why=NO_STRUCTURE)
+    worst = max(found.values(), key=lambda finding: finding.verdict.outcome)
+    counts: Counter[Outcome] = Counter()
+    for finding in found.values():
+        counts[finding.verdict.outcome] += finding.count
+    harm = [f for f in found.values() if f.verdict.outcome not in SOUND]
+    report = Report(target, target.seed, len(tries), counts, 0, [], harm)
+    harmless = worst.verdict.outcome in SOUND
+    return Cell(
+        target.variant, power.key, worst.verdict.outcome, None if harmless else worst, (report,)
+    )
 
 
 def _stub(target: Target) -> Cell:

@@ -34,6 +34,7 @@ class Outcome(enum.IntEnum):
     EL2_CHANGED = enum.auto()
     MID_FUNCTION = enum.auto()
     RESTARTED = enum.auto()  # SCTLR_EL2.M was cleared, and EL2 went to an address it was sent
+    REBOOTED = enum.auto()  # EL2 or the host went to the kernel's entry, and it starts again
     FOREIGN_CODE = enum.auto()
 
     @property
@@ -54,11 +55,13 @@ _WORDS = {
     Outcome.EL2_CHANGED: "EL2 state changed",
     Outcome.MID_FUNCTION: "entered mid-function",
     Outcome.RESTARTED: "EL2 restarted where the host says",
+    Outcome.REBOOTED: "the kernel started again",
     Outcome.FOREIGN_CODE: "code run that is no hyp text",
     Outcome.LOST: "lost",
 }
 
 
+AGAIN = (Outcome.RESTARTED, Outcome.REBOOTED)
 SOUND = (Outcome.HANDLED, Outcome.REFUSED, Outcome.LEAKED, Outcome.STUB)
 
 
@@ -121,6 +124,7 @@ class Classifier:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._handler_of = ground.functions
+        self._guarded = tuple(ground.guarded)
 
     def expected(self, x0: int) -> int | None:
         """Return the hyp address of the function that the ABI has for *x0*, None where it has
@@ -164,11 +168,13 @@ class Classifier:
         target = int(record[R.TARGET]) or transfer or 0
         asked = self.expected(int(request[0]))
         outcome, detail = self._reached(target, asked)
-        if flags & F.RESTARTED and outcome < Outcome.RESTARTED:
+        if flags & (F.RESTARTED | F.REBOOTED) and outcome < Outcome.RESTARTED:
             # The stub call is there for this: what enters its handler at the start asked for it.
             leaked = bool(flags & F.LEAKED)
             asked_for = outcome is Outcome.STUB and "+" not in detail
-            return Verdict(Outcome.RESTARTED, detail, asked_for, leaked)
+            asked_for |= outcome is Outcome.HANDLED and bool(flags & F.REBOOTED)
+            again = Outcome.REBOOTED if flags & F.REBOOTED else Outcome.RESTARTED
+            return Verdict(again, detail, asked_for, leaked)
         by_arguments = outcome is Outcome.HANDLED
         symbolize = self._ground.image.symbolize
         if outcome is not Outcome.STUB:
@@ -181,11 +187,15 @@ class Classifier:
             if flags & (F.RUNAWAY | F.STOPPED) and outcome < Outcome.LOST:
                 outcome = Outcome.LOST
             about = int(record[R.REGISTER])
-            if flags & (F.CLOBBERED | F.VECTORS) and outcome < Outcome.CLOBBERED:
+            if (
+                flags & (F.CLOBBERED | F.VECTORS)
+                and not flags & F.STATE
+                and outcome < Outcome.CLOBBERED
+            ):
                 outcome, detail, by_arguments = Outcome.CLOBBERED, NAMED[about - 1], False
             if flags & F.STATE and outcome < Outcome.EL2_CHANGED:
                 outcome, by_arguments = Outcome.EL2_CHANGED, False
-                detail = "a register of EL2's"
+                detail = self._guarded[max(0, about - 1 - len(NAMED))]
             elif flags & F.WROTE and (by_arguments or outcome < Outcome.CLOBBERED):
                 outcome, detail = Outcome.EL2_CHANGED, f"wrote {self._place(int(record[R.WROTE]))}"
             if flags & F.LEAKED and outcome < Outcome.LEAKED:

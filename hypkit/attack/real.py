@@ -31,6 +31,8 @@ HINT = 1 << 16  # ARM_SMCCC_CALL_HINTS (Arm DEN0028, 2.9)
 BETWEEN = 64  # EL2's own words that are no further apart count as one place
 PROBE_BUDGET = 20_000  # instructions of a call that is only tried
 MARK = 0xD2800CC0.to_bytes(4, "little") + 0xD69F03E0.to_bytes(4, "little")  # mov x0, #0x66; eret
+WORDS = 2  # of a structure, which a hostile host makes wild for each function
+WILD = 0x50  # where EL2 has nothing
 SAMPLE = 8  # bytes that a store is taken to write at least
 
 Writes = tuple[tuple[int, bytes, str], ...]
@@ -179,6 +181,7 @@ def linux_ground(machine: LinuxMachine) -> Ground:
         kept=SMCCC_KEPT,
         fresh=True,
         guarded=GUARDED,
+        budget=PROBE_BUDGET,
     )
 
 
@@ -361,6 +364,44 @@ def slots(machine: LinuxMachine) -> Iterator[Writes]:
     for change in (4, 8, -0x40):
         va = image.layout.linear_va(pa)
         yield ((va, _bytes(value + change), f"a table slot {change:+#x}"),)
+
+
+def structures(machine: LinuxMachine) -> Iterator[tuple[tuple[int, ...], Writes]]:
+    """Yield (x0 to x6, what EL1 writes) for words that functions read in a structure of the host's.
+
+    What the structures are, the kernel alone knows: each function is given a pointer to memory that
+    EL2 has and that is zero, and what it loads from there is what it reads. EL1 makes the first of
+    these words wild: no address, and the address of EL2's text.
+
+    Raises MachineError where a stage 2 keeps EL1 from that memory; a protected kernel's functions
+    take no such pointers.
+    """
+    layout, kernel = machine.image.layout, machine.kernel
+    places = ((at, machine.translate(at, el=1)) for at in _zeros(machine))
+    place, start = next(((at, w.pa) for at, w in places if for_el1(w)[1]), (None, None))
+    if place is None or start is None:
+        return
+    machine.poke(place, bytes(8))  # can EL1 write it at all?
+    machine.reboot()
+    vectors = kernel.sysregs["VBAR_EL2"]
+    text = next(pa for va, pa, size, code in kernel.maps if code and va <= vectors < va + size)
+    for name, x0 in machine.calls.items():
+        if x0 not in probed(kernel).functions:
+            continue
+        request = (x0, *[place] * ARGUMENTS)
+        trace = machine.hvc(*request).trace
+        machine.reboot()
+        read: dict[int, None] = {}
+        for row in trace.accesses:
+            pa = layout.pa(int(row["va"]))
+            if row["store"] or trace.els[int(row["step"])] != 2 or pa is None:
+                continue
+            if start <= pa < start + 3 * PAGE_SIZE:
+                read[(pa - start) & -8] = None
+        for offset in list(read)[:WORDS]:
+            for wild in (WILD, layout.linear_va(text)):
+                what = f"the word at +{offset:#x} of what {name} is given"
+                yield request, ((place + offset, _bytes(wild), what),)
 
 
 def hyp_tables(machine: LinuxMachine) -> Iterator[Writes]:

@@ -19,12 +19,12 @@ from hypkit.machine.exceptions import deliver
 from hypkit.machine.hooks import native
 from hypkit.machine.hooks import state as shared
 from hypkit.machine.hooks.state import S, Stop
-from hypkit.machine.hooks.watch_state import HOST_REGISTERS, VECTOR_REGISTERS, F, R, W
+from hypkit.machine.hooks.watch_state import HOST_REGISTERS, NAMED, VECTOR_REGISTERS, F, R, W
 
 SLICE = 1 << 14  # calls whose records are looked at together
-STRETCH = 1 << 12  # calls that are posted together: they find the machine as it booted
-BUDGET = 20_000  # instructions that one call may take ...
-EXCEPTIONS = 50  # ... and exceptions, but for its HVC
+STRETCH = 1 << 12  # calls that build on one another: the first finds the machine as it booted
+POSTED = 1 << 8  # of these, how many are posted together: most stretches are cut short by a call
+EXCEPTIONS = 50  # that one call may take, but for its HVC
 _ENDED = F.RETURNED | F.ABORT | F.PANICKED | F.RUNAWAY | F.STOPPED
 
 
@@ -37,6 +37,7 @@ class Watch:
     def __init__(self, ground: Ground) -> None:
         self.ground, self.cpu, self.image = ground, ground.cpu, ground.image
         self._wide = True  # whether anything at all may have been written
+        self._wrote = True  # whether EL2 wrote memory that is not its own
         self.starts: list[int] = []  # calls of the last slice that found the machine as it booted
         self._words = np.zeros(W.SIZE, dtype=np.uint64)
         self.records = np.zeros((SLICE, R.SIZE), dtype=np.uint64)
@@ -47,7 +48,7 @@ class Watch:
         for name in ("text", "idmap", "vm", "window"):
             span = getattr(ground, name)
             words[W[name.upper()]], words[W[f"{name.upper()}_END"]] = span.start, span.stop
-        words[W.BUDGET] = BUDGET
+        words[W.BUDGET] = ground.budget
         words[W.REQUESTS] = ground.requests_va
         words[W.KEPT], words[W.FRESH] = ground.kept, ground.fresh
         self._own, self._entry = _pairs(ground.own), _pairs(ground.entry)
@@ -56,7 +57,8 @@ class Watch:
         ram = self.cpu.ram
         places = [ram.expected(held.start, len(held)) for held in ground.held]
         self._places = [(place, place.copy()) for place in places]
-        self._code = ram.expected(ground.code.start, len(ground.code))
+        # Eight bytes at a time: it is compared after nearly every call that wrote something.
+        self._code = ram.expected(ground.code.start, len(ground.code)).view(np.uint64)
         self._code_base = self._code.copy()
         self._seen = np.zeros(1 << 16, dtype=np.uint64)
         text = ram.expected(ground.text_pa, len(ground.text))
@@ -224,6 +226,10 @@ class Watch:
             self._hook(uc_const.UC_HOOK_BLOCK, "block_begins"),
             self._hook(uc_const.UC_HOOK_MEM_WRITE, "memory_written"),
         ]
+        if ground.boot is not None:
+            self._handles.append(
+                cpu._add_hook(uc_const.UC_HOOK_CODE, "exit_hook", ground.boot, ground.boot)
+            )
         cpu.forget_code()
         return self
 
@@ -255,11 +261,16 @@ class Watch:
         while done < len(requests):
             self.starts.append(done)
             self._reset()
-            made = self._stretch(requests[done : done + STRETCH], done)
-            if not made:
-                raise MachineError("the host made no call: its own code or memory is spoilt")
-            done += made
-            self._wide = self._may_be_anywhere(self.records[done - 1])
+            end, whole = min(done + STRETCH, len(requests)), True
+            while whole and done < end:
+                posted = requests[done : min(done + POSTED, end)]
+                made, whole = self._stretch(posted, done)
+                if not made:
+                    raise MachineError("the host made no call: its own code or memory is spoilt")
+                done += made
+            last = self.records[done - 1]
+            self._wide = self._may_be_anywhere(last)
+            self._wrote = bool(int(last[R.FLAGS]) & F.WROTE)
         return self.records[: len(requests)]
 
     def _may_be_anywhere(self, record: np.ndarray) -> bool:
@@ -279,15 +290,16 @@ class Watch:
             cpu._uc.context_restore(saved.context)
             cpu._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
             cpu.ich = dict(saved.ich)
-            spoilt = not np.array_equal(self._code, self._code_base)
+            spoilt = self._wrote and not np.array_equal(self._code, self._code_base)
             for now, then in self._places:
                 now[:] = then
             if spoilt:
                 cpu.forget_code()
         self._ich_values[:] = [self.cpu.ich[name] for name in self._ich_names]
 
-    def _stretch(self, requests: np.ndarray, done: int) -> int:
-        """Make calls until one leaves the machine in a state that is not to be built on."""
+    def _stretch(self, requests: np.ndarray, done: int) -> tuple[int, bool]:
+        """Make calls until one leaves the machine in a state that is not to be built on: how many
+        were made, and whether that is because there are no more."""
         cpu, words = self.cpu, self._words
         posted = self.ground.post(requests)
         words[W.REQUESTS_AT] = posted.ctypes.data
@@ -305,36 +317,49 @@ class Watch:
             if reason is Stop.EXIT:
                 where = cpu.read("pc")
                 if where == self.ground.idle:
-                    return count
+                    return count, True
+                if where == self.ground.boot:
+                    _add(record, F.REBOOTED | F.OUTSIDE)
+                    return count, False
                 _add(record, F.PANICKED if where in self.ground.panicked else F.STOPPED)
                 if where in self.ground.panicked and trapped:
                     _add(record, F.ABORT)
                     record[R.WHERE] = trapped
                 record[R.X0 : R.X0 + 4] = [cpu.read(f"x{n}") for n in range(4)]
-                return count
+                return count, False
             if reason is Stop.EXCEPTION:
                 self.cpu.ich = dict(zip(self._ich_names, self._ich_values.tolist(), strict=True))
                 exceptions += 1
                 if exceptions > EXCEPTIONS:
                     _add(record, F.RUNAWAY)
-                    return count
+                    return count, False
                 level, at = cpu.el, cpu.read("pc")
                 try:
                     deliver(cpu, int(state[S.INTNO]), -1)
                 except MachineError:
                     _add(record, F.STOPPED)
-                    return count
+                    return count, False
                 self._ich_values[:] = [self.cpu.ich[name] for name in self._ich_names]
                 if level == 2 and not trapped and cpu.read("pc") not in (at, at + 4):
                     trapped = at  # the first of EL2's own; what it takes on its way down is not it
                 continue
-            if not int(record[R.FLAGS]) & _ENDED:
+            if reason is Stop.MISALIGNED and cpu.el == 2:  # a fault that EL2 takes to its panic
+                _add(record, F.ABORT)
+                record[R.WHERE] = cpu.read("pc")
+            elif not int(record[R.FLAGS]) & _ENDED:
                 _add(record, F.STOPPED)
                 # Where there is no memory no block begins, and nothing is fetched.
                 mmu = cpu.sysreg("SCTLR_EL2") & 1
                 if cpu.el == 2 and not mmu and cpu.read("pc") in posted[count - 1, :7]:
                     _add(record, F.RESTARTED)
-            return count
+            if int(record[R.FLAGS]) & F.STATE:
+                record[R.REGISTER] = len(NAMED) + 1 + self._changed()
+            return count, False
+
+    def _changed(self) -> int:
+        """Which of EL2's guarded registers is not what it was, by its place; 0 if all are."""
+        now = np.array(self.el2_registers(), dtype=np.uint64)
+        return int(((now ^ self._el2_base) & self._el2_masks != 0).argmax())
 
 
 def _add(record: np.ndarray, flag: F) -> None:

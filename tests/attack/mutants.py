@@ -1,6 +1,11 @@
 """Dispatchers with one hole each: (kind of hole, variant, what is replaced, by what)."""
 
-from hypkit import Machine
+from functools import cache
+
+from hypkit import Machine, attack
+from hypkit.attack import Outcome, Report
+
+CALLS = 12_000  # hostile calls for each
 
 SIGNED = "2:      mov     x0, #-ENOSYS\n        eret\n"
 PUSH, POP = "        str     lr, [sp, #-16]!\n", "1:      ldr     lr, [sp], #16\n"
@@ -10,8 +15,10 @@ MUTANTS = {
     # 1. the upper bound
     "numbered: one number too many": (
         "bound", "numbered", "cmp     x0, #KVM_HOST_HCALL_END", "cmp     x0, #KVM_HOST_HCALL_END + 1"),
-    "numbered: the upper test takes the end as well": (
-        "bound", "numbered", "b.lt    3f", "b.le    3f"),
+    "numbered: one number too many at the lower end": (
+        "bound", "numbered", "cmp     x0, #KVM_HOST_HCALL_BASE", "cmp     x0, #KVM_HOST_HCALL_BASE - 1"),
+    "numbered: the first valid number is refused": (
+        "bound", "numbered", "b.lt    2f", "b.le    2f"),
     "numbered: no upper test": ("bound", "numbered", "b.lt    3f", "b       3f"),
     "reviewed: one number too many": (
         "bound", "reviewed", "cmp     x0, #KVM_HOST_HCALL_END", "cmp     x0, #KVM_HOST_HCALL_END + 2"),
@@ -57,13 +64,13 @@ MUTANTS = {
     "relocated: slots of four bytes": ("index", "relocated", "x0, lsl #3]", "x0, lsl #0]"),
     "reviewed: slots of sixteen bytes": (
         "index", "reviewed", "add     x0, x10, x0, lsl #3", "add     x0, x10, x0, lsl #4"),
-    "jump_table: the base is not taken away": (
+    "jump_table: slots of eight bytes": (
         "index", "jump_table", "add     x10, x10, x0, lsl #2", "add     x10, x10, x0, lsl #3"),
     # 6. the stack and the way back
     "jump_table: the stack grows with each refusal": (
         "stack", "jump_table", "2:      mov     x0, #-ENOSYS\n",
         "2:      str     lr, [sp, #-16]!\n        mov     x0, #-ENOSYS\n"),
-    "relocated: a refusal leaves eight bytes": (
+    "relocated: a refusal leaves sixteen bytes": (
         "stack", "relocated", "2:      mov     x0, #-ENOSYS\n",
         "2:      sub     sp, sp, #16\n        mov     x0, #-ENOSYS\n"),
     # 7. the host's registers
@@ -78,6 +85,9 @@ MUTANTS = {
     "numbered: a debug number branches to x1": (
         "door", "numbered", "dispatch_find:\n",
         "dispatch_find:\n        cmp     x0, #0x7d\n        b.ne    8f\n        br      x1\n8:\n"),
+    "numbered: a debug number waits for itself": (
+        "door", "numbered", "dispatch_find:\n",
+        "dispatch_find:\n        cmp     x0, #0x6b\n8:      b.eq    8b\n"),
     "relocated: a debug number writes VBAR_EL2": (
         "door", "relocated", "dispatch_find:\n",
         "dispatch_find:\n        mov     x9, #0x5151\n        movk    x9, #0xbeef, lsl #48\n"
@@ -107,3 +117,40 @@ def text(name: str) -> tuple[str, str]:
 def _last(whole: str, old: str, new: str) -> str:
     before, _, after = whole.rpartition(old)
     return before + new + after
+
+
+@cache
+def attacked(name: str) -> Report:
+    """The mutant under attack."""
+    variant, mutant = text(name)
+    return attack.fuzz(variant, CALLS, seed=2020, progress=False, dispatcher=mutant)
+
+
+WENT_ASTRAY = (Outcome.OTHER, Outcome.PANIC, Outcome.MID_FUNCTION, Outcome.LOST, Outcome.DENIED)
+DOORS = {0x6B, 0x7D, 0xBEEF_0000_0000_5151, 0xDB}
+
+
+def right(name: str, report: Report) -> bool:
+    """Whether a mutant is found as what it is: by the calls, and in the class, of its kind."""
+    kind, variant, *_ = MUTANTS[name]
+    with Machine(variant, seed=2020) as machine:
+        valid = {machine.x0_of(call) for call in machine.image.variant.calls}
+    low, high = min(valid), max(valid)
+    calls = [(f.verdict.outcome, f.request[0]) for f in report.findings]
+    if kind == "bound":  # a number just beyond the valid ones is taken, or one of them is not
+        return any(x0 in (low - 1, low, high + 1, high + 2) or x0 > high + 2 and "no upper" in name
+                   for outcome, x0 in calls if outcome in WENT_ASTRAY)  # fmt: skip
+    if kind == "sign":  # a number below zero gets through
+        return any(x0 >> 63 for outcome, x0 in calls if outcome is Outcome.OTHER)
+    if kind == "width":  # a function has a second name, whose lower half is its number
+        return any(x0 >> 32 and x0 & 0xFFFF_FFFF in valid
+                   for outcome, x0 in calls if outcome is Outcome.OTHER)  # fmt: skip
+    if kind in ("table", "index"):  # a valid number leads elsewhere
+        return any(x0 in valid for outcome, x0 in calls if outcome in WENT_ASTRAY)
+    if kind == "stack":
+        return {f.verdict.detail for f in report.findings} == {"SP_EL2"}
+    if kind == "clobber":
+        register = name.split(": ")[1].split()[0]
+        return {f.verdict.detail for f in report.findings} == {register}
+    assert kind == "door"
+    return bool(calls) and {x0 for _, x0 in calls} <= DOORS

@@ -1,9 +1,11 @@
 """The attack: sound dispatchers give no finding, a hole is found, and a finding is what it says."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
+from tqdm.std import tqdm
 
 from hypkit import VARIANTS, AsmError, Machine, attack
 from hypkit.attack import Outcome
@@ -13,7 +15,7 @@ from hypkit.attack.hostile import Hostile
 from hypkit.attack.outcomes import Classifier, restarted
 from hypkit.attack.watch import Watch
 from hypkit.machine.hooks.watch_state import F, R
-from tests.attack import mutants
+from tests.attack import classes, mutants
 
 NUMBERED = [key for key in VARIANTS if VARIANTS[key].numbers]
 
@@ -28,7 +30,7 @@ def test_a_dispatcher_by_number_keeps_to_its_functions_whatever_x0_is(variant):
     assert report.silent, report.findings
     assert set(report.counts) <= {
         Outcome.HANDLED, Outcome.REFUSED, Outcome.STUB, Outcome.PANIC, Outcome.EL2_CHANGED,
-        Outcome.LOST, Outcome.LEAKED, Outcome.RESTARTED,
+        Outcome.LOST, Outcome.LEAKED, Outcome.RESTARTED, Outcome.REBOOTED,
     }  # fmt: skip
     assert not any(f.verdict.outcome is Outcome.RESTARTED for f in report.arguments)
     served = sum(report.counts.get(outcome, 0) for outcome in (Outcome.HANDLED, Outcome.LEAKED))
@@ -45,15 +47,41 @@ def test_a_pointer_runs_the_hyp_text_from_any_of_its_instructions_on():
 
 
 @pytest.mark.parametrize("name", mutants.MUTANTS)
-def test_a_planted_hole_is_found(name):
-    variant, text = mutants.text(name)
-    report = quick(variant, 12_000, dispatcher=text)
+def test_a_planted_hole_is_found_and_as_what_it_is(name):
+    report = mutants.attacked(name)
     assert not report.silent
+    assert mutants.right(name, report), report.findings[:3]
 
 
-def test_the_planted_holes_are_of_eight_kinds_and_at_least_thirty():
+def test_a_hole_of_another_kind_is_not_taken_for_it():
+    report = mutants.attacked("numbered: x19 is used")
+    for name, (kind, variant, *_) in mutants.MUTANTS.items():
+        if variant == "numbered" and kind != "clobber":
+            assert not mutants.right(name, report), name
+
+
+def test_the_planted_holes_are_of_eight_kinds_and_at_least_thirty_and_no_two_alike():
     assert len(mutants.MUTANTS) >= 30
     assert len({kind for kind, *_ in mutants.MUTANTS.values()}) == 8
+    codes = set()
+    for name in mutants.MUTANTS:
+        variant, text = mutants.text(name)
+        with Machine(variant, seed=2020, dispatcher=text) as mutant:
+            codes.add((variant, mutant.image.dispatcher.code))
+    assert len(codes) == len(mutants.MUTANTS)
+
+
+def test_every_class_has_a_smallest_example_that_ends_as_it_says():
+    found = classes.examples()
+    assert set(found) == set(Outcome) and None not in found.values(), found
+    assert found[Outcome.HANDLED].request[0] >> 16 == 0xC600
+    assert found[Outcome.REFUSED].request == (3, *[0] * 6)
+    assert found[Outcome.STUB].request == (0,) * 7
+    assert found[Outcome.DENIED].request == (0x100, *[0] * 6)
+    assert "EL2 panicked at" in found[Outcome.PANIC].how  # with its reason
+    assert "+0x" in found[Outcome.MID_FUNCTION].how  # and which instruction was the first
+    assert "started again" in found[Outcome.REBOOTED].how
+    assert found[Outcome.CLOBBERED].how.startswith("x27;")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +94,7 @@ def test_the_planted_holes_are_of_eight_kinds_and_at_least_thirty():
         ("reviewed: a debug number returns mid-function", Outcome.MID_FUNCTION,
          "__kvm_get_mdcr_el2+0x4", (0xDB,)),
         ("relocated: a debug number writes VBAR_EL2", Outcome.EL2_CHANGED,
-         "a register of EL2's", (0xBEEF_0000_0000_5151,)),
+         "VBAR_EL2", (0xBEEF_0000_0000_5151,)),
         ("jump_table: x27 counts the calls", Outcome.CLOBBERED, "x27", (0x1000,)),
     ],
 )  # fmt: skip
@@ -92,6 +120,54 @@ def test_the_same_seed_gives_the_same_report_and_another_seed_other_calls():
     one, two = (attack.fuzz("fnptr", 1_500, seed=3, progress=False) for _ in range(2))
     assert repr(one) == repr(two) and list(map(repr, one.findings)) == list(map(repr, two.findings))
     assert attack.fuzz("fnptr", 1_500, seed=4, progress=False).counts != one.counts
+
+
+def test_one_machine_and_two_beside_each_other_find_the_same(monkeypatch):
+    reports = []
+    for threads in (1, 2, 3):
+        monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "THREADS", threads)
+        reports.append(attack.fuzz("fnptr", 40_000, seed=5, progress=False))
+    one, *others = ([repr(r), *map(repr, (*r.findings, *r.arguments, *r.leaked))] for r in reports)
+    assert len(one) > 100 and all(other == one for other in others)
+
+
+def test_an_attack_on_what_never_comes_back_ends_early(monkeypatch):
+    monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "LOST_ENOUGH", 100)
+    monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "SLICE", 200)
+    report = quick("numbered", 5_000, dispatcher=".globl dispatch_find\ndispatch_find: b .\n")
+    assert 100 < report.calls <= 200 and report.worst is not Outcome.HANDLED
+    assert report.counts[Outcome.LOST] >= 100
+    assert report.calls == sum(report.counts.values())
+
+
+@pytest.mark.parametrize(("calls", "progress", "shown"), [(400, True, True), (400, False, False),
+                                                          (90, True, False)])  # fmt: skip
+def test_a_bar_shows_how_far_many_calls_are(monkeypatch, capsys, calls, progress, shown):
+    module = sys.modules["hypkit.attack.fuzz"]
+    monkeypatch.setattr(module, "MANY_CALLS", 100)
+    monkeypatch.setattr(module, "BAR_AFTER", 0)
+    monkeypatch.setattr(module, "tqdm", tqdm)
+    attack.fuzz("numbered", calls, progress=progress)
+    assert (f"{calls}/{calls}" in capsys.readouterr().err) == shown
+
+
+def test_a_kernel_that_starts_again_is_told_and_the_calls_after_it_are_their_own():
+    with Machine("numbered", seed=2020) as machine:
+        start = machine.image.pa("_text")
+        requests = np.zeros((3, 7), dtype=np.uint64)
+        requests[:, 0] = 1, 0x101, 0x101
+        requests[0, 1] = start
+        ground = ground_of(machine)
+        with Watch(ground) as watch:
+            records = watch.run(requests)
+            assert watch.starts == [0, 1]  # what comes after it finds another machine
+    verdicts = [
+        Classifier(ground).verdict(*pair, None) for pair in zip(requests, records, strict=True)
+    ]
+    assert verdicts[0].outcome is Outcome.REBOOTED and verdicts[0].sound
+    assert {v.detail for v in verdicts[1:]} <= {"__kvm_get_mdcr_el2", "x9", "x10", "x8"}
+    with Machine("numbered", seed=2020) as machine:
+        assert machine.hvc(1, start).outcome == "restarted"
 
 
 def test_a_hole_that_needs_calls_before_it_is_found_with_them():
@@ -175,6 +251,9 @@ def test_what_el1_writes_beforehand_is_part_of_what_is_attacked():
         (lambda: attack.fuzz("numbered", 0), ValueError, "from 1 to 100,000,000; got 0"),
         (lambda: attack.fuzz("numbered", 2.5), TypeError, "calls"),
         (lambda: attack.fuzz("numbered", seed="x"), TypeError, "seed"),
+        (lambda: attack.fuzz(Machine("numbered"), seed=-1), ValueError, r"2\*\*64 - 1; got -1"),
+        (lambda: attack.matrix([]), ValueError, "at least one key of VARIANTS"),
+        (lambda: attack.matrix(["vhe"], progress=False)[{}, []], KeyError, "expected a variant"),
         (lambda: attack.fuzz("numbered", dispatcher="nonsense"), AsmError, "nonsense"),
     ],
 )
@@ -265,8 +344,11 @@ def test_other_calls_are_no_restart_though_one_of_them_turns_the_mmu_off(x0):
 
 def test_the_smallest_restart_of_many_calls_is_one_when_it_is_recorded():
     report = quick("numbered", 20_000)
-    (finding,) = report.restarted
-    assert finding.verdict.sound and finding.count == report.counts[Outcome.RESTARTED]
+    found = {finding.verdict.outcome: finding for finding in report.restarted}
+    assert set(found) == {Outcome.RESTARTED, Outcome.REBOOTED}
+    for outcome, finding in found.items():
+        assert finding.verdict.sound and finding.count == report.counts[outcome]
+    finding = found[Outcome.RESTARTED]
     assert finding.request == (1, *[0] * 6) and finding.before == ()
     with Machine("numbered", seed=2020) as machine:
         call = machine.hvc(1, 0x4044_6000)

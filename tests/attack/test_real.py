@@ -127,10 +127,3 @@ def test_a_protected_kernel_refuses_what_its_stage_2_keeps(machine):
 def test_a_real_kernel_takes_no_dispatcher_of_a_learners(machine):
     with pytest.raises(ValueError, match="a real kernel has a dispatcher and numbers of its own"):
         attack.fuzz(machine, 10, dispatcher="x")
-
-
-def test_a_kernel_that_is_not_here_is_told_with_how_to_get_it():
-    with pytest.raises(
-        linux.linux_machine.MachineError, match=r"no snapshot of Linux 4\.19 .*make"
-    ):
-        attack.matrix(["linux-4.19"], progress=False)

@@ -70,6 +70,7 @@ class F(enum.IntFlag):
     STOPPED = enum.auto()  # something else ended the run
     VECTORS = enum.auto()  # q0 to q31, FPSR or FPCR was changed
     RESTARTED = enum.auto()  # EL2 went on at an address that it was sent, with its MMU off
+    REBOOTED = enum.auto()  # the kernel's entry was reached: it starts again
 
 
 HOST_REGISTERS = (*(f"x{n}" for n in range(30)), "sp")
