@@ -294,6 +294,43 @@ def test_of_a_finished_call_a_register_or_a_variable_of_the_hosts_is_changed_and
     ]
 
 
+def test_at_any_step_a_register_or_a_variable_is_changed_and_the_call_goes_on_from_there(notebook):
+    page = notebook(MAKE + 's = stepper(m.call("__kvm_timer_set_cntvoff", 0x1234))\ns')
+    view = page.locator(".hk-view")
+    view.wait_for()
+    two = page.locator(".hk-two")
+
+    def ask(step, **changes):
+        view.get_by_label("Step, 0 to 58").fill(str(step))
+        page.keyboard.press("Enter")
+        view.locator(".hk-where", has_text=f"step {step} ·").wait_for()
+        view.get_by_role("tab", name="If", exact=True).click()
+        view.get_by_label(f"before step {step}").check()
+        for name, word in changes.items():
+            view.get_by_role("textbox", name=f"{name} instead of").fill(word)
+        view.get_by_role("button", name="Run again, beside this").click()
+        two.wait_for()
+        return two.locator(".hk-head").inner_text()
+
+    def back(**changes):
+        two.get_by_role("button", name="Back to the call").click()
+        for name in changes:
+            view.get_by_role("textbox", name=f"{name} instead of").fill("")
+
+    # At the HVC: what the host sends. Both begin alike, and the comparison opens where they part.
+    head = ask(3, x0="0x10e")
+    assert "if x0 = 0x10e before step 3" in head and "x0 = 0xffffffffffffffda" in head
+    assert two.locator(".hk-current .hk-step").first.inner_text().endswith("3")
+    assert "You changed x0 0x10e before it." in two.locator(".hk-says").inner_text()
+    assert two.locator(".hk-differs", has_text="x0").count() == 1
+    back(x0="")
+    # In the middle of EL2, a register that no host sends, and a variable after its check.
+    assert "The call panicked" in ask(34, x10="0")
+    back(x10="")
+    assert "x0 = 0x1234" in ask(24, kimage_voffset="5").split("Right:")[1]
+    assert "EL1's page tables forbid it to write kimage_voffset" in two.inner_text()
+
+
 def test_in_a_saved_notebook_what_if_says_that_it_takes_the_kernel(notebook):
     page = notebook(MAKE + STEPPERS["call"])
     page.locator(".hk-view").wait_for()
