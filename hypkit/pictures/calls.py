@@ -82,7 +82,9 @@ def show_phases(calls: Call | Sequence[Call]) -> Picture:
     canvas = Canvas(WIDTH, "Instructions executed, by phase", alt)
     most = max(max(of_call.values(), default=1) for of_call in counts)
     most = max(most, *abi, 1)
-    left, bar = 262, 15
+    words = [PHASES[phase] for phase in shown]
+    left = max(262, 34 + max(width_of(about, 12) for about in words) + 12)
+    bar = 15
     room = WIDTH - left - 14 - max(width_of(f"{most:,}  {name}", 12, mono=True) for name in names)
     y = 12.0
 

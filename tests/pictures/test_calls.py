@@ -16,7 +16,7 @@ from hypkit.pictures.palette import PHASE
 from hypkit.pictures.picture import figure
 from notebooks.src.rules import _html
 from tests.marks import needs_engine
-from tests.pictures.words import misplaced, rects
+from tests.pictures.words import misplaced, rects, texts
 
 RUNAWAY = """
 dispatch:
@@ -113,6 +113,13 @@ def test_the_bars_are_as_long_as_the_counts(calls):
         counts.append(call.cost.hyp.instructions)
         unit = bars[0][1] / counts[0]
         assert [wide / unit for _, wide in bars] == pytest.approx(counts, rel=2e-2)
+
+
+def test_the_words_on_a_phase_end_before_its_bars_begin(calls):
+    svg = show_phases(list(calls)).svg
+    bars = min(x for x, _ in rects(svg, "variant-1"))
+    ends = {said: x1 for said, _, _, x1, _ in texts(svg)}
+    assert max(ends[PHASES[phase]] for phase in calls[0].cost.phases) < bars
 
 
 @pytest.mark.parametrize("key", VARIANTS)
