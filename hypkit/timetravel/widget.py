@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import re
 import sys
 import weakref
 from collections.abc import Mapping
@@ -17,19 +16,19 @@ import anywidget
 import traitlets
 from IPython.display import display, update_display
 
-from hypkit import facts
 from hypkit.asm import AsmError
 from hypkit.call import RESTARTED, RETURNED, RUNAWAY, Call
 from hypkit.emu import Machine
 from hypkit.errors import WrongType, WrongValue, expected, is_whole, needs, pass_on, whole
-from hypkit.header import DEFINES, HeaderError
+from hypkit.header import HeaderError
 from hypkit.header.compiler import NUMBERS
 from hypkit.kernel.addresses import Layout
 from hypkit.kernel.image import load
 from hypkit.kernel.variants import HYPERCALLS, VARIANTS
 from hypkit.linux import LinuxMachine
 from hypkit.machine.errors import MachineError
-from hypkit.timetravel import editor, front_end, origins, whatif
+from hypkit.timetravel import editor, front_end, origins, standalone, whatif
+from hypkit.timetravel.boxes import own_header, parse_args, usual_args
 from hypkit.timetravel.payload import Payload
 from hypkit.timetravel.static import static
 from hypkit.trace import Trace
@@ -401,7 +400,7 @@ class Stepper(anywidget.AnyWidget):
                 self._take_sources(change["new"])
             if change["name"] == "hypercall":
                 # What one call takes is wrong for another: start from what it declares.
-                usual = _usual_args(change["new"], self._real)
+                usual = usual_args(change["new"], self._real)
                 if usual != self.args:
                     self.args = usual  # which makes the call
                     return
@@ -539,31 +538,9 @@ class Stepper(anywidget.AnyWidget):
             needs((str, PathLike), "a path", path)
         if not self._payloads:
             raise WrongValue("no call has been made yet: nothing to write")
-        text = front_end.deflated(self._embedded(whole=True))
-        # Inside a script element, only "</" could end it early.
-        module = front_end.plain_script().replace("</", "<\\/")
-        page = (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(self._title)}</title>\n"
-            '<link rel="icon" href="data:,">\n'
-            f"<style>body{{margin:0}}\n{front_end.style()}"
-            '</style></head>\n<body><main id="stepper"></main>\n'
-            f"<noscript>{self._table()}</noscript>\n"
-            f'<script type="text/plain" id="stepper-data">{text}</script>\n'
-            f'<script type="module">{module}\n'
-            'globalThis.hypkit = await openFile(document.getElementById("stepper"),\n'
-            '  document.getElementById("stepper-data").textContent);\n</script></body></html>\n'
-        )
+        page = standalone.page(self._title, self._embedded(whole=True), self._table())
         if path is not None:
-            try:
-                Path(path).write_text(page, encoding="utf-8")
-            except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-                pass_on(error)
-                why = error.strerror if isinstance(error, OSError) else error
-                raise WrongValue(
-                    f"{expected('a path that can be written', str(path))}: {why}"
-                ) from None
+            standalone.write(page, path)
         return page
 
     def _embedded(self, whole: bool) -> dict:
@@ -661,52 +638,3 @@ def _where() -> tuple[str, str]:
         return "", ""
     parent = kernel.get_parent("shell")
     return parent.get("metadata", {}).get("cellId", ""), parent.get("header", {}).get("msg_id", "")
-
-
-def own_header(key: str) -> str:
-    """Return the header in C that gives a variant the numbers it has; "" for one without
-    numbers."""
-    variant = VARIANTS[key]
-    if variant.base is None:
-        return ""
-    text = re.sub(
-        r"(?<=_IDX_)(\w+) \d+",
-        lambda found: f"{found[1]} {variant.slots.index(found[1])}",
-        DEFINES[NUMBERS],
-    )
-    for name, value in (("SIZE", str(len(variant.slots))), ("BASE", f"{variant.limits[0]:#x}")):
-        text = re.sub(rf"(?m)(?<=^#define KVM_HOST_HCALL_{name}) \w+$", f" {value}", text)
-    return text
-
-
-def _usual_args(hypercall: str, real: LinuxMachine | None = None) -> str:
-    """Arguments that make sense, from what the hypercall declares; a real kernel's pointers lead
-    to structures that its snapshot does not have."""
-    if real is not None:
-        return hex(next(iter(real.calls.values()))) if hypercall == "hvc" else "0x0"
-    if hypercall == "hvc":
-        return "0x102, 0x1234"
-    try:
-        args = facts.function(hypercall).args
-    except KeyError:
-        return ""
-    return ", ".join(str(arg.example) if arg.pointer else "0x1234" for arg in args)
-
-
-def parse_args(text: str) -> tuple[int | str, ...]:
-    """Return the arguments that a text means: '0x1234, vcpu0' -> (0x1234, 'vcpu0').
-
-    Raises ValueError, which names the part that is neither.
-    """
-    values: list[int | str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        if re.fullmatch(r"-?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|[0-9][0-9_]*)", part):
-            values.append(int(part, 0 if not part.lstrip("-").isdigit() else 10))
-        elif part.isidentifier():
-            values.append(part)
-        else:
-            raise WrongValue(
-                f"argument {part!r} is neither a number, such as 0x1234, nor the name "
-                "of a structure, such as vcpu0"
-            )
-    return tuple(values)

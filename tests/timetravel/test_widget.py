@@ -13,7 +13,8 @@ from hypkit import VARIANTS, Machine
 from hypkit.errors import WrongValue
 from hypkit.header import ENUM, read_header
 from hypkit.timetravel import origins, payload, static, widget
-from hypkit.timetravel.widget import Stepper, parse_args, stepper
+from hypkit.timetravel.boxes import own_header, parse_args
+from hypkit.timetravel.widget import Stepper, stepper
 
 
 @pytest.fixture(scope="module")
@@ -356,7 +357,7 @@ def test_machines_of_old_edits_are_closed_but_never_the_learners(monkeypatch):
 
 @pytest.mark.parametrize("key", [key for key in VARIANTS if VARIANTS[key].base is not None])
 def test_the_header_that_stands_there_at_first_has_the_variants_numbers(key):
-    numbering, variant = read_header(widget.own_header(key)).numbering, VARIANTS[key]
+    numbering, variant = read_header(own_header(key)).numbering, VARIANTS[key]
     assert dict(numbering.numbers) == variant.numbers
     assert (numbering.slots, (numbering.base, numbering.end)) == (variant.slots, variant.limits)
 
@@ -365,7 +366,7 @@ def test_the_header_that_stands_there_at_first_has_the_variants_numbers(key):
 def test_where_no_number_is_there_is_no_header(bench, key):
     bench.variant = key
     assert bench.header_source == ""
-    bench._heard(bench, {"type": "edit", "of": "header", "text": widget.own_header("numbered")}, [])
+    bench._heard(bench, {"type": "edit", "of": "header", "text": own_header("numbered")}, [])
     assert bench.error == {
         "of": "header",
         "message": f"the {key} machine has no numbers, so it takes no header",
