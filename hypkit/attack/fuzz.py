@@ -449,15 +449,19 @@ class _Attack:
         with self._target.machine() as machine:
             trace = machine.hvc(*map(int, request)).whole_trace
         levels = trace.els
-        for step in trace:
-            facts = operation(step.word)
-            if step.el == 2 and facts.indirect and facts.flow in ("branch", "call"):
-                if trace.exceptions.get(step.index):  # there was nothing to execute
+        entered = np.flatnonzero(levels[: len(trace)] == 2)
+        # A loop executes the same few instructions: each is looked at where it was executed first.
+        _, first = np.unique(trace.pcs[entered], return_index=True)
+        steps = {*entered[first].tolist(), *(at for at, _, _ in trace.rewrites if levels[at] == 2)}
+        for step in sorted(steps):
+            facts = operation(trace.word(step))
+            if facts.indirect and facts.flow in ("branch", "call"):
+                if trace.exceptions.get(step):  # there was nothing to execute
                     return None
-                goal = int(trace.pcs[step.index + 1])
+                goal = int(trace.pcs[step + 1])
                 if goal & 3:  # an address of no instruction
                     return None
-                known = levels[step.index + 1] == 2
+                known = levels[step + 1] == 2
                 numbered = machine.image.variant.base is not None
                 return (
                     goal if known and not (numbered and goal in self._ground.dispatcher) else None
