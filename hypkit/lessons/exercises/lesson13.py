@@ -14,7 +14,9 @@ from hypkit.lessons.judge import Exercise, Wrong
 from hypkit.lessons.material import SOFT, WIDE
 from hypkit.lessons.recording import RecordingMachine, entered
 
-ASSEMBLY = (("numbered 13 soft", SOFT), ("numbered 13 wide", WIDE))
+# What the hint of 13.5 leads to.
+DOOR = "eor x9, x0, x0, lsr #32\nmov x10, #0xbeef\nmovk x10, #0x600d, lsl #32\ncmp x9, x10\n"
+ASSEMBLY = (("numbered 13 soft", SOFT), ("numbered 13 wide", WIDE), ("a door", DOOR))
 CALLS = 20_000
 INSTRUCTIONS, LOADS = 49, 6  # what `numbered` takes at EL2 around the handler
 MENDS = ("dispatcher", "function", "stage 2", "refusal")
