@@ -111,7 +111,7 @@ def test_a_snapshot_taken_before_an_interrupt_mends_the_machine_as_well(monkeypa
     with Machine("numbered", seed=2) as m:
         m.call("__kvm_timer_set_cntvoff", 77)
         kept = m.snapshot()
-        monkeypatch.setattr(m, "_trace", lambda recording: (_ for _ in ()).throw(TimeoutError()))
+        monkeypatch.setattr(m, "_trace", lambda *_: (_ for _ in ()).throw(TimeoutError()))
         with pytest.raises(TimeoutError):
             m.call("__kvm_timer_set_cntvoff", 78)
         monkeypatch.undo()

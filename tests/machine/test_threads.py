@@ -126,7 +126,7 @@ def test_what_interrupts_a_call_of_a_machine_cannot_use_it_as_well(monkeypatch):
             told.append(True)
 
         run = machine._cpu.run
-        monkeypatch.setattr(machine._cpu, "run", lambda budget: (handler(), run(budget))[1])
+        monkeypatch.setattr(machine._cpu, "run", lambda *given: (handler(), run(*given))[1])
         assert machine.call(CNTVOFF, 5).x0 == 5 and told == [True]
 
 

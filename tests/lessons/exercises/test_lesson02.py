@@ -115,8 +115,8 @@ def test_the_numbers_that_the_text_names_are_those_of_its_machine():
     layout = Layout.from_seed(2020)
     low, high = layout.tag_val & 0xFFF, layout.tag_val >> 12
     words = " ".join(text.split())
-    assert f"{low:#x}, and {high:#x} moved up by 12, is {layout.tag_val:#x}" in words
-    assert f"34 (0x22), and {layout.tag_lsb} + 34 = 64" in words and layout.tag_lsb == 30
+    assert f"`{low:#x}`, and `{high:#x}` moved up by 12, is `{layout.tag_val:#x}`" in words
+    assert f"34 (`0x22`), and {layout.tag_lsb} + 34 = 64" in words and layout.tag_lsb == 30
 
 
 def test_one_boot_of_512_hides_that_the_host_forgot_lm_alias():
