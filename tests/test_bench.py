@@ -1,27 +1,20 @@
-"""The benchmark's own bookkeeping: goals told from misses, an unknown name refused."""
+"""Each benchmark can be started: a name that moved is found here and not before a release."""
+
+import importlib
+import pkgutil
 
 import pytest
 
-from tests.bench.__main__ import main
-from tests.bench.figures import Figure
+from tests import bench
+
+NAMES = [module.name for module in pkgutil.iter_modules(bench.__path__)]
+BENCHES = [name for name in NAMES if name not in ("__main__", "figures")]
 
 
-@pytest.mark.parametrize(
-    ("value", "goal", "reached"),
-    [
-        (1.0, ("at least", 1.0), True),
-        (0.99, ("at least", 1.0), False),
-        (1.0, ("at most", 1.0), True),
-        (1.01, ("at most", 1.0), False),
-        (5.0, None, None),
-    ],
-)
-def test_a_figure_knows_whether_it_reached_its_goal(value, goal, reached):
-    figure = Figure("ratio to a peer", value, "x", goal)
-    assert figure.reached is reached
-    assert ("MISSED" in figure.line()) is (reached is False)
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_benchmark_has_all_that_it_imports(name):
+    assert callable(importlib.import_module(f"tests.bench.{name}").run)
 
 
-def test_an_unknown_benchmark_is_refused_by_name():
-    with pytest.raises(SystemExit, match="no benchmark nothing: there are .*machine"):
-        main(["nothing"])
+def test_there_is_one_for_what_people_wait_for():
+    assert {"attack", "stepper"} <= set(BENCHES)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from hypkit import Machine
 from hypkit.kernel.variants import HYPERCALLS
+from hypkit.timetravel.boxes import parse_args, usual_args
 from hypkit.timetravel.payload import Payload
-from hypkit.timetravel.widget import _usual_args, parse_args, stepper
+from hypkit.timetravel.widget import stepper
 from hypkit.trace import Trace
 from tests.bench.figures import Figure
 from tests.browser.long import page_text, show_long
@@ -146,7 +147,7 @@ def _measured(chromium: str | None) -> list[tuple[str, float, str, float | None]
 
     machine = Machine("numbered", seed=2020)
     sizes = [
-        len(stepper(machine.call(name, *parse_args(_usual_args(name)))).to_html().encode())
+        len(stepper(machine.call(name, *parse_args(usual_args(name)))).to_html().encode())
         for name in HYPERCALLS
     ]
     found = [("exported file of one hypercall, largest of 14", max(sizes) / 1000, "KB", 300.0)]
