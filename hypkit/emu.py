@@ -135,7 +135,7 @@ class Machine(Life):
         if not isinstance(dispatcher, str | None):
             raise WrongType(f"dispatcher: {expected('an assembly text', dispatcher)}")
         variant_of(variant)  # raises for a wrong key
-        self.key, self.seed, self.dispatcher = variant, _seed(seed), dispatcher
+        self.key, self.seed, self.dispatcher = variant, seed_of(seed), dispatcher
         self.budget = budget
         self.layout = Layout.from_seed(self.seed)
         self.header: Header | None = None
@@ -688,7 +688,12 @@ def _check(edit: Edit | None) -> None:
             raise WrongValue(f"edit: {expected('physical addresses of the kernel', hex(pa))}")
 
 
-def _seed(value: object) -> int:
+def seed_of(value: object) -> int:
+    """Return the seed of a machine, a whole number of 64 bits.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
     seed = whole("seed", value)
     if seed >> 64 or seed < 0:
         raise WrongValue(f"seed: {expected('a whole number from 0 to 2**64 - 1', value)}")

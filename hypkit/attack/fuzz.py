@@ -21,11 +21,11 @@ from hypkit.a64.effects import operation
 from hypkit.a64.pagetables import AP_RO
 from hypkit.attack.ground import Ground, ground_of
 from hypkit.attack.hostile import Hostile
-from hypkit.attack.outcomes import AGAIN, Classifier, Outcome, Verdict
+from hypkit.attack.outcomes import AGAIN, Classifier, Outcome, Verdict, code_of, sent
 from hypkit.attack.real import LinuxHostile, linux_ground
 from hypkit.attack.watch import SLICE, Watch
 from hypkit.call import Call
-from hypkit.emu import Machine
+from hypkit.emu import Machine, seed_of
 from hypkit.errors import WrongValue, expected, needs, whole
 from hypkit.header import Header
 from hypkit.linux import LinuxMachine
@@ -43,7 +43,6 @@ BAR_AFTER = 1.0  # ... and how many seconds later, so that none flashes by
 # A call that never comes back takes some thousand times as long as another. Of these so many say
 # all that there is to say.
 LOST_ENOUGH = 5_000
-SEEDS = 1 << 64
 SOFT_RESTART = np.uint64(1)  # HVC_SOFT_RESTART
 
 
@@ -123,7 +122,7 @@ class Finding:
         machine = self.target.machine()
         for request in self.before:
             machine.hvc(*request)
-        return machine.hvc(*self._sent)
+        return machine.hvc(*sent(self.request))
 
     def stepper(self) -> Stepper:
         """Open the call in the stepper."""
@@ -132,15 +131,9 @@ class Finding:
         return stepper(self.call())
 
     @property
-    def _sent(self) -> tuple[int, ...]:
-        """The request without the zeros at its end."""
-        last = max((n for n, value in enumerate(self.request) if value), default=0)
-        return self.request[: last + 1]
-
-    @property
     def code(self) -> str:
         """Return the line of Python that makes the call on a machine m."""
-        return f"m.hvc({', '.join(f'{value:#x}' for value in self._sent)})"
+        return code_of(self.request)
 
     @property
     def reason(self) -> str:
@@ -262,9 +255,8 @@ def fuzz(
         raise WrongValue(expected(f"a number of calls from 1 to {MOST_CALLS:,}", number))
     for name, flag in (("x0", x0), ("arguments", arguments), ("progress", progress)):
         needs(bool, f"True or False for {name}", flag)
-    if not 0 <= whole("seed", seed) < SEEDS:
-        raise WrongValue(f"seed: {expected('a whole number from 0 to 2**64 - 1', seed)}")
-    goal = target_of(target, whole("seed", seed), dispatcher, header)
+    seed = seed_of(seed)
+    goal = target_of(target, seed, dispatcher, header)
     with goal.machine() as machine:
         if machine.image.variant.host_el == 2:
             raise WrongValue(f"a {machine.image.key} host is at EL2 itself: there is no boundary")

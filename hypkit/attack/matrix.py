@@ -560,7 +560,7 @@ def _worst(target: Target, power: Power, reports: Sequence[Report]) -> Cell:
         return Cell(target.variant, power.key, None, None)
     found = [f for report in reports for f in report.findings]
     # What a real function does with zeros for arguments is not what this power is about.
-    if target.kernel is None or power.key == "arguments":
+    if target.kernel is None or power.key in ("arguments", "structures"):
         found += [f for report in reports for f in report.arguments]
     if power.key == "registers":
         found += [f for report in reports for f in report.leaked]
@@ -600,16 +600,11 @@ def _structured(target: Target, power: Power) -> Cell:
                 found[verdict] = Finding(verdict, 1, request, target=changed)
     if not found:
         return Cell(target.variant, power.key, None, None, why=NO_STRUCTURE)
-    worst = max(found.values(), key=lambda finding: finding.verdict.outcome)
     counts: Counter[Outcome] = Counter()
     for finding in found.values():
         counts[finding.verdict.outcome] += finding.count
-    harm = [f for f in found.values() if f.verdict.outcome not in SOUND]
-    report = Report(target, target.seed, len(tries), counts, 0, [], harm)
-    harmless = worst.verdict.outcome in SOUND
-    return Cell(
-        target.variant, power.key, worst.verdict.outcome, None if harmless else worst, (report,)
-    )
+    harm = [finding for finding in found.values() if finding.verdict.outcome not in SOUND]
+    return _worst(target, power, [Report(target, target.seed, len(tries), counts, 0, [], harm)])
 
 
 def _stub(target: Target) -> Cell:

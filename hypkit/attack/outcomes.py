@@ -65,6 +65,17 @@ AGAIN = (Outcome.RESTARTED, Outcome.REBOOTED)
 SOUND = (Outcome.HANDLED, Outcome.REFUSED, Outcome.LEAKED, Outcome.STUB)
 
 
+def sent(request: Sequence[int]) -> tuple[int, ...]:
+    """Return a request, x0 to x6, without the zeros at its end; x0 stays."""
+    last = max((n for n, value in enumerate(request) if value), default=0)
+    return tuple(request[: last + 1])
+
+
+def code_of(request: Sequence[int]) -> str:
+    """Return the line of Python that makes a request on a machine m."""
+    return f"m.hvc({', '.join(f'{value:#x}' for value in sent(request))})"
+
+
 def restarted(trace: Trace, request: Sequence[int]) -> int | None:
     """Return the row at which a recorded call has EL2 go on, its MMU off, where the host says.
 

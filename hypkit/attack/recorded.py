@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from hypkit.attack.outcomes import code_of
 from hypkit.facts import data_path
 from hypkit.linux.snapshot import Snapshot
 
@@ -51,10 +52,7 @@ class RecordedCell:
     @property
     def code(self) -> str:
         """Return the line of Python that makes the smallest example's call, "" without one."""
-        if not self.registers:
-            return ""
-        last = max((n for n, value in enumerate(self.registers) if value), default=0)
-        return f"m.hvc({', '.join(f'{value:#x}' for value in self.registers[: last + 1])})"
+        return code_of(self.registers) if self.registers else ""
 
 
 @dataclass(frozen=True)
