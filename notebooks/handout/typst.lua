@@ -52,13 +52,18 @@ function Table(found)
   return found
 end
 
-function Span(span)
-  local kind = span.classes[1]
-  if not kind then return span.content end
-  local parts = pandoc.Inlines({ pandoc.RawInline("typst", "#" .. kind .. "[") })
-  parts:extend(span.content)
-  parts:insert(pandoc.RawInline("typst", "]"))
+-- What has a class is the argument of Typst's function of that name.
+local function called(element, list, raw)
+  local kind = element.classes[1]
+  if not kind then return element.content end
+  local parts = list({ raw("typst", "#" .. kind .. "[") })
+  parts:extend(element.content)
+  parts:insert(raw("typst", "]"))
   return parts
+end
+
+function Span(span)
+  return called(span, pandoc.Inlines, pandoc.RawInline)
 end
 
 function Div(div)
@@ -74,10 +79,5 @@ function Div(div)
       return found
     end })
   end
-  local kind = div.classes[1]
-  if not kind then return div.content end
-  local blocks = pandoc.Blocks({ pandoc.RawBlock("typst", "#" .. kind .. "[") })
-  blocks:extend(div.content)
-  blocks:insert(pandoc.RawBlock("typst", "]"))
-  return blocks
+  return called(div, pandoc.Blocks, pandoc.RawBlock)
 end

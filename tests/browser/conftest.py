@@ -249,6 +249,14 @@ dispatch_return:
 """
 
 
+def until_ready(page):
+    """Wait until the notebook in front has a kernel that waits for a cell."""
+    page.wait_for_function("""() => {
+      const session = globalThis.jupyterapp?.shell.currentWidget?.sessionContext;
+      return session?.isReady && session.session?.kernel?.status === "idle";
+    }""")
+
+
 def closed(page):
     """Save the notebook in front as its owner does, end its kernel, close it, and give its name."""
     # Not by the commands: they ask whether to save and whether to stop the kernel.

@@ -8,7 +8,7 @@ import importlib.util
 import nbformat
 import pytest
 
-from tests.browser.conftest import LAB, PATIENCE, ROOT, command, served
+from tests.browser.conftest import LAB, PATIENCE, ROOT, command, served, until_ready
 
 LESSON = "00-start-here.ipynb"
 APPLICATIONS = {
@@ -34,10 +34,7 @@ def visit(request, chromium, tmp_path):
         def open_page():
             page = context.new_page()
             page.goto(f"{address}/{place}/{LESSON}")
-            page.wait_for_function("""() => {
-              const session = globalThis.jupyterapp?.shell.currentWidget?.sessionContext;
-              return session?.isReady && session.session?.kernel?.status === "idle";
-            }""")
+            until_ready(page)
             return page
 
         yield open_page

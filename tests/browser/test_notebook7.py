@@ -5,7 +5,7 @@ import importlib.util
 import nbformat
 import pytest
 
-from tests.browser.conftest import PATIENCE, served
+from tests.browser.conftest import PATIENCE, served, until_ready
 from tests.browser.editing import editor_of
 
 BENCH = 'from hypkit import workbench\nworkbench("11.2")'
@@ -26,10 +26,7 @@ def page(chromium, tmp_path):
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.goto(f"{address}/notebooks/two.ipynb")
-        page.wait_for_function("""() => {
-          const session = globalThis.jupyterapp?.shell.currentWidget?.sessionContext;
-          return session?.isReady && session.session?.kernel?.status === "idle";
-        }""")
+        until_ready(page)
         page.evaluate('void jupyterapp.commands.execute("notebook:run-all-cells")')
         yield page
         context.close()

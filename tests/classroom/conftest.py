@@ -1,5 +1,6 @@
 """Environments that have what a hub or nbgrader needs beside what the tests need."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -45,7 +46,6 @@ def python_with(tmp_path_factory):
     nbgrader, for example, would put itself into every JupyterLab that the other tests start. That takes
     minutes, so it is done in CI, which requires judges, and where HYPKIT_CLASS is set.
     """
-    made = {}
 
     def make(extra):
         python = Path(sys.executable)
@@ -73,9 +73,4 @@ def python_with(tmp_path_factory):
             "PATH": os.pathsep.join([*programs, os.environ["PATH"]]),
         }
 
-    def kept(extra):
-        if extra not in made:
-            made[extra] = make(extra)
-        return made[extra]
-
-    return kept
+    return functools.cache(make)
