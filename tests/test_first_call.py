@@ -102,11 +102,13 @@ def test_a_terminal_is_told_once_that_the_machine_is_being_compiled(
 
 def test_a_notebook_shows_that_the_machine_is_being_compiled(kit, home, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(kit))
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CALL)])
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(book, timeout=600, resources=resources).execute()
-    shown = [(out.name, out.text) for out in book.cells[0].outputs]
-    assert shown == [("stderr", f"{SAYS}\n"), ("stdout", "6\n")]
+    shown = []
+    for _ in range(2):
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CALL)])
+        resources = {"metadata": {"path": str(tmp_path)}}
+        NotebookClient(book, timeout=600, resources=resources).execute()
+        shown.append([(out.name, out.text) for out in book.cells[0].outputs])
+    assert shown == [[("stderr", f"{SAYS}\n"), ("stdout", "6\n")], [("stdout", "6\n")]]
 
 
 @needs_engine

@@ -10,7 +10,7 @@ import nbformat
 from tests.marks import SLOWER
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE = ("tests/kernel/test_guest.py", "tests/kernel/test_image.py")  # of all variants
+CORE = [f"tests/{name}.py" for name in ("kernel/test_guest", "cost/test_cost", "kernel/test_image")]
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 
 

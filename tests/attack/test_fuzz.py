@@ -117,26 +117,26 @@ def test_a_finding_opens_in_the_stepper_at_the_call_that_shows_it():
 
 
 def test_the_same_seed_gives_the_same_report_and_another_seed_other_calls():
-    one, two = (attack.fuzz("fnptr", 1_500, seed=3, progress=False) for _ in range(2))
+    one, two = (attack.fuzz("fnptr", 4_000, seed=3, progress=False) for _ in range(2))
     assert repr(one) == repr(two) and list(map(repr, one.findings)) == list(map(repr, two.findings))
-    assert attack.fuzz("fnptr", 1_500, seed=4, progress=False).counts != one.counts
+    assert attack.fuzz("fnptr", 4_000, seed=4, progress=False).counts != one.counts
 
 
 def test_one_machine_and_two_beside_each_other_find_the_same(monkeypatch):
     reports = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "THREADS", threads)
-        reports.append(attack.fuzz("fnptr", 20_000, seed=5, progress=False))
+        reports.append(attack.fuzz("fnptr", 40_000, seed=5, progress=False))
     one, *others = ([repr(r), *map(repr, (*r.findings, *r.arguments, *r.leaked))] for r in reports)
     assert len(one) > 100 and all(other == one for other in others)
 
 
 def test_an_attack_on_what_never_comes_back_ends_early(monkeypatch):
-    monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "LOST_ENOUGH", 30)
-    monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "SLICE", 60)
+    monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "LOST_ENOUGH", 100)
+    monkeypatch.setattr(sys.modules["hypkit.attack.fuzz"], "SLICE", 200)
     report = quick("numbered", 5_000, dispatcher=".globl dispatch_find\ndispatch_find: b .\n")
-    assert 30 < report.calls <= 60 and report.worst is not Outcome.HANDLED
-    assert report.counts[Outcome.LOST] >= 30
+    assert 100 < report.calls <= 200 and report.worst is not Outcome.HANDLED
+    assert report.counts[Outcome.LOST] >= 100
     assert report.calls == sum(report.counts.values())
 
 
