@@ -12,8 +12,7 @@ from hypkit.attack.watch import Watch
 from hypkit.kernel.variants import SMCCC_BASE
 from hypkit.linux.snapshot import PROTECTED
 from hypkit.machine.hooks.watch_state import F, R
-
-CACHED = [name for name in linux.available() if name.removesuffix(PROTECTED) in linux.KERNELS]
+from tests.kernels import CACHED
 
 # An abort with a VM's stage 2 loaded leaves the host unable to execute its panic: a runaway.
 GIVES_UP = ("panicked", "runaway")

@@ -11,8 +11,8 @@ from hypkit.attack.matrix import POWERS
 from hypkit.attack.recorded import recorded, state_of, written
 from hypkit.linux.snapshot import PROTECTED
 from tests.attack.record_real import fresh
+from tests.kernels import CACHED
 
-HERE = [name for name in linux.available() if name.removesuffix(PROTECTED) in linux.KERNELS]
 WORDS = {outcome.words for outcome in Outcome} | {""}
 
 
@@ -64,7 +64,7 @@ def test_what_is_written_is_what_is_read():
             assert found["counts"] == dict(cell.counts)
 
 
-@pytest.mark.parametrize("kernel", HERE or [None])
+@pytest.mark.parametrize("kernel", CACHED or [None])
 def test_what_is_recorded_is_what_a_fresh_attack_finds(kernel):
     if kernel is None:
         pytest.skip("no snapshot of a kernel: `make linux` makes one")

@@ -115,8 +115,8 @@ def test_axe_finds_nothing(offline, page_text, axe, scheme):
     assert [violation["id"] for violation in found["violations"]] == []
 
 
-def test_without_scripts_the_question_and_the_fold_are_there(chromium, page_text, tmp_path):
-    context = chromium.new_context(offline=True, java_script_enabled=False)
+def test_without_scripts_the_question_and_the_fold_are_there(shell, page_text, tmp_path):
+    context = shell.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
     path = tmp_path / "page.html"
     path.write_text(page_text, encoding="utf-8")

@@ -25,9 +25,9 @@ def converted():
 
 
 @pytest.fixture
-def deaf(chromium):
+def deaf(shell):
     """open(html) -> a page without a network, which may ask for things in vain, as nbconvert's do."""
-    context = chromium.new_context(offline=True)
+    context = shell.new_context(offline=True)
     page = context.new_page()
 
     def show(text, folder, scheme="light"):
@@ -91,8 +91,8 @@ def test_a_stepper_can_be_read_on_a_page_of_either_kind(deaf, tmp_path, scheme, 
     assert worst[0] >= 4.5, worst
 
 
-def test_without_scripts_the_road_and_the_table_are_seen(chromium, tmp_path):
-    context = chromium.new_context(offline=True, java_script_enabled=False)
+def test_without_scripts_the_road_and_the_table_are_seen(shell, tmp_path):
+    context = shell.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
     call = Machine("numbered", seed=2020).call("__kvm_timer_set_cntvoff", 0x1234)
     path = tmp_path / "page.html"

@@ -39,9 +39,9 @@ def book():
 
 
 @pytest.fixture
-def page(chromium, book, tmp_path):
+def page(shell, book, tmp_path):
     """That page, offline, with its steppers at work."""
-    context = chromium.new_context(offline=True, viewport={"width": 950, "height": 700})
+    context = shell.new_context(offline=True, viewport={"width": 950, "height": 700})
     page = context.new_page()
     path = tmp_path / "book.html"
     path.write_text(book, encoding="utf-8")

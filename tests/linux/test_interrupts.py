@@ -10,9 +10,9 @@ import pytest
 from hypkit import linux
 from hypkit.linux.snapshot import PROTECTED
 from hypkit.machine.errors import MachineError
+from tests.kernels import CACHED
 from tests.machine.inject import SIGNAL, Injector
 
-CACHED = [name for name in linux.available() if name.removesuffix(PROTECTED) in linux.KERNELS]
 CNTVOFF = "__kvm_timer_set_cntvoff"
 SAMPLE = 6  # lines of each operation
 

@@ -13,20 +13,18 @@ from hypkit.linux.snapshot import NVHE, path_of, read
 from hypkit.machine.errors import MachineError
 from hypkit.timetravel.payload import Payload
 from tests.judges import required
+from tests.kernels import tried
 from tests.oracle.linux import image_of
 
-CACHED = tuple(kernel for kernel in linux.KERNELS if path_of(kernel).exists())
-IN_CI = ("6.1", "7.2")
 
-
-@pytest.fixture(scope="module", params=CACHED or IN_CI)
+@pytest.fixture(scope="module", params=filter(tried, linux.KERNELS))
 def kernel(request):
-    if "linux" in required() and not path_of(request.param).exists():
-        package, _, _ = image_of(request.param, download=True)
-        return linux.fetch(request.param, file=package)
-    if not CACHED:
-        pytest.skip("no snapshot of a kernel: `make linux` makes one")
-    return read(path_of(request.param))
+    if path_of(request.param).exists():
+        return read(path_of(request.param))
+    if "linux" not in required():
+        pytest.skip(f"no snapshot of Linux {request.param}: `make linux` makes one")
+    package, _, _ = image_of(request.param, download=True)
+    return linux.fetch(request.param, file=package)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 import pytest
 
 from hypkit import linux, stepper
-from hypkit.linux.snapshot import PROTECTED
 from hypkit.timetravel.payload import Payload
 from hypkit.trace.owners import BOOT, EL2
-
-CACHED = [name for name in linux.available() if name.removesuffix(PROTECTED) in linux.KERNELS]
+from tests.kernels import CACHED
 
 
 @pytest.fixture
