@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from hypkit.a64.pagetables import (
     PAGE_HYP,
@@ -36,7 +37,8 @@ from hypkit.kernel.memory_map import (
 )
 
 
-def page_tables(layout: Layout, vhe: bool) -> dict[int, bytes]:
+@lru_cache(maxsize=16)  # of one seed many machines are made
+def page_tables(layout: Layout, vhe: bool) -> Mapping[int, bytes]:
     """Return the tables of EL1, EL2 and stage 2. vhe: whether the host lives at EL2 as well."""
     tables = PageTables(TABLE_POOL, TABLE_POOL_END)
     for name in ("idmap_pg_dir", "swapper_pg_dir", "hyp_pgd", "stage2_pgd"):
