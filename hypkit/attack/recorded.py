@@ -20,7 +20,7 @@ FILE = "attack.toml"
 CALLS = 1_000  # hostile calls for a recorded cell
 HEAD = """\
 # Real Linux kernels under attack: written by `python -m tests.attack.record_real`, and held to a
-# fresh run by tests/attack/test_recorded.py, on computers that have the snapshots.
+# fresh run by tests/attack/test_real.py, on computers that have the snapshots.
 #
 # The source of each row is a package of Debian's archive, by name and version, and the SHA-256 of
 # the Image in it. What stands here are classes, counts, names and register values; no code.

@@ -1,13 +1,17 @@
 """A hostile host of real kernels: sound for x0, a planted hole is found, and what a protected EL2
 keeps from it. On snapshots that are in the cache."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from hypkit import attack, linux
 from hypkit.attack import Outcome, real
 from hypkit.attack.fuzz import Target
+from hypkit.attack.matrix import SEED, record
 from hypkit.attack.outcomes import Classifier
+from hypkit.attack.recorded import CALLS, recorded, state_of
 from hypkit.attack.watch import Watch
 from hypkit.kernel.variants import SMCCC_BASE
 from hypkit.linux.snapshot import PROTECTED
@@ -94,9 +98,27 @@ def test_a_slot_that_is_an_instruction_off_is_found_in_a_real_table(machine):
     assert finding.verdict.detail.endswith("+0x4")
 
 
+@functools.cache
+def cells_of(name):
+    return attack.matrix([name], calls=CALLS, seed=SEED, progress=False)
+
+
+def test_what_is_recorded_is_what_a_fresh_attack_finds(machine):
+    kernel = machine.kernel
+    row = recorded()[kernel.kernel]
+    if kernel.digest != row.digest:
+        pytest.skip(f"recorded from {row.version}: `python -m tests.attack.record_real`")
+    now = record(cells_of(f"linux-{kernel.kernel}"), kernel, seed=SEED, calls=CALLS)
+    if state_of(kernel) == row.state:
+        assert now == row
+    for power, cell in row.cells.items():  # another boot has other addresses, and the same classes
+        found = now.cells[power]
+        assert (found.outcome, found.why) == (cell.outcome, cell.why), power
+
+
 def test_the_matrix_of_a_kernel_says_what_protection_takes_from_its_host(machine):
     name = f"linux-{machine.kernel.kernel}"
-    cells = attack.matrix([name], calls=400, progress=False)
+    cells = cells_of(name)
     assert cells[name, "x0"].outcome is Outcome.REFUSED
     assert cells[name, "registers"].outcome is Outcome.HANDLED
     kept = machine.kernel.protected

@@ -1,5 +1,5 @@
-"""Rows of real kernels that are recorded: shown where there is no kernel, held to a run where there
-is one."""
+"""Rows of real kernels that are recorded, and shown where there is no kernel; tests/attack/test_real.py
+holds them to a run where there is one."""
 
 import tomllib
 
@@ -8,10 +8,8 @@ import pytest
 from hypkit import attack, linux
 from hypkit.attack import Outcome, matrix
 from hypkit.attack.matrix import POWERS
-from hypkit.attack.recorded import recorded, state_of, written
+from hypkit.attack.recorded import recorded, written
 from hypkit.linux.snapshot import PROTECTED
-from tests.attack.record_real import fresh
-from tests.kernels import CACHED
 
 WORDS = {outcome.words for outcome in Outcome} | {""}
 
@@ -62,23 +60,6 @@ def test_what_is_written_is_what_is_read():
             found = kernels[name]["cell"][power]
             assert tuple(int(value, 16) for value in found["registers"]) == cell.registers
             assert found["counts"] == dict(cell.counts)
-
-
-@pytest.mark.parametrize("kernel", CACHED or [None])
-def test_what_is_recorded_is_what_a_fresh_attack_finds(kernel):
-    if kernel is None:
-        pytest.skip("no snapshot of a kernel: `make linux` makes one")
-    version, row = kernel.removesuffix(PROTECTED), recorded()[kernel]
-    with linux.machine(version, protected=kernel != version) as machine:
-        if machine.kernel.digest != row.digest:
-            pytest.skip(f"recorded from {row.version}: `python -m tests.attack.record_real`")
-        same = state_of(machine.kernel) == row.state
-    now = fresh(kernel)
-    if same:
-        assert now == row
-    for power, cell in row.cells.items():  # another boot has other addresses, and the same classes
-        found = now.cells[power]
-        assert (found.outcome, found.why) == (cell.outcome, cell.why), power
 
 
 def test_a_kernel_that_is_neither_here_nor_recorded_is_told():
