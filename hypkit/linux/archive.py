@@ -13,6 +13,7 @@ import io
 import lzma
 import re
 import shutil
+import ssl
 import subprocess
 import tarfile
 import tempfile
@@ -181,7 +182,9 @@ def _by_https(kernel: Kernel, folder: Path, say: Say) -> tuple[Path, str, str]:
 def _bytes(url: str, say: Say) -> Iterator[bytes]:
     """What an address holds, a megabyte after the other; every tenth is told."""
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        # Made anew: whoever was refused and has named an authority or a proxy since is heard.
+        context = ssl.create_default_context()
+        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:
             for number in range(LARGEST >> 20):
                 part = answer.read(1 << 20)
                 if not part:
