@@ -21,7 +21,7 @@ from hypkit.kernel.addresses import PAGE_OFFSET
 from hypkit.kernel.memory_map import HEAP, REQUESTS_PA, VM_IPA
 from hypkit.kernel.variants import HYPERCALLS
 from hypkit.machine.life import MAX_BUDGET
-from tests.marks import SLOWER
+from tests.marks import SLOWER, on_a_real_processor
 from tests.scenarios import SCENARIOS
 
 MDCR, CNTVOFF = "__kvm_get_mdcr_el2", "__kvm_timer_set_cntvoff"
@@ -480,6 +480,7 @@ def test_a_closed_machine_says_so():
             use()
 
 
+@on_a_real_processor
 def test_thirty_machines_made_and_closed_leave_memory_where_it_was():
     """In a process of its own: what other tests hold must not count."""
     code = """
@@ -940,6 +941,7 @@ print(said)
 
 
 @pytest.mark.parametrize("room", [80, 100, 130, 170, 256])
+@on_a_real_processor
 def test_too_little_memory_is_a_sentence_and_the_machines_there_go_on(room):
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory is read from /proc")

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.classroom.scripts import CLASSROOM, load
+from tests.marks import on_a_real_processor
 
 limits = load("limits")
 check_values = load("check_values")
@@ -39,6 +40,7 @@ class Spawner:
         return env | {"HOME": self.home_dir}
 
 
+@on_a_real_processor
 def test_a_memory_hog_is_refused_and_lives_on():
     prepare = limits.limited(Spawner, 256 << 20)().make_preexec_fn("hog")
     done = subprocess.run(
