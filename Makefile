@@ -23,10 +23,8 @@ help: ## list the targets
 lab: $(VENV)/for-lab ## open the first lesson in JupyterLab
 	$(BIN)/jupyter lab $(ARGS) notebooks/00-start-here.ipynb
 
-# In the order of their names: what comes last are notebooks, each short, so no process waits long for
-# the other.
 test: $(VENV)/for-test ## run all tests and every notebook
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(VENV)/for-test ## lint, types, spelling, notebooks older than their text (half a minute)
 	$(BIN)/ruff check --output-format concise
