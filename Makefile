@@ -51,7 +51,7 @@ linux: $(VENV)/for-lab ## fetch a real Linux, boot it once in QEMU, keep its EL2
 soak: $(VENV)/for-test ## use the kit as badly as can be (ARGS='--cases 5000 --seed 2' for more)
 	$(BIN)/python -m tests.soak $(ARGS)
 
-arm: ## make an arm64 Debian and run a part of the tests there (as root; ARGS=all: all)
+arm: ## make an arm64 Debian and run a part of the tests there (as root; ARGS=all: nearly all)
 	tests/arm64/run $(ARGS)
 
 site: $(VENV)/for-test ## make the web book in build/site (ARGS='--repository https://github.com/...')
