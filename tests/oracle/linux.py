@@ -30,6 +30,12 @@ BOOTS = tuple((k, p) for p in (False, True) for k in KERNELS if not p or k != "5
 Booted = tuple[Board, Snapshot]
 
 
+def name_of(boot: tuple[str, bool]) -> str:
+    """What fetch() and machine() call the snapshot of a boot: "6.1", or "6.1-protected"."""
+    kernel, protected = boot
+    return kernel + snapshot.PROTECTED * protected
+
+
 def rows(board: Board, kernel: Snapshot, stack: int, x0: int, args: Sequence[int]) -> Iterator[Row]:
     """Make a call on the board, and give every row of it, the state afterwards as the last one.
 

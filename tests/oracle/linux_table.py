@@ -18,9 +18,9 @@ from pathlib import Path
 
 from hypkit.errors import KitError
 from hypkit.linux import KERNELS, LinuxMachine, board
-from hypkit.linux.snapshot import PROTECTED, Snapshot, path_of, read
+from hypkit.linux.snapshot import Snapshot, path_of, read
 from hypkit.machine.errors import MachineError
-from tests.oracle.linux import BOOTS, booted, compared, image_of
+from tests.oracle.linux import BOOTS, booted, compared, image_of, name_of
 
 TIMES = 3  # of which the shortest counts: the others had to share the processor
 HEADS = ("kernel", "package", "calls", "rows compared", "rows that differ", "snapshot, MiB",
@@ -74,7 +74,7 @@ def of_file(path: Path, name: str, why: str) -> Line:
 
 def line(kernel: str, protected: bool) -> Line:
     """Boot a kernel and compare it; KitError where that cannot be."""
-    name = kernel + PROTECTED * protected
+    name = name_of((kernel, protected))
     try:
         board.qemu()
         package, source, version = image_of(kernel, download=False)
@@ -122,7 +122,7 @@ def main(wanted: list[str]) -> int:
             try:
                 lines.append(line(kernel, protected))
             except KitError as error:
-                lines.append(Line(kernel + PROTECTED * protected, why=str(error)))
+                lines.append(Line(name_of((kernel, protected)), why=str(error)))
     print("\n".join(table(lines)))
     return int(any(each.differ for each in lines))
 

@@ -15,11 +15,7 @@ from hypkit.linux.recorded import measure, recorded
 from hypkit.machine.errors import MachineError
 from tests.judges import judge, judged, required
 from tests.kernels import FEW, tried
-from tests.oracle.linux import BOOTS, Compared, booted, compared, image_of, ours
-
-
-def name_of(boot):
-    return boot[0] + snapshot.PROTECTED * boot[1]
+from tests.oracle.linux import BOOTS, Compared, booted, compared, image_of, name_of, ours
 
 
 @pytest.fixture(
